@@ -1,0 +1,57 @@
+"""Files that are either whole or absent: written under a temporary name, then renamed."""
+
+import hashlib
+import json
+import os
+from contextlib import contextmanager
+from pathlib import Path
+
+from fairseq_metro.errors import UserError
+
+
+@contextmanager
+def atomic_write(path, mode="w", **kwargs):
+    """Open a temporary neighbour of ``path`` for writing and rename it to ``path`` at the end.
+
+    An exception inside the block removes the temporary file and leaves ``path`` as it was.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    if "b" not in mode:
+        kwargs.setdefault("encoding", "utf-8")
+    try:
+        with open(temporary, mode, **kwargs) as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path, value):
+    """Write ``value`` as indented JSON, atomically."""
+    with atomic_write(path) as stream:
+        json.dump(value, stream, indent=2, ensure_ascii=False)
+        stream.write("\n")
+
+
+def read_json(path):
+    """Read a JSON file. Raises :class:`UserError` where it is missing or not JSON."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return json.load(stream)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not valid JSON ({error}); make it anew") from None
+
+
+def sha256_file(path):
+    """SHA-256 of a file's bytes as a hexadecimal string."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
