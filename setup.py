@@ -1,0 +1,45 @@
+"""Package data and console commands of fairseq_metro. The clone needs none of this: see README.md."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = re.search(
+    r'^__version__ = "([^"]+)"', (ROOT / "fairseq_metro" / "stamp.py").read_text("utf-8"), re.M
+).group(1)
+
+setup(
+    name="fairseq_metro",
+    version=VERSION,
+    description="METRO-T5 pretraining as a fairseq plugin, from raw text to a checkpoint",
+    long_description=(ROOT / "README.md").read_text("utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.11",
+    packages=find_packages(include=["fairseq_metro", "fairseq_metro.*"]),
+    package_data={"": ["*.json", "*.yaml", "*.yml"]},
+    install_requires=[
+        "fairseq-fixed==0.12.3.1",
+        "Jinja2>=3.1",
+        "matplotlib>=3.8",
+        "numpy>=1.26",
+        "protobuf>=4",
+        "PyYAML>=6.0",
+        "sentencepiece>=0.2",
+        "tensorboardX>=2.6",
+        "torch>=2.2",
+        "zstandard>=0.22",
+    ],
+    extras_require={"test": ["hypothesis", "pytest", "pytest-timeout", "ruff"]},
+    entry_points={
+        "console_scripts": [
+            "metro-corpus = fairseq_metro.commands:corpus",
+            "metro-vocabulary = fairseq_metro.commands:vocabulary",
+            "metro-binarize = fairseq_metro.commands:binarize",
+            "metro-parameters = fairseq_metro.commands:parameters",
+            "metro-summary = fairseq_metro.commands:summary",
+        ]
+    },
+)
