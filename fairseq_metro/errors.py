@@ -3,14 +3,16 @@
 ``fairseq-train`` and its sisters catch nothing, so an exception reaches ``sys.excepthook``.
 The hook installed here prints the message of a :class:`UserError` alone, wherever it was raised:
 in the main process, inside a DataLoader worker (torch re-raises it with the worker's traceback as
-its text), in a spawned rank (torch raises an exception of its own that quotes the traceback), or
-below a stock ``except Exception: raise Exception(...)``. Every other exception is left to the hook
-that was there before. ``FAIRSEQ_METRO_TRACEBACK=1`` shows the traceback as well.
+its text), in a spawned rank (torch raises an exception of its own that quotes the traceback), below
+a stock ``except Exception: raise Exception(...)``, or under Hydra, which does not let exceptions
+reach the hook. Every other exception is left to the hook that was there before, and to Hydra.
+``FAIRSEQ_METRO_TRACEBACK=1`` shows the traceback as well.
 """
 
 import os
 import re
 import sys
+import traceback
 
 TRACEBACK_VARIABLE = "FAIRSEQ_METRO_TRACEBACK"
 
@@ -31,34 +33,42 @@ class UserError(ValueError):
 
 
 def user_message(error):
-    """The message of the :class:`UserError` behind ``error`` (itself, cause or context), or None."""
+    """The message of the :class:`UserError` behind ``error``, or None.
+
+    Behind means: the error itself, one whose traceback its text quotes, one it was raised from, or
+    one during whose handling a bare ``Exception`` was raised, as fairseq's trainer does around
+    ``load_state_dict``. An error of another class in such a handler is a defect of its own, and
+    keeps its traceback.
+    """
     seen = set()
-    while error is not None and id(error) not in seen:
+    while isinstance(error, Exception) and id(error) not in seen:
         seen.add(id(error))
         if isinstance(error, UserError):
             return str(error)
         quoted = _QUOTED.findall(str(error))
         if quoted:
             return quoted[-1]
-        error = error.__cause__ or error.__context__
+        within = type(error) is Exception and not error.__suppress_context__
+        error = error.__cause__ or (error.__context__ if within else None)
     return None
 
 
-def print_user_errors_as_one_line():
-    """Install the hook (once). Exit status stays 1, which Python gives any uncaught exception.
+def traceback_wanted():
+    """Whether the user asked for tracebacks by ``FAIRSEQ_METRO_TRACEBACK=1``."""
+    return os.environ.get(TRACEBACK_VARIABLE, "0") not in ("", "0")
 
-    Hydra prints tracebacks itself unless ``HYDRA_FULL_ERROR`` is set, in which case it lets the
-    exception through to ``sys.excepthook``; so that variable is set unless the user did.
-    """
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+
+def print_user_errors_as_one_line():
+    """Install the hook (once). Exit status stays 1, which Python gives any uncaught exception."""
+    print_user_errors_as_one_line_under_hydra()
     previous = sys.excepthook
     if getattr(previous, "handles_user_errors", False):
         return
 
-    def hook(kind, error, traceback):
-        message = user_message(error) if isinstance(error, Exception) else None
-        if message is None or os.environ.get(TRACEBACK_VARIABLE, "0") not in ("", "0"):
-            previous(kind, error, traceback)
+    def hook(kind, error, trace):
+        message = user_message(error)
+        if message is None or traceback_wanted():
+            previous(kind, error, trace)
         if message is not None:
             print(f"error: {message}", file=sys.stderr)
 
@@ -66,12 +76,43 @@ def print_user_errors_as_one_line():
     sys.excepthook = hook
 
 
+def print_user_errors_as_one_line_under_hydra():
+    """Let a job of Hydra that failed with a :class:`UserError` end with its message alone (once).
+
+    Stock Hydra catches a job's exception, keeps it in a ``JobReturn``, and whoever reads
+    ``JobReturn.return_value`` gets "Error executing job with overrides", the exception, and from
+    ``run_and_report`` a traceback of several screens; no callback can be added once the job runs,
+    and the plugin is imported only then. So the reading itself ends the process for a UserError.
+    Not earlier, by an error class under ``SystemExit``: fairseq's background threads catch
+    ``Exception`` only, and the process would wait for such a thread for ever.
+
+    Other exceptions and values take Hydra's own way. Nothing is done where Hydra is not imported.
+    """
+    module = sys.modules.get("hydra.core.utils")
+    if module is None or getattr(module.JobReturn.return_value.fget, "handles_user_errors", False):
+        return
+    stock = module.JobReturn.return_value
+
+    def return_value(job):
+        error = job._return_value
+        message = user_message(error) if job.status == module.JobStatus.FAILED else None
+        if message is None:
+            return stock.fget(job)
+        if traceback_wanted():
+            traceback.print_exception(error)
+        print(f"error: {message}", file=sys.stderr)
+        raise SystemExit(1)
+
+    return_value.handles_user_errors = True
+    module.JobReturn.return_value = property(return_value, stock.fset)
+
+
 def run_command(main, argv=None):
     """Run a console command's ``main(argv)``: a :class:`UserError` ends it as one line, status 1."""
     try:
         return main(argv)
     except UserError as error:
-        if os.environ.get(TRACEBACK_VARIABLE, "0") not in ("", "0"):
+        if traceback_wanted():
             raise
         print(f"error: {error}", file=sys.stderr)
         return 1

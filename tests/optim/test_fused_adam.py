@@ -156,13 +156,19 @@ def test_a_transposed_parameter_or_gradient_is_read_in_its_own_order():
     base = torch.arange(12.0).view(3, 4)
     gradient = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
     params = [torch.nn.Parameter(base.t()), torch.nn.Parameter(base.t().clone())]
-    params[0].grad, params[1].grad = gradient.clone(), gradient.t().clone().t()
-    assert not params[0].is_contiguous()
+    params[0].grad, params[1].grad = gradient.clone(), gradient.t().contiguous().t()
+    assert not (params[0].is_contiguous() or params[1].grad.is_contiguous())
     for param in params:
-        optimizer, reference = FusedAdamW([param]), torch.nn.Parameter(param.detach().clone())
+        reference = torch.nn.Parameter(param.detach().clone())
         reference.grad = gradient
-        optimizer.step()
-        Adam([reference]).step()
+        ours, theirs = FusedAdamW([param]), Adam([reference])
+        ours.step()
+        theirs.step()
+        ours.load_state_dict(theirs.state_dict())  # averages in the other's order of memory
+        param.grad.mul_(-2)
+        reference.grad = gradient * -2
+        ours.step()
+        theirs.step()
         assert_close([param], [reference])
 
 
