@@ -1,0 +1,24 @@
+"""METRO-T5 and friends: a fairseq plugin, used as ``fairseq-train --user-dir fairseq_metro``.
+
+One alphabet for shapes in the whole package: ``B`` batch, ``T`` source length, ``S`` target length,
+``C`` width, ``H`` heads, ``D`` head width, ``V`` vocabulary, ``M`` masked tokens of a batch, ``N``
+flattened rows. Tensors are batch first. Losses are in nats.
+
+Importing this package is light (no torch, no fairseq); fairseq imports ``tasks`` and ``models``
+below a ``--user-dir`` by itself, and those register everything else.
+"""
+
+import importlib.util
+
+from fairseq_metro.errors import UserError, print_user_errors_as_one_line
+from fairseq_metro.stamp import __version__
+
+__all__ = ["UserError", "__version__"]
+
+print_user_errors_as_one_line()
+
+if importlib.util.find_spec("fairseq") is None:
+    raise UserError(
+        "fairseq is not installed in this Python; install torch, numpy, cython, wheel and "
+        "'setuptools<81' first, then: pip install --no-build-isolation fairseq-fixed==0.12.3.1"
+    )

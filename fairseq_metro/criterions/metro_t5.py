@@ -1,0 +1,162 @@
+"""METRO-T5's pretraining loss: auxiliary MLM, replaced token detection, corrective LM."""
+
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from fairseq.criterions import FairseqCriterion, register_criterion
+from fairseq.dataclass import FairseqDataclass
+from fairseq.logging import metrics
+
+from fairseq_metro.criterions.rtd_histogram import area_under_curve, rtd_histogram
+
+
+@dataclass
+class MetroT5CriterionConfig(FairseqDataclass):
+    lambda_rtd: float = field(
+        default=50.0,
+        metadata={"help": "weight of the RTD loss, lambda_RTD in METRO-T0 eq. 13 (paper: 50)"},
+    )
+    lambda_clm: float = field(
+        default=1.0,
+        metadata={"help": "weight of the CLM loss, lambda_CLM in METRO-T0 eq. 13 (paper: 1)"},
+    )
+
+
+def summed_cross_entropy(logits, target):
+    """-sum log softmax(logits)[target] in float32: logits (M, V), target (M,) int64 -> ()."""
+    return F.cross_entropy(logits.float(), target, reduction="sum")
+
+
+def summed_rtd_loss(logits, replaced, real):
+    """Binary cross entropy of "replaced", summed over real tokens: (B, T) each -> (), float32."""
+    loss = F.binary_cross_entropy_with_logits(logits.float(), replaced.float(), reduction="none")
+    return (loss * real).sum()
+
+
+@register_criterion("metro_t5", dataclass=MetroT5CriterionConfig)
+class MetroT5Criterion(FairseqCriterion):
+    """METRO-T0, equations 10 to 13, as sums that add over micro-batches and workers.
+
+    The returned loss is sum MLM + lambda_RTD * mask_prob * sum RTD + lambda_CLM * sum CLM and the
+    sample size is the number of masked tokens. RTD runs over all real tokens, 1 / mask_prob times
+    as many, so after fairseq's division it is a mean as well.
+    """
+
+    def __init__(self, task, lambda_rtd, lambda_clm):
+        super().__init__(task)
+        self.lambda_rtd, self.lambda_clm = lambda_rtd, lambda_clm
+        self.mask_prob = task.cfg.mask_prob
+        self.commonest_token = task.commonest_token
+        self.pad = task.source_dictionary.pad()
+
+    def forward(self, model, sample, reduce=True):
+        """Returns (loss (), number of masked tokens, logging output).
+
+        A batch without a masked token teaches nothing: its loss is 0 with zero gradients (every
+        parameter takes part, as distributed training wants), and it is counted in the log.
+        """
+        x_orig, masked_index = sample["target"], sample["net_input"]["masked_index"]
+        out = model(**sample["net_input"])
+        x_masked = x_orig.flatten().index_select(0, masked_index)  # (M,)
+        real = x_orig.ne(self.pad)
+        replaced = out.src_noise.ne(x_orig)  # a correct guess is an original token
+
+        loss_mlm = summed_cross_entropy(out.mlm_logits, x_masked)  # eq. 10
+        loss_rtd = summed_rtd_loss(out.rtd_logits, replaced, real)  # eq. 11
+        loss_clm = summed_cross_entropy(out.clm_logits, x_masked)  # eq. 12
+        loss = (
+            loss_mlm
+            + self.lambda_rtd * self.mask_prob * loss_rtd
+            + self.lambda_clm * loss_clm
+        )  # eq. 13
+        if sample["n_masked"] == 0:
+            loss = loss * 0.0
+
+        logging_output = {
+            "loss": loss.detach(),
+            "sample_size": sample["n_masked"],
+            "ntokens": sample["ntokens"],
+            "nsentences": sample["nsentences"],
+            "mlm_loss": loss_mlm.detach(),
+            "rtd_loss": loss_rtd.detach(),
+            "clm_loss": loss_clm.detach(),
+            "batches_without_masks": int(sample["n_masked"] == 0),
+            **self.statistics(out, x_masked, masked_index, replaced, real),
+        }
+        return loss, sample["n_masked"], logging_output
+
+    @torch.no_grad()
+    def statistics(self, out, x_masked, masked_index, replaced, real):
+        """Counts for the log, as float64 tensors on the device; sums over batches and workers."""
+        replaced_masked = replaced.flatten().index_select(0, masked_index)
+        clm_correct = out.clm_logits.argmax(-1).eq(x_masked)
+        log_p = F.log_softmax(out.mlm_logits.float(), dim=-1)
+        said_replaced = out.rtd_logits.float().ge(0) & real
+        counts = {
+            "n_replaced": replaced,
+            "mlm_correct": out.mlm_logits.argmax(-1).eq(x_masked),
+            "clm_correct_replaced": clm_correct & replaced_masked,
+            "clm_correct_unreplaced": clm_correct & ~replaced_masked,
+            "n_replaced_masked": replaced_masked,
+            "rtd_said_replaced": said_replaced,
+            "rtd_true_positive": said_replaced & replaced,
+            "unigram_correct": x_masked.eq(self.commonest_token),
+        }
+        counts = {name: flags.sum().double() for name, flags in counts.items()}
+        counts["mlm_entropy"] = -(log_p.exp() * log_p).sum().double()
+        counts["rtd_histogram"] = rtd_histogram(out.rtd_logits, replaced, real)
+        return counts
+
+    @staticmethod
+    def reduce_metrics(logging_outputs):
+        """Log means over the right number of tokens; every sum is exact under accumulation."""
+        total = {
+            key: sum(output[key] for output in logging_outputs if key in output)
+            for key in logging_outputs[0]
+        }
+        histogram = total.pop("rtd_histogram", 0)
+        total = _to_numbers(total)
+        masked, tokens = total["sample_size"], total["ntokens"]
+        replaced, replaced_masked = total["n_replaced"], total["n_replaced_masked"]
+        said_replaced = total["rtd_said_replaced"]
+
+        def mean(name, value, count, round=6):
+            if count > 0:
+                metrics.log_scalar(name, value / count, count, round=round)
+
+        mean("loss", total["loss"], masked)
+        mean("mlm_loss", total["mlm_loss"], masked)
+        mean("rtd_loss", total["rtd_loss"], tokens)
+        mean("clm_loss", total["clm_loss"], masked)
+        mean("mlm_accuracy", total["mlm_correct"], masked)
+        mean("mlm_entropy", total["mlm_entropy"], masked)
+        mean("clm_accuracy_replaced", total["clm_correct_replaced"], replaced_masked)
+        mean(
+            "clm_accuracy_unreplaced",
+            total["clm_correct_unreplaced"],
+            masked - replaced_masked,
+        )
+        mean("unigram_accuracy", total["unigram_correct"], masked)
+        mean("rtd_precision", total["rtd_true_positive"], said_replaced)
+        mean("rtd_recall", total["rtd_true_positive"], replaced)
+        mean("replace_rate", replaced, tokens)
+        mean("replace_rate_masked", replaced_masked, masked)
+        metrics.log_scalar_sum("_rtd_histogram", histogram)
+        metrics.log_derived(
+            "rtd_auc", lambda meters: round(area_under_curve(meters["_rtd_histogram"].sum), 6)
+        )
+        metrics.log_scalar_sum("batches_without_masks", total["batches_without_masks"])
+
+    @staticmethod
+    def logging_outputs_can_be_summed():
+        return True
+
+
+def _to_numbers(total):
+    """All scalars as Python numbers, with one copy from the device."""
+    names = [name for name, value in total.items() if torch.is_tensor(value)]
+    if names:
+        numbers = torch.stack([total[name].double() for name in names]).tolist()
+        total = {**total, **dict(zip(names, numbers, strict=True))}
+    return total

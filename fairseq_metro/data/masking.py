@@ -1,0 +1,25 @@
+"""I.i.d. random masking of the auxiliary model's input (METRO-T0, equation 6)."""
+
+import numpy as np
+
+
+def masked_count(n, mask_prob):
+    """How many of ``n`` ordinary tokens are masked: round(mask_prob * n), at least 1 for n >= 4.
+
+    >>> [masked_count(n, 0.15) for n in (0, 3, 4, 100)]
+    [0, 0, 1, 15]
+    """
+    return max(round(mask_prob * n), 1 if n >= 4 and mask_prob > 0 else 0)
+
+
+def choose_masked(ordinary, mask_prob, rng):
+    """Positions to mask: exactly :func:`masked_count` of the ordinary ones, uniformly, ascending.
+
+    ordinary: bool array (T,), False at tokens that are never masked; rng: a NumPy generator.
+
+    >>> choose_masked(np.array([False, True, True, False]), 1.0, np.random.default_rng(0)).tolist()
+    [1, 2]
+    """
+    candidates = np.flatnonzero(ordinary)
+    count = masked_count(len(candidates), mask_prob)
+    return np.sort(rng.choice(candidates, count, replace=False, shuffle=False))

@@ -1,0 +1,74 @@
+"""Named sizes. base, base++ and large++ are METRO-T0's Table 5; tiny and small are for CPUs."""
+
+import dataclasses
+
+from fairseq.models import register_model_architecture
+
+from fairseq_metro.models.metro_t5.config import MetroT5Config
+
+_BASE = dict(
+    embed_dim=768,
+    ffn_dim=3072,
+    attention_heads=12,
+    encoder_layers=12,
+    decoder_layers=12,
+    auxiliary_layers=4,
+    relative_position_buckets=32,
+)
+
+ARCHITECTURES = {
+    "tiny": dict(
+        embed_dim=64,
+        ffn_dim=256,
+        attention_heads=4,
+        encoder_layers=2,
+        decoder_layers=2,
+        auxiliary_layers=1,
+        max_positions=512,
+    ),
+    "small": dict(
+        embed_dim=256,
+        ffn_dim=1024,
+        attention_heads=4,
+        encoder_layers=4,
+        decoder_layers=4,
+        auxiliary_layers=2,
+        max_positions=512,
+    ),
+    "base": _BASE,
+    "basepp": _BASE,  # base's sizes; the 64k vocabulary comes with the data
+    "largepp": dict(
+        embed_dim=1024,
+        ffn_dim=4096,
+        attention_heads=16,
+        encoder_layers=24,
+        decoder_layers=24,
+        auxiliary_layers=6,
+        relative_position_buckets=64,
+    ),
+}
+
+
+def sizes_of(name, config_class):
+    """The entries of an architecture that ``config_class`` has.
+
+    Raises TypeError for an entry that no model of the family knows.
+    """
+    sizes = ARCHITECTURES[name]
+    unknown = set(sizes) - {f.name for f in dataclasses.fields(MetroT5Config)}
+    if unknown:
+        raise TypeError(f"architecture {name}: unknown fields {sorted(unknown)}")
+    known = {f.name for f in dataclasses.fields(config_class)}
+    return {key: value for key, value in sizes.items() if key in known}
+
+
+def register_architectures(model, config_class):
+    """Register ``<model>_<size>`` for every size; an option on the command line wins over it."""
+    for name in ARCHITECTURES:
+        sizes = sizes_of(name, config_class)
+
+        def fill_in(args, sizes=sizes):
+            for key, value in sizes.items():
+                setattr(args, key, getattr(args, key, value))
+
+        register_model_architecture(model, f"{model}_{name}")(fill_in)

@@ -1,0 +1,271 @@
+"""METRO-T5: a T5-style encoder-decoder pretrained on what an auxiliary masked LM writes.
+
+METRO-T0, figure 2. The main model alone is ``t5_transformer``; ``metro_t5`` adds the auxiliary
+model and the RTD head, which fine-tuning leaves behind.
+"""
+
+from typing import NamedTuple
+
+import torch
+from fairseq.models import (
+    FairseqEncoder,
+    FairseqEncoderDecoderModel,
+    FairseqIncrementalDecoder,
+    register_model,
+)
+from torch import nn
+
+from fairseq_metro.errors import UserError
+from fairseq_metro.models.metro_t5.config import MetroT5Config, T5TransformerConfig
+from fairseq_metro.models.metro_t5.initialization import initialize
+from fairseq_metro.modules.heads import RTDHead, project_to_vocabulary, select_rows
+from fairseq_metro.modules.relative_position import RelativePositionBias
+from fairseq_metro.modules.sampling import sample_tokens
+from fairseq_metro.modules.transformer import DecoderLayer, Embedding, EncoderLayer
+
+
+class MetroOutput(NamedTuple):
+    """What one pretraining pass computes.
+
+    mlm_logits (M, V): the auxiliary model at the masked tokens. src_noise (B, T) int64: its samples
+    written over the masked tokens, X^noise. rtd_logits (B, T): logit of "replaced" at every token.
+    clm_logits (M, V): the decoder at the masked tokens.
+    """
+
+    mlm_logits: torch.Tensor
+    src_noise: torch.Tensor
+    rtd_logits: torch.Tensor
+    clm_logits: torch.Tensor
+
+
+def padding_mask(tokens, pad, padded):
+    """(B, T) bool, True at padding, or None where it is known that there is none.
+
+    padded: what the collater knows, or None. Only on a CPU are the tokens themselves looked at; on
+    a GPU that would wait for the device.
+    """
+    if padded is False:
+        return None
+    mask = tokens.eq(pad)
+    if padded is None and tokens.device.type == "cpu" and not mask.any():
+        return None
+    return mask
+
+
+class T5Encoder(FairseqEncoder):
+    """Post-LN encoder with absolute positions and a relative-position table in every layer."""
+
+    def __init__(self, cfg, dictionary, embed_tokens, num_layers):
+        super().__init__(dictionary)
+        self.pad = dictionary.pad()
+        self.embed_tokens = embed_tokens
+        self.embedding = Embedding(cfg)
+        self.layers = nn.ModuleList(EncoderLayer(cfg) for _ in range(num_layers))
+        self.relative_positions = nn.ModuleList(
+            RelativePositionBias(
+                cfg.relative_position_buckets,
+                cfg.relative_position_max_distance,
+                cfg.attention_heads,
+                cfg.max_positions,
+            )
+            for _ in range(num_layers)
+        )
+
+    def forward(self, src_tokens, src_lengths=None, padded=None, **unused):
+        """src_tokens (B, T), right-padded. Returns a dict of lists, as fairseq's generator expects:
+        encoder_out [(B, T, C)] and encoder_padding_mask [(B, T) bool] or [].
+        """
+        mask = padding_mask(src_tokens, self.pad, padded)
+        x = self.embedding(src_tokens, self.embed_tokens)
+        for layer, relative_position in zip(self.layers, self.relative_positions, strict=True):
+            x = layer(x, relative_position(src_tokens.size(1)), mask)
+        return {"encoder_out": [x], "encoder_padding_mask": [] if mask is None else [mask]}
+
+    def reorder_encoder_out(self, encoder_out, new_order):
+        return {
+            key: [tensor.index_select(0, new_order) for tensor in tensors]
+            for key, tensors in encoder_out.items()
+        }
+
+    def max_positions(self):
+        return self.embedding.max_positions
+
+
+class T5Decoder(FairseqIncrementalDecoder):
+    """Post-LN causal decoder; its output layer is the shared token table."""
+
+    def __init__(self, cfg, dictionary, embed_tokens):
+        super().__init__(dictionary)
+        self.embed_tokens = embed_tokens
+        self.embedding = Embedding(cfg)
+        self.layers = nn.ModuleList(DecoderLayer(cfg) for _ in range(cfg.decoder_layers))
+
+    def forward(self, prev_output_tokens, encoder_out=None, incremental_state=None, **unused):
+        """prev_output_tokens (B, S) -> logits (B, S, V) and a dict that fairseq's callers read.
+
+        With an incremental_state only the positions that are not in it yet come out.
+        """
+        x = self.extract_features(prev_output_tokens, encoder_out, incremental_state)
+        return self.output_layer(x), {"attn": [None]}
+
+    def extract_features(self, prev_output_tokens, encoder_out, incremental_state=None):
+        """The last layer's states (B, S, C), before the output layer."""
+        states = encoder_out["encoder_out"][0]
+        mask = encoder_out["encoder_padding_mask"]
+        mask = mask[0] if mask else None
+        caches, first = [None] * len(self.layers), 0
+        if incremental_state is not None:
+            caches = incremental_state.setdefault(
+                self._cache_key, [{"self": {}, "cross": {}} for _ in self.layers]
+            )
+            if "key" in caches[0]["self"]:
+                first = caches[0]["self"]["key"].size(2)
+        x = self.embedding(prev_output_tokens[:, first:], self.embed_tokens, first)
+        if first > 0 and x.size(1) != 1:
+            raise ValueError(f"incremental decoding got {x.size(1)} new positions, expects 1")
+        for layer, cache in zip(self.layers, caches, strict=True):
+            x = layer(x, states, mask, cache)
+        return x
+
+    def output_layer(self, features):
+        return project_to_vocabulary(features, self.embed_tokens.weight)
+
+    _cache_key = "T5Decoder.layers"
+
+    def reorder_incremental_state(self, incremental_state, new_order):
+        for caches in incremental_state.get(self._cache_key, []):
+            for cache in caches.values():
+                for name, tensor in cache.items():
+                    cache[name] = tensor.index_select(0, new_order)
+
+    def max_positions(self):
+        return self.embedding.max_positions
+
+
+@register_model("t5_transformer", dataclass=T5TransformerConfig)
+class T5TransformerModel(FairseqEncoderDecoderModel):
+    """The main model alone: ``forward(src_tokens, src_lengths, prev_output_tokens)``.
+
+    Loading a METRO-T5 checkpoint leaves the auxiliary model and the RTD head behind.
+    """
+
+    discards = ("auxiliary.", "rtd_head.")
+    decoder_starts = ("decoder_start",)  # fields of the config that the task fills in
+
+    def __init__(self, cfg, dictionary):
+        check_config(cfg)
+        embed_tokens = nn.Embedding(len(dictionary), cfg.embed_dim, dictionary.pad())
+        encoder = T5Encoder(cfg, dictionary, embed_tokens, cfg.encoder_layers)
+        super().__init__(encoder, T5Decoder(cfg, dictionary, embed_tokens))
+        self.num_updates = 0
+
+    @classmethod
+    def build_model(cls, cfg, task):
+        block = getattr(task.cfg, "tokens_per_sample", 0)
+        if block > cfg.max_positions:
+            raise UserError(
+                f"--tokens-per-sample {block} is longer than the model's --max-positions "
+                f"{cfg.max_positions}; shorten the blocks or give it more positions"
+            )
+        model = cls(cfg, task.source_dictionary)
+        model.apply(initialize)
+        return model
+
+    def set_num_updates(self, num_updates):
+        super().set_num_updates(num_updates)
+        self.num_updates = num_updates
+
+    def forward(self, src_tokens, src_lengths, prev_output_tokens, padded=None, **unused):
+        """(B, T), (B,), (B, S) int64 -> logits (B, S, V) and a dict."""
+        encoder_out = self.encoder(src_tokens, src_lengths, padded=padded)
+        return self.decoder(prev_output_tokens, encoder_out)
+
+    def upgrade_state_dict_named(self, state_dict, name):
+        super().upgrade_state_dict_named(state_dict, name)
+        for key in [key for key in state_dict if key.startswith(self.discards)]:
+            del state_dict[key]
+
+    def load_state_dict(self, state_dict, strict=True, model_cfg=None, args=None):
+        """As fairseq's, but a checkpoint of another architecture is one clear line."""
+        self.upgrade_state_dict(state_dict)
+        if strict:
+            refuse_other_architecture(self.state_dict(), state_dict)
+        return super().load_state_dict(state_dict, strict, model_cfg, args)
+
+
+@register_model("metro_t5", dataclass=MetroT5Config)
+class MetroT5Model(T5TransformerModel):
+    """Main model, auxiliary masked LM (shared token table), and RTD head on the encoder."""
+
+    discards = ()
+    decoder_starts = ("decoder_start", "pretraining_decoder_start")
+
+    def __init__(self, cfg, dictionary):
+        super().__init__(cfg, dictionary)
+        self.auxiliary = T5Encoder(
+            cfg, dictionary, self.encoder.embed_tokens, cfg.auxiliary_layers
+        )
+        self.rtd_head = RTDHead(cfg.embed_dim)
+
+    def forward(
+        self,
+        src_tokens,
+        src_lengths,
+        prev_output_tokens,
+        masked_index=None,
+        uniform=None,
+        padded=None,
+        **unused,
+    ):
+        """A pretraining pass (METRO-T0, equations 6 to 9) when masked_index is given.
+
+        src_tokens (B, T) with masks; prev_output_tokens (B, T); masked_index (M,) int64 into the
+        flattened (B, T); uniform (M,) float64; padded: is there padding (None: unknown). Returns
+        :class:`MetroOutput`. Without masked_index: the main model's logits and a dict.
+        """
+        if masked_index is None:
+            return super().forward(src_tokens, src_lengths, prev_output_tokens, padded)
+        embedding = self.encoder.embed_tokens.weight
+
+        h_aux = self.auxiliary(src_tokens, padded=padded)["encoder_out"][0]
+        mlm_logits = project_to_vocabulary(select_rows(h_aux, masked_index), embedding)
+        sampled = sample_tokens(mlm_logits, uniform)
+        src_noise = src_tokens.flatten().index_copy(0, masked_index, sampled).view_as(src_tokens)
+
+        encoder_out = self.encoder(src_noise, padded=padded)
+        rtd_logits = self.rtd_head(encoder_out["encoder_out"][0])
+        h_dec = self.decoder.extract_features(prev_output_tokens, encoder_out)
+        clm_logits = project_to_vocabulary(select_rows(h_dec, masked_index), embedding)
+        return MetroOutput(mlm_logits, src_noise, rtd_logits, clm_logits)
+
+
+def check_config(cfg):
+    """Raise :class:`UserError` for sizes that cannot be."""
+    if cfg.embed_dim % cfg.attention_heads != 0:
+        raise UserError(
+            f"--embed-dim {cfg.embed_dim} is not a multiple of --attention-heads "
+            f"{cfg.attention_heads}; change one of them"
+        )
+    buckets, distance = cfg.relative_position_buckets, cfg.relative_position_max_distance
+    if buckets < 4 or distance <= buckets // 4 + 1:
+        raise UserError(
+            f"--relative-position-buckets {buckets} with --relative-position-max-distance "
+            f"{distance}: at least 4 buckets, and a distance above a quarter of them plus 1"
+        )
+
+
+def refuse_other_architecture(ours, theirs):
+    """Raise :class:`UserError` that names the first parameter in which two state dicts differ."""
+    for key in sorted(set(ours) | set(theirs)):
+        if key not in theirs:
+            problem = f"it has no parameter {key}"
+        elif key not in ours:
+            problem = f"it has a parameter {key}, which this model lacks"
+        elif ours[key].shape != theirs[key].shape:
+            problem = f"{key} is {tuple(theirs[key].shape)} in it, {tuple(ours[key].shape)} here"
+        else:
+            continue
+        raise UserError(
+            f"the checkpoint is of another architecture: {problem}; give the --arch and sizes it "
+            "was trained with, or another --save-dir"
+        )

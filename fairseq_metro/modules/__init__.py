@@ -1,0 +1,1 @@
+"""nn.Modules and functions that know no task: attention, positions, layers, heads, sampling."""

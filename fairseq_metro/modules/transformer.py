@@ -1,0 +1,158 @@
+"""Post-LayerNorm Transformer layers, batch first: self-attention, cross-attention, feed-forward.
+
+Queries, keys and values of self-attention share one projection (``qkv_proj``), keys and values of
+cross-attention another (``kv_proj``): fewer, larger matrix products.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from fairseq_metro.errors import UserError
+from fairseq_metro.modules.attention import attention
+from fairseq_metro.modules.norm import add_dropout_norm
+
+
+def split_heads(x, heads):
+    """(B, T, C) -> (B, H, T, D), a view."""
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def merge_heads(x):
+    """(B, H, T, D) -> (B, T, C)."""
+    return x.transpose(1, 2).flatten(-2)
+
+
+class SelfAttention(nn.Module):
+    """Self-attention; ``cache`` keeps keys and values of earlier steps in incremental decoding."""
+
+    def __init__(self, dim, heads, dropout):
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.qkv_proj = nn.Linear(dim, 3 * dim)
+        self.out_proj = nn.Linear(dim, dim)
+
+    def forward(self, x, bias=None, key_padding_mask=None, causal=False, cache=None):
+        """x (B, T, C), bias (H, T, T), key_padding_mask (B, T) bool -> (B, T, C).
+
+        With a ``cache`` (dict, changed in place) x holds the newest positions only.
+        """
+        q, k, v = (split_heads(part, self.heads) for part in self.qkv_proj(x).chunk(3, dim=-1))
+        if cache is not None:
+            if "key" in cache:
+                k = torch.cat([cache["key"], k], dim=2)
+                v = torch.cat([cache["value"], v], dim=2)
+            cache["key"], cache["value"] = k, v
+        dropout = self.dropout if self.training else 0.0
+        mixed = attention(
+            q, k, v, bias=bias, key_padding_mask=key_padding_mask, causal=causal, dropout=dropout
+        )
+        return self.out_proj(merge_heads(mixed))
+
+
+class CrossAttention(nn.Module):
+    """Attention of the decoder to the encoder's states; keys and values are computed once."""
+
+    def __init__(self, dim, heads, dropout):
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.q_proj = nn.Linear(dim, dim)
+        self.kv_proj = nn.Linear(dim, 2 * dim)
+        self.out_proj = nn.Linear(dim, dim)
+
+    def forward(self, x, states, key_padding_mask=None, cache=None):
+        """x (B, S, C), states (B, T, C), key_padding_mask (B, T) bool -> (B, S, C)."""
+        if cache is not None and "key" in cache:
+            k, v = cache["key"], cache["value"]
+        else:
+            k, v = (split_heads(part, self.heads) for part in self.kv_proj(states).chunk(2, -1))
+            if cache is not None:
+                cache["key"], cache["value"] = k, v
+        q = split_heads(self.q_proj(x), self.heads)
+        dropout = self.dropout if self.training else 0.0
+        mixed = attention(q, k, v, key_padding_mask=key_padding_mask, dropout=dropout)
+        return self.out_proj(merge_heads(mixed))
+
+
+class FeedForward(nn.Module):
+    """Linear, ReLU, linear."""
+
+    def __init__(self, dim, ffn_dim):
+        super().__init__()
+        self.fc1 = nn.Linear(dim, ffn_dim)
+        self.fc2 = nn.Linear(ffn_dim, dim)
+
+    def forward(self, x):
+        return self.fc2(F.relu(self.fc1(x)))
+
+
+class EncoderLayer(nn.Module):
+    """Self-attention and feed-forward, each followed by residual, dropout and LayerNorm."""
+
+    def __init__(self, cfg):
+        super().__init__()
+        self.dropout = cfg.dropout
+        self.self_attn = SelfAttention(cfg.embed_dim, cfg.attention_heads, cfg.attention_dropout)
+        self.self_attn_layer_norm = nn.LayerNorm(cfg.embed_dim)
+        self.ffn = FeedForward(cfg.embed_dim, cfg.ffn_dim)
+        self.final_layer_norm = nn.LayerNorm(cfg.embed_dim)
+
+    def _post(self, residual, update, norm):
+        return add_dropout_norm(
+            residual, update, norm, dropout=self.dropout, training=self.training
+        )
+
+    def forward(self, x, bias=None, key_padding_mask=None):
+        """x (B, T, C) -> (B, T, C)."""
+        x = self._post(x, self.self_attn(x, bias, key_padding_mask), self.self_attn_layer_norm)
+        return self._post(x, self.ffn(x), self.final_layer_norm)
+
+
+class DecoderLayer(EncoderLayer):
+    """An encoder layer, causal, with cross-attention between its two parts."""
+
+    def __init__(self, cfg):
+        super().__init__(cfg)
+        self.encoder_attn = CrossAttention(
+            cfg.embed_dim, cfg.attention_heads, cfg.attention_dropout
+        )
+        self.encoder_attn_layer_norm = nn.LayerNorm(cfg.embed_dim)
+
+    def forward(self, x, states, key_padding_mask=None, cache=None):
+        """x (B, S, C), states (B, T, C) -> (B, S, C).
+
+        cache: dict with entries ``self`` and ``cross`` in incremental decoding. There x holds either
+        the first positions or one new one, which may see every cached one: no causal mask then.
+        """
+        own, cross = (None, None) if cache is None else (cache["self"], cache["cross"])
+        update = self.self_attn(x, causal=x.size(1) > 1, cache=own)
+        x = self._post(x, update, self.self_attn_layer_norm)
+        update = self.encoder_attn(x, states, key_padding_mask, cross)
+        x = self._post(x, update, self.encoder_attn_layer_norm)
+        return self._post(x, self.ffn(x), self.final_layer_norm)
+
+
+class Embedding(nn.Module):
+    """Token plus learned absolute position, LayerNorm, dropout.
+
+    The token table is handed in by reference and is not a parameter of this module: main and
+    auxiliary model share it.
+    """
+
+    def __init__(self, cfg):
+        super().__init__()
+        self.dropout, self.max_positions = cfg.dropout, cfg.max_positions
+        self.positions = nn.Embedding(cfg.max_positions, cfg.embed_dim)
+        self.layer_norm = nn.LayerNorm(cfg.embed_dim)
+
+    def forward(self, tokens, table, first_position=0):
+        """tokens (B, T) int64, table nn.Embedding -> (B, T, C); positions count from the first."""
+        length = tokens.size(1)
+        if first_position + length > self.max_positions:
+            raise UserError(
+                f"an input of {first_position + length} tokens, but the model has "
+                f"{self.max_positions} positions; shorten it or train with more --max-positions"
+            )
+        positions = self.positions.weight[first_position : first_position + length]
+        x = self.layer_norm(table(tokens) + positions)
+        return F.dropout(x, self.dropout, self.training)

@@ -1,0 +1,90 @@
+"""Tiny dictionaries, models and batches that many tests share."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+from fairseq.data import Dictionary
+
+from fairseq_metro.data.blocks import cut_blocks
+from fairseq_metro.data.metro_dataset import MaskedBlocks
+from fairseq_metro.models.metro_t5 import MetroT5Config, MetroT5Model, T5TransformerModel
+
+ORDINARY = 30  # ids 4 .. 33; then the mask and two sentinels
+
+
+def dictionary():
+    words = Dictionary()
+    for i in range(ORDINARY):
+        words.add_symbol(f"w{i}")
+    for symbol in ("<mask>", "<sen001>", "<sen002>"):
+        words.add_symbol(symbol)
+    return words
+
+
+def config(**changes):
+    sizes = dict(
+        embed_dim=16,
+        ffn_dim=24,
+        attention_heads=2,
+        encoder_layers=2,
+        decoder_layers=2,
+        auxiliary_layers=1,
+        relative_position_buckets=8,
+        relative_position_max_distance=20,
+        max_positions=64,
+    )
+    return MetroT5Config(**{**sizes, **changes})
+
+
+def task(**options):
+    return SimpleNamespace(
+        cfg=SimpleNamespace(**{"mask_prob": 0.15, "tokens_per_sample": 32, **options}),
+        source_dictionary=dictionary(),
+        target_dictionary=dictionary(),
+        commonest_token=5,
+    )
+
+
+def model(kind=MetroT5Model, **changes):
+    """A model all of whose parameters are non-zero, in evaluation mode."""
+    built = kind.build_model(config(**changes), task())
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in built.parameters():
+            parameter.add_(0.2 * torch.randn(parameter.shape, generator=generator))
+    return built.eval()
+
+
+def t5(**changes):
+    return model(T5TransformerModel, **changes)
+
+
+def dataset(lines=20, longest=24, seed=1, tokens_per_sample=32, **changes):
+    """Masked blocks over random lines; two documents."""
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(2, longest, lines)
+    sizes[lines // 2] = 1
+    parts = []
+    for size in sizes:
+        parts += [*rng.integers(4, 4 + ORDINARY, size - 1), 2]
+    words = dictionary()
+    ordinary = np.zeros(len(words), dtype=bool)
+    ordinary[4 : 4 + ORDINARY] = True
+    options = dict(
+        bos=words.bos(),
+        pad=words.pad(),
+        mask=words.index("<mask>"),
+        decoder_start=words.index("<mask>"),
+        ordinary=ordinary,
+        mask_prob=0.15,
+        seed=seed,
+        shuffle=True,
+    )
+    blocks = cut_blocks(sizes, tokens_per_sample - 1, "complete_doc")
+    return MaskedBlocks(np.array(parts, dtype=np.uint16), blocks, **{**options, **changes})
+
+
+def batch(size=3, **changes):
+    data = dataset(**changes)
+    return data.collater([data[i] for i in range(size)])
