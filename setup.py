@@ -1,4 +1,4 @@
-"""Package data and console commands of fairseq_metro. The clone needs none of this: see README.md."""
+"""Package data and console commands of fairseq_metro; a clone works without installing it."""
 
 import re
 from pathlib import Path

@@ -29,10 +29,10 @@ def root():
 
 @pytest.fixture(scope="session")
 def shared():
-    """Real text and labelled data (``METRO_SHARED``, or ``../shared`` beside the clone), or a skip."""
+    """Folder of real text and labelled data (``METRO_SHARED``, or ``../shared``), or a skip."""
     folder = Path(os.environ.get(SHARED_VARIABLE) or ROOT.parent / "shared").resolve()
     if not (folder / "data").is_dir():
-        pytest.skip(f"no real data: {folder}/data is not there (set {SHARED_VARIABLE} to its parent)")
+        pytest.skip(f"no real data: no {folder}/data (set {SHARED_VARIABLE} to its parent)")
     return folder
 
 

@@ -1,0 +1,80 @@
+"""The curves of a pretraining run as one picture."""
+
+import io
+
+from fairseq_metro.files import atomic_write
+
+TRAIN_COLOUR, VALID_COLOUR, UNIGRAM_COLOUR = "#9db7d5", "#c0392b", "#7f8c8d"
+
+# (title, label of the axis, {name in the log: label}, guide line (value, label) or None)
+PANELS = (
+    ("Auxiliary model: MLM loss", "nats per masked token", {"mlm_loss": None}, None),
+    ("Main model: CLM loss", "nats per masked token", {"clm_loss": None}, None),
+    ("Main model: RTD loss", "nats per token", {"rtd_loss": None}, None),
+    ("RTD AUC", "area under the ROC curve", {"rtd_auc": None}, (0.5, "chance")),
+    (
+        "Accuracy on masked tokens",
+        "share",
+        {
+            "clm_accuracy_replaced": "CLM, replaced",
+            "clm_accuracy_unreplaced": "CLM, unreplaced",
+            "mlm_accuracy": "MLM",
+            "unigram_accuracy": "commonest token",
+        },
+        None,
+    ),
+    (
+        "Replaced share",
+        "share",
+        {"replace_rate_masked": "of masked tokens", "replace_rate": "of all tokens"},
+        None,
+    ),
+)
+
+
+def draw_curves(log, path):
+    """Write ``path`` (PNG): losses (training faint, validation strong, a ring at start), shares."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 6.8), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(2, 3).flat
+    for axis, (title, unit, names, guide) in zip(axes, PANELS, strict=True):
+        single = len(names) == 1
+        for index, (name, label) in enumerate(names.items()):
+            _draw(axis, log, name, label, None if single else f"C{index}", with_train=single)
+        if guide is not None:
+            axis.axhline(guide[0], color=UNIGRAM_COLOUR, linestyle=":", label=guide[1])
+        axis.set_title(title, fontsize=11)
+        axis.set_xlabel("update")
+        axis.set_ylabel(unit)
+        axis.grid(alpha=0.25)
+        axis.spines[["top", "right"]].set_visible(False)
+        if axis.get_legend_handles_labels()[0]:
+            axis.legend(fontsize=8, frameon=False)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png")
+    with atomic_write(path, "wb") as stream:
+        stream.write(picture.getvalue())
+
+
+def _draw(axis, log, name, label, colour, with_train):
+    if with_train:
+        x, y = _series(log.train, name)
+        axis.plot(x, y, color=TRAIN_COLOUR, linewidth=1, label="train" if x else None)
+    first = [log.start] if log.start is not None else []
+    x, y = _series(first + log.valid, name)
+    if not x:
+        return
+    style = "--" if name == "unigram_accuracy" else "-"
+    colour = UNIGRAM_COLOUR if name == "unigram_accuracy" else colour or VALID_COLOUR
+    axis.plot(x, y, style, color=colour, marker=".", label=label or "validation")
+    if first and name in first[0].values:
+        ring = {"markerfacecolor": "white", "markersize": 7, "linestyle": "none", "color": colour}
+        axis.plot(x[:1], y[:1], marker="o", label="start" if label is None else None, **ring)
+
+
+def _series(records, name):
+    found = [(record.update, record.values[name]) for record in records if name in record.values]
+    return [update for update, _ in found], [value for _, value in found]
