@@ -10,9 +10,9 @@ TORCH_PIN=torch==2.13.0
 FAIRSEQ_PIN=fairseq-fixed==0.12.3.1
 CPU_INDEX=https://download.pytorch.org/whl/cpu
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-ENV=$ROOT/.venv
-ENV_STAMP=$ENV/.fairseq_metro_environment      # written last: without it .venv is half-installed
-ENV_STARTED=$ENV/.fairseq_metro_started        # written first: without it .venv is not ours
+VENV=$ROOT/.venv
+ENV_STAMP=$VENV/.fairseq_metro_environment      # written last: without it .venv is half-installed
+ENV_STARTED=$VENV/.fairseq_metro_started        # written first: without it .venv is not ours
 ENV_WORK=$ROOT/.venv.setup
 ENV_LOG=$ENV_WORK/install.log
 
@@ -73,9 +73,9 @@ stamped() { sed -n "s/^$1=//p" "$ENV_STAMP" 2>/dev/null; }
 # Why .venv has to be made anew (nothing: it is whole and fits).
 env_fault() {
     local version
-    [ -e "$ENV" ] || { echo "there is none yet"; return; }
+    [ -e "$VENV" ] || { echo "there is none yet"; return; }
     [ -f "$ENV_STAMP" ] || { echo "its installation was not finished"; return; }
-    version=$("$ENV/bin/python" -c 'import platform; print(platform.python_version())' 2>/dev/null) || version=
+    version=$("$VENV/bin/python" -c 'import platform; print(platform.python_version())' 2>/dev/null) || version=
     [ -n "$version" ] || { echo "its Python does not run any more"; return; }
     [ "$version" = "$(stamped python)" ] || { echo "it was made with Python $(stamped python), which is now $version"; return; }
     [ "$(stamped recipe)" = "$(recipe_hash)" ] || { echo "the pinned packages or the clone's folder have changed"; return; }
@@ -123,11 +123,11 @@ step() {
     { echo "--- the last lines of $ENV_LOG:"; tail -n 15 "$ENV_LOG"; } >&2
     env_fail "the step '$1' failed; mend what the lines above name (network, disk space, compiler) and run the same command again"
 }
-pip_install() { "$ENV/bin/python" -m pip --disable-pip-version-check install --progress-bar off "$@"; }
+pip_install() { "$VENV/bin/python" -m pip --disable-pip-version-check install --progress-bar off "$@"; }
 
 # Pins that pip may not leave: what torch brought, and ours for everything torch did not bring.
 write_constraints() {
-    "$ENV/bin/python" -m pip --disable-pip-version-check list --format=freeze \
+    "$VENV/bin/python" -m pip --disable-pip-version-check list --format=freeze \
         --exclude pip --exclude setuptools --exclude wheel > "$ENV_WORK/torch.txt"
     awk 'function name(line) { sub(/==.*/, "", line); gsub(/[-_.]+/, "-", line); return tolower(line) }
          !/==/ { next } NR == FNR { has[name($0)] = 1; print; next } !(name($0) in has)' \
@@ -153,7 +153,7 @@ install_torch() {
 install_package() { step "fairseq_metro (this clone)" pip_install --no-build-isolation --no-deps -e "$ROOT"; }
 
 write_stamp() {    # write_stamp DEVICE SPEC
-    "$ENV/bin/python" -W ignore -c "$(cat <<'PY'
+    "$VENV/bin/python" -W ignore -c "$(cat <<'PY'
 import os, platform, sys
 from importlib.metadata import version
 import fairseq_cli.train, fairseq_metro, torch
@@ -165,21 +165,21 @@ with open(os.path.join(folder, ".stamp.tmp"), "w") as stream:
     }.items():
         print(f"{key}={value}", file=stream)
 PY
-    )" "$ENV" "$(recipe_hash)" "$(package_hash)" "$1" "$2" && mv "$ENV/.stamp.tmp" "$ENV_STAMP"
+    )" "$VENV" "$(recipe_hash)" "$(package_hash)" "$1" "$2" && mv "$VENV/.stamp.tmp" "$ENV_STAMP"
 }
 
 build_env() {
     local device began=$SECONDS
     find_python
     device=$(wanted_device)
-    if [ -e "$ENV" ]; then     # renamed first: a removal that is cut short leaves no half .venv
-        mv "$ENV" "$ROOT/.venv.removed.$$"
+    if [ -e "$VENV" ]; then     # renamed first: a removal that is cut short leaves no half .venv
+        mv "$VENV" "$ROOT/.venv.removed.$$"
     fi
     rm -rf "$ROOT"/.venv.removed.*
     : > "$ENV_LOG"
     env_say "making .venv with $("$PYTHON_FOUND" -V 2>&1) ($PYTHON_FOUND) and torch for $device; log: .venv.setup/install.log"
-    mkdir "$ENV" && : > "$ENV_STARTED"
-    step ".venv" "$PYTHON_FOUND" -m venv "$ENV"
+    mkdir "$VENV" && : > "$ENV_STARTED"
+    step ".venv" "$PYTHON_FOUND" -m venv "$VENV"
     install_torch "$device"
     # What builds the others comes first, so that nothing is built in an isolated copy of torch.
     step "build tools" pip_install -c "$ENV_WORK/constraints.txt" setuptools wheel Cython numpy
@@ -192,12 +192,12 @@ build_env() {
 
 prepare_env() {
     local fault
-    if [ -e "$ENV" ] && [ ! -e "$ENV_STARTED" ] && [ -n "$(ls -A "$ENV")" ]; then
+    if [ -e "$VENV" ] && [ ! -e "$ENV_STARTED" ] && [ -n "$(ls -A "$VENV")" ]; then
         env_fail ".venv was not made by this script, so it is left alone; move it away or remove it (rm -r .venv), then run the same command again"
     fi
     fault=$(env_fault)
     if [ -n "$fault" ]; then
-        [ ! -e "$ENV" ] || env_say "making .venv again: $fault"
+        [ ! -e "$VENV" ] || env_say "making .venv again: $fault"
         build_env
     elif [ "$(stamped package)" != "$(package_hash)" ]; then
         env_say "setup.py has changed: installing this clone's commands again"
@@ -222,7 +222,7 @@ use_env() {
     fi
     prepare_env
     ! command -v flock >/dev/null || flock -s 9
-    export VIRTUAL_ENV=$ENV PATH=$ENV/bin:$PATH
+    export VIRTUAL_ENV=$VENV PATH=$VENV/bin:$PATH
     # Two threads on busy cores can be 25 times slower than one: more only where asked for.
     export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 }

@@ -1,0 +1,133 @@
+#!/usr/bin/env bash
+# From nothing to a pretrained METRO-T5: environment, text, vocabulary, data, fairseq-train, curves.
+#   bash train_scripts/quickstart.sh                          English text that is already installed
+#   TEXT="a.txt b.txt.gz" RUN=runs/mine bash train_scripts/quickstart.sh     your own; blank line = new document
+#   SEED=2 RUN=runs/seed2 bash train_scripts/quickstart.sh    another seed
+# Interrupted at any point it goes on from there: type the same command again.
+set -euo pipefail
+here=$PWD
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# The whole recipe. It fits two CPU cores and six minutes; the paper's is in train_scripts/pretrain_metro.sh.
+ARCH=metro_t5_tiny
+VOCABULARY=1000                     # SentencePiece pieces
+BLOCK=128                           # tokens in a block
+BATCH=16                            # blocks in an update: 16 x 128 = 2,048 tokens
+UPDATES=${UPDATES:-2600}
+WARMUP=$(( UPDATES * 6 / 100 ))     # then linearly to 0
+LR=0.0015                           # twice that and post-LN stays on the RTD plateau for good
+EVERY=$(( UPDATES / 13 ))           # updates from one validation and checkpoint to the next
+
+SEED=${SEED:-1}
+RUN=${RUN:-$PWD/runs/quickstart}
+case $RUN in /*) ;; *) RUN=$here/$RUN ;; esac
+shown=${RUN#"$PWD/"}                # as the user would write it from the clone's folder
+
+say() { printf '[quickstart] %s\n' "$*"; }
+fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
+
+at_work=''                          # the stage in which something went wrong
+on_exit() {
+    local status=$?
+    if [ "$status" -ge 129 ]; then echo "interrupted: the same command goes on from here" >&2
+    elif [ "$status" -ne 0 ] && [ -n "$at_work" ]; then
+        [ "$at_work" != pretraining ] || echo "the whole output of fairseq-train: $shown/train.log" >&2
+        echo "stopped at '$at_work' (status $status): once mended, the same command goes on from there" >&2
+    fi
+}
+trap on_exit EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+[[ $SEED =~ ^[0-9]+$ ]] || fail "SEED=$SEED must be a whole number, such as SEED=1"
+[[ $UPDATES =~ ^[0-9]+$ && $UPDATES -ge 20 ]] || fail "UPDATES=$UPDATES must be a whole number of at least 20"
+
+# TEXT: file names and patterns, as typed in the folder the command was started in.
+texts=()
+if [ -n "${TEXT:-}" ]; then
+    cd "$here"
+    # shellcheck disable=SC2206  # several words, with patterns
+    texts=($TEXT)
+    for i in "${!texts[@]}"; do
+        [ -f "${texts[$i]}" ] || fail "TEXT: ${texts[$i]}: no such file"
+        texts[i]=$(realpath "${texts[$i]}")
+    done
+    cd - >/dev/null
+fi
+
+# What the run is made of. A folder holds one run: another text, seed or recipe needs another RUN.
+settings() {
+    if [ ${#texts[@]} -eq 0 ]; then echo "TEXT=default corpus"
+    else echo "TEXT=${#texts[@]} file(s), sha256 $(cat "${texts[@]}" | sha256sum | cut -c1-16)"; fi
+    echo "SEED=$SEED"
+    echo "RECIPE=$ARCH vocabulary $VOCABULARY block $BLOCK batch $BATCH lr $LR warmup $WARMUP updates $UPDATES every $EVERY"
+}
+if [ -e "$RUN/settings.txt" ]; then
+    changed=$(diff <(settings) "$RUN/settings.txt" | grep '^[<>]' | head -n 2 | sed 's/^< /now /; s/^> /there /' | paste -sd ';' | sed 's/;/, /') || true
+    [ -z "$changed" ] || fail "$shown holds a run with other settings ($changed); name another folder with RUN=, or remove this one (rm -r $shown)"
+elif [ -e "$RUN" ] && [ -n "$(ls -A "$RUN" | grep -v '^\.')" ]; then
+    fail "$shown is there and holds no run of this script; name another folder with RUN="
+fi
+mkdir -p "$RUN/.done"
+if command -v flock >/dev/null; then
+    exec 8> "$RUN/.lock"
+    flock -n 8 || fail "another quickstart is at work in $shown; wait for it, or name another folder with RUN="
+fi
+[ -e "$RUN/settings.txt" ] || { settings > "$RUN/.settings.tmp"; mv "$RUN/.settings.tmp" "$RUN/settings.txt"; }
+
+# shellcheck source=train_scripts/environment.sh
+source train_scripts/environment.sh
+export PYTHONUNBUFFERED=1 PYTHONWARNINGS=${PYTHONWARNINGS:-ignore::FutureWarning}
+after_environment=$SECONDS
+
+# stage N NAME COMMAND...: once; what an interruption left of it is made again or gone on with.
+stage() {
+    local number=$1 name=$2 began=$SECONDS; shift 2
+    if [ -e "$RUN/.done/$name" ]; then say "$number/5 $name: there already"; return; fi
+    say "$number/5 $name"
+    at_work=$name
+    "$@"
+    at_work=''
+    : > "$RUN/.done/$name"
+    say "$number/5 $name: $((SECONDS - began)) s"
+}
+
+make_corpus() {
+    rm -rf "$RUN/corpus"
+    if [ ${#texts[@]} -eq 0 ]; then python preprocess/default_corpus.py --out "$RUN/corpus"
+    else python -m fairseq_metro.prepare.split --out "$RUN/corpus" "${texts[@]}"; fi
+}
+make_vocabulary() {
+    rm -rf "$RUN/vocab"
+    python preprocess/train_vocabulary.py --input "$RUN/corpus/train.txt" --out "$RUN/vocab" --vocab-size "$VOCABULARY"
+}
+make_data() {
+    python preprocess/binarize.py --vocab "$RUN/vocab" --train "$RUN/corpus/train.txt" --valid "$RUN/corpus/valid.txt" --dest "$RUN/data"
+}
+pretrain() {
+    local cmd=(fairseq-train "$RUN/data" --user-dir fairseq_metro
+        --task metro_t5 --arch "$ARCH" --criterion metro_t5
+        --tokens-per-sample "$BLOCK" --batch-size "$BATCH" --seed "$SEED"
+        --optimizer fused_adam --adam-betas '(0.9, 0.98)' --adam-eps 1e-6 --weight-decay 0.01 --clip-norm 2.0
+        --lr "$LR" --lr-scheduler polynomial_decay --warmup-updates "$WARMUP"
+        --total-num-update "$UPDATES" --max-update "$UPDATES"
+        --distributed-world-size 1 --num-workers 0
+        --save-dir "$RUN/checkpoints" --save-interval-updates "$EVERY" --keep-interval-updates 1
+        --no-epoch-checkpoints --save-interval 1000000       # by updates, not by epochs
+        --validate-interval-updates "$EVERY" --validate-interval 1000000
+        --log-format json --log-interval 20 --tensorboard-logdir "$RUN/tensorboard")
+    { printf '%q ' "${cmd[@]}"; echo; } | tee "$RUN/command.txt"
+    # A run that ended between its last checkpoint and our mark is not trained one update further.
+    if grep -qs '| done training in' "$RUN/train.log"; then return; fi
+    python -m fairseq_metro.analysis.progress --log "$RUN/train.log" -- "${cmd[@]}"
+}
+
+stage 1 corpus make_corpus
+stage 2 vocabulary make_vocabulary
+stage 3 data make_data
+stage 4 pretraining pretrain
+say "5/5 summary"
+at_work=summary
+python -m fairseq_metro.analysis.summary "$RUN"
+at_work=''
+say "finished: $shown, $((SECONDS - after_environment)) s after the environment; look at $shown/curves.png"
