@@ -71,7 +71,7 @@ def read_facts(path):
         raise UserError(f"{path}: not a checkpoint ({path.stat().st_size:,} bytes)")
     if not is_whole(path):
         raise UserError(
-            f"{path}: truncated checkpoint ({path.stat().st_size:,} bytes); use another one"
+            f"{path}: truncated, or not a checkpoint ({path.stat().st_size:,} bytes); use another"
         )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=start != _LEGACY)

@@ -87,6 +87,8 @@ def print_user_errors_as_one_line_under_hydra():
     ``Exception`` only, and the process would wait for such a thread for ever.
 
     Other exceptions and values take Hydra's own way. Nothing is done where Hydra is not imported.
+    Out of reach: ``fairseq-hydra-train`` that spawns its ranks itself (several GPUs, no torchrun)
+    imports no plugin in the parent, which prints a traceback with the message as its last line.
     """
     module = sys.modules.get("hydra.core.utils")
     if module is None or getattr(module.JobReturn.return_value.fget, "handles_user_errors", False):
