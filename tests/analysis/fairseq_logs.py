@@ -67,7 +67,9 @@ def write_log(stream, first=1, last=400, every=20, valid_every=100, clock=1_790_
 
     emit("fairseq_cli.train", CONFIG, first)
     emit("fairseq_cli.train", "MetroT5Model(\n  (encoder): Encoder(\n  )\n)", first)
-    emit("fairseq_cli.train", "num. shared model params: 1,234,567 (num. trained: 1,234,567)", first)
+    emit(
+        "fairseq_cli.train", "num. shared model params: 1,234,567 (num. trained: 1,234,567)", first
+    )
     if first == 1:
         start = {f"start_{name}": round(value, 3) for name, value in metrics_after(0).items()}
         emit_stats("start", first, json.dumps(start))

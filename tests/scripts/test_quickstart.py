@@ -1,0 +1,172 @@
+"""train_scripts/quickstart.sh with stand-ins for the environment, the preprocessing and fairseq."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.analysis.fairseq_logs import write_log
+
+ENVIRONMENT = 'export PATH="$PWD/programs:$PATH"; echo "[environment] using a stand-in"\n'
+
+# Each preprocess/ script notes its call and writes the files the next stage asks for.
+STEP = """
+import os, sys
+from pathlib import Path
+name = Path(__file__).stem
+with open("calls", "a") as stream:
+    print(name, *sys.argv[1:], file=stream)
+if os.environ.get("FAKE_FAILS") == name:
+    sys.exit(f"error: {name} cannot go on")
+out = Path(sys.argv[sys.argv.index("--dest" if name == "binarize" else "--out") + 1])
+out.mkdir(parents=True, exist_ok=True)
+for file in ("train.txt", "valid.txt"):
+    (out / file).write_text("text")
+"""
+
+TRAIN = """#!/usr/bin/env bash
+echo "fairseq-train $*" >> calls
+case "${FAKE_FAILS-}" in fairseq-train) echo "error: no data" >&2; exit 7 ;; esac
+case "${FAKE_WAITS-}" in fairseq-train) touch waiting; sleep 60 ;; esac
+cat run.log
+echo "2026-01-31 04:00:00 | INFO | fairseq_cli.train | done training in 1.0 seconds"
+"""
+
+
+@pytest.fixture
+def clone(tmp_path, root):
+    """A clone with quickstart.sh, the package itself, and stand-ins for the rest."""
+    clone = tmp_path / "clone"
+    for folder in ("train_scripts", "preprocess", "programs"):
+        (clone / folder).mkdir(parents=True)
+    shutil.copy(root / "train_scripts" / "quickstart.sh", clone / "train_scripts")
+    (clone / "train_scripts" / "environment.sh").write_text(ENVIRONMENT)
+    (clone / "fairseq_metro").symlink_to(root / "fairseq_metro")
+    for name in ("default_corpus", "train_vocabulary", "binarize"):
+        (clone / "preprocess" / f"{name}.py").write_text(STEP)
+    (clone / "programs" / "fairseq-train").write_text(TRAIN)
+    (clone / "programs" / "fairseq-train").chmod(0o755)
+    (clone / "programs" / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    (clone / "programs" / "python").chmod(0o755)
+    with open(clone / "run.log", "w") as stream:
+        write_log(stream)
+    return clone
+
+
+def start(clone, cwd=None, **variables):
+    kept = {key: value for key, value in os.environ.items() if key not in ("TEXT", "RUN", "SEED")}
+    return subprocess.Popen(
+        ["bash", str(clone / "train_scripts" / "quickstart.sh")],
+        cwd=cwd or clone, env=kept | {"MPLBACKEND": "Agg"} | variables, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+
+
+def quickstart(clone, **options):
+    process = start(clone, **options)
+    said, _ = process.communicate(timeout=60)
+    return process.returncode, said
+
+
+def calls(clone):
+    path = clone / "calls"
+    return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def stages(clone):
+    return [words[0] for words in calls(clone)]
+
+
+ALL = ["default_corpus", "train_vocabulary", "binarize", "fairseq-train"]
+
+
+def test_stages_run_in_order_once_and_a_second_run_prints_the_summary_again(clone):
+    status, said = quickstart(clone)
+    assert status == 0, said
+    assert stages(clone) == ALL
+    run = clone / "runs" / "quickstart"
+    assert json.loads((run / "summary.json").read_text())["updates"] == 400
+    assert (run / "curves.png").exists() and "CLM corrects 16.0%" in said
+    command = (run / "command.txt").read_text()
+    assert command.startswith("fairseq-train ") and "'--user-dir' fairseq_metro" not in command
+    assert command in said
+    trained = calls(clone)[-1]
+    for option, value in {"--task": "metro_t5", "--seed": "1", "--batch-size": "16"}.items():
+        assert trained[trained.index(option) + 1] == value
+
+    status, said = quickstart(clone)
+    assert (status, stages(clone)) == (0, ALL)
+    assert said.count("there already") == 4 and "CLM corrects 16.0%" in said
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_failure_is_handed_back_and_the_next_run_goes_on_from_there(clone, name):
+    status, said = quickstart(clone, FAKE_FAILS=name)
+    assert status == (7 if name == "fairseq-train" else 1)
+    assert said.count("error: ") == 1 and "goes on from there" in said
+    assert ("train.log" in said) == (name == "fairseq-train")
+    status, said = quickstart(clone)
+    assert status == 0
+    at = ALL.index(name)
+    assert stages(clone) == ALL[: at + 1] + ALL[at:]
+
+
+def test_interrupted_training_goes_on_and_a_finished_one_is_not_repeated(clone):
+    process = start(clone, FAKE_WAITS="fairseq-train")
+    deadline = time.monotonic() + 30
+    while not (clone / "waiting").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    other = quickstart(clone)
+    assert other[0] == 1 and "another quickstart is at work in runs/quickstart" in other[1]
+    os.killpg(process.pid, signal.SIGINT)
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert said.endswith("interrupted: the same command goes on from here\n")
+    assert quickstart(clone)[0] == 0
+    (clone / "runs" / "quickstart" / ".done" / "pretraining").unlink()
+    assert quickstart(clone)[0] == 0
+    assert stages(clone) == [*ALL, "fairseq-train"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"), [({"SEED": "2"}, "SEED=2"), ({"UPDATES": "100"}, "updates 100")]
+)
+def test_other_settings_in_the_same_folder_are_one_line(clone, changed, named):
+    quickstart(clone)
+    status, said = quickstart(clone, **changed)
+    assert status == 1 and len(said.splitlines()) == 1
+    assert said.startswith("error: runs/quickstart holds a run with other settings (now ")
+    assert named in said and "rm -r runs/quickstart" in said
+    assert quickstart(clone, RUN="runs/other", **changed)[0] == 0
+
+
+def test_own_text_is_split_and_a_changed_file_is_noticed(clone, tmp_path):
+    text = tmp_path / "mine.txt"
+    text.write_text("\n\n".join(f"Document {n}. {'word ' * 30}" for n in range(1000)))
+    status, said = quickstart(clone, cwd=tmp_path, TEXT="m*.txt", RUN="mine")
+    assert status == 0, said
+    assert stages(clone) == ALL[1:]
+    assert (tmp_path / "mine" / "corpus" / "valid.txt").stat().st_size > 2000
+    text.write_text(text.read_text() + "\nmore\n")
+    status, said = quickstart(clone, cwd=tmp_path, TEXT="mine.txt", RUN="mine")
+    assert status == 1 and "other settings (now TEXT=1 file(s), sha256" in said
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"TEXT": "none.txt"}, "error: TEXT: none.txt: no such file\n"),
+        ({"SEED": "one"}, "error: SEED=one must be a whole number, such as SEED=1\n"),
+        ({"RUN": "preprocess"}, "error: preprocess is there and holds no run of this script; "),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_is_made(clone, variables, message):
+    status, said = quickstart(clone, **variables)
+    assert status == 1 and said.startswith(message) and len(said.splitlines()) == 1
+    assert calls(clone) == [] and not (clone / "runs").exists()
