@@ -109,8 +109,8 @@ def repair_last(save_dir, restore_file=LAST):
     """Make sure that a restart finds a whole ``checkpoint_last.pt`` wherever there is one to find.
 
     A truncated one is moved to ``checkpoint_last.pt.truncated``, and the newest whole checkpoint of
-    ``save_dir`` is copied into its place; also where it is missing beside other checkpoints. Nothing
-    is done on a first start. Process 0 repairs, the others wait for it.
+    ``save_dir`` is copied into its place; also where it is missing beside other checkpoints. On a
+    first start nothing is done. Process 0 repairs, the others wait for it.
 
     restore_file: ``--restore-file``. Any other file than the default is the user's choice: it is
     checked, never replaced. Returns the path that fairseq will restore from, or None.

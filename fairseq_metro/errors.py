@@ -110,7 +110,7 @@ def print_user_errors_as_one_line_under_hydra():
 
 
 def run_command(main, argv=None):
-    """Run a console command's ``main(argv)``: a :class:`UserError` ends it as one line, status 1."""
+    """Run a command's ``main(argv)``; a :class:`UserError` ends it with one line, status 1."""
     try:
         return main(argv)
     except UserError as error:

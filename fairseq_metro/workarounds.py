@@ -1,7 +1,7 @@
 """What stock fairseq does and we cannot live with: one function each, called by the task.
 
 Two more live beside what they belong to: :mod:`fairseq_metro.checkpoints` mends a truncated
-``checkpoint_last.pt``, and :mod:`fairseq_metro.errors` makes Hydra print a user's error as one line.
+``checkpoint_last.pt``; :mod:`fairseq_metro.errors` makes Hydra print a user's error as one line.
 """
 
 import os
@@ -29,7 +29,7 @@ def refuse_independent_copies():
     if several and ranked and not (dist.is_available() and dist.is_initialized()):
         raise UserError(
             f"WORLD_SIZE={size}, but the {size} processes would train independent copies and write "
-            "the same save-dir; start them with train_scripts/pretrain.sh, or give each one "
+            "the same save-dir; start them with train_scripts/launch.sh, or give each one "
             "--distributed-world-size $WORLD_SIZE --distributed-rank $RANK "
             "--distributed-init-method env:// --distributed-no-spawn and, on CPUs, "
             "--distributed-backend gloo --ddp-backend legacy_ddp; for one process unset WORLD_SIZE"
@@ -39,10 +39,10 @@ def refuse_independent_copies():
 def own_dropout_stream(seed, update_num, rank):
     """Give a rank above 0 dropout masks of its own; to be called before each forward pass.
 
-    Stock fairseq seeds torch with seed + update_num before each update, on every rank alike, so that
-    rows at the same place in each rank's batch drop the same units: fewer independent masks than the
-    batch has rows. Neighbouring seeds would not do for ranks either: rank 1 would repeat at update t
-    what rank 0 draws at t + 1.
+    Stock fairseq seeds torch with seed + update_num before each update, on every rank alike, so
+    that rows at the same place in each rank's batch drop the same units: fewer independent masks
+    than the batch has rows. Neighbouring seeds would not do for ranks either: rank 1 would repeat
+    at update t what rank 0 draws at t + 1.
 
     seed: ``common.seed``. update_num: the trainer's, as ``train_step`` gets it. rank: of the data
     parallel group. Rank 0 keeps the stock stream, so one process trains as in stock fairseq. Only

@@ -1,7 +1,7 @@
 """A UserError is its message alone and status 1, in every kind of process that fairseq has.
 
-The cases run ``fairseq-train`` and ``fairseq-hydra-train`` with a plugin of their own that raises at
-a chosen place. One process imports fairseq and forks for each case (an import costs 4 seconds, a
+The cases run ``fairseq-train`` and ``fairseq-hydra-train`` with a plugin of their own that raises
+at a chosen place. One process imports fairseq and forks for each case (an import costs 4 seconds, a
 case a fraction of one); what a fork prints and its status are a process's like any other's.
 """
 
@@ -264,7 +264,8 @@ def test_the_traceback_comes_too_when_asked_for(outcomes, case):
 def test_any_other_error_keeps_its_traceback(outcomes, case):
     status, printed = outcomes[case]
     assert status == 1
-    assert "Traceback" in printed and "in stumble" in printed and f"KeyError: '{MESSAGE}'" in printed
+    assert "Traceback" in printed and "in stumble" in printed
+    assert f"KeyError: '{MESSAGE}'" in printed
     assert "error: toy.txt" not in printed
 
 

@@ -29,7 +29,7 @@ def test_two_processes_that_do_not_know_of_each_other_are_refused(launcher, rank
     with pytest.raises(UserError) as error:
         workarounds.refuse_independent_copies()
     assert "\n" not in str(error.value)
-    for word in ("WORLD_SIZE=2", "--distributed-no-spawn", "--ddp-backend", "pretrain.sh"):
+    for word in ("WORLD_SIZE=2", "--distributed-no-spawn", "--ddp-backend", "train_scripts/"):
         assert word in str(error.value)
 
 

@@ -1,1 +1,5 @@
-"""Optimizers registered with fairseq; importing a module registers its optimizer."""
+"""Optimizers, one file each; importing this package registers them with fairseq."""
+
+from fairseq_metro.optim import fused_adam
+
+__all__ = ["fused_adam"]

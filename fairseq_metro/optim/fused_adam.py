@@ -29,13 +29,13 @@ DEVICES = ("cpu", "cuda")  # where torch has the kernel and this module is teste
 class FusedAdamW(torch.optim.Optimizer):
     """Adam with decoupled weight decay; numbers and state dict are those of fairseq's ``Adam``.
 
-    Calls the kernel behind ``torch.optim.AdamW(fused=True)`` rather than that class: the class keeps
-    one step tensor per parameter, which fairseq's Adam cannot read, which a host must wait for to
-    learn, and whose upkeep costs more than the update of a small model (0.5 against 0.07 ms for 200
-    parameters of 16x16, one CPU thread, torch 2.13). Here ``state["step"]`` is an int as in fairseq.
+    Calls the kernel behind ``torch.optim.AdamW(fused=True)`` rather than that class: the class
+    keeps one step tensor per parameter, which fairseq's Adam cannot read, which a host must wait
+    for to learn, and whose upkeep costs more than the update of a small model (0.5 against 0.07 ms
+    for 200 parameters of 16x16, one CPU thread, torch 2.13). Here ``state["step"]`` is an int.
 
-    Parameters in half precision, or not contiguous, are updated through a float32 (contiguous) copy;
-    their averages are float32. A parameter without a gradient is left alone, its step too.
+    Parameters in half precision, or not contiguous, are updated through a (float32) contiguous
+    copy; their averages are float32. A parameter without a gradient is left alone, its step too.
     """
 
     supports_memory_efficient_fp16 = True
@@ -184,9 +184,9 @@ class FusedAdam(FairseqOptimizer):
                 dist.all_reduce(state[name])
 
 
-# fairseq's trainer resumes an optimizer's state only if the class name in the checkpoint equals that
-# of the running optimizer. The states are interchangeable, so the names are made equal: a run can
-# change between adam and fused_adam at any checkpoint, in both directions.
+# fairseq's trainer resumes an optimizer's state only if the class name in the checkpoint equals
+# that of the running optimizer. The states are interchangeable, so the names are made equal: a run
+# can change between adam and fused_adam at any checkpoint, in both directions.
 FusedAdam.__name__ = "FairseqAdam"
 
 

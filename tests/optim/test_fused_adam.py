@@ -1,4 +1,4 @@
-"""fused_adam against fairseq's Adam, against a float64 loop, and across a change between the two."""
+"""fused_adam against fairseq's Adam, against a float64 loop, and across a change of the two."""
 
 import copy
 import math
@@ -12,7 +12,7 @@ from fairseq.optim.fp16_optimizer import FP16Optimizer, MemoryEfficientFP16Optim
 from omegaconf import OmegaConf
 
 from fairseq_metro.errors import UserError
-from fairseq_metro.optim.fused_adam import FusedAdam, FusedAdamW, parse_betas
+from fairseq_metro.optim.fused_adam import FusedAdam, FusedAdamConfig, FusedAdamW, parse_betas
 
 SHAPES = [(7, 5), (33,), (1,), (2, 3, 4)]
 GROUPS = [  # two groups that differ in everything a group holds
@@ -174,7 +174,7 @@ def test_a_transposed_parameter_or_gradient_is_read_in_its_own_order():
 
 def config(**options):
     options = {"_name": "fused_adam", "lr": [1e-2], "weight_decay": 0.1, **options}
-    return OmegaConf.merge(OmegaConf.structured(OPTIMIZER_DATACLASS_REGISTRY["fused_adam"]), options)
+    return OmegaConf.merge(OmegaConf.structured(FusedAdamConfig), options)
 
 
 def test_it_is_built_by_name_with_the_options_of_fairseqs_adam():
@@ -206,8 +206,8 @@ def test_betas_that_are_not_two_numbers_below_one_are_refused(betas):
 
 def fp16_config(optimizer):
     common = dict(
-        fp16_scale_window=1000, fp16_init_scale=4, fp16_scale_tolerance=0.0, threshold_loss_scale=None,
-        min_loss_scale=1e-4, fp16_no_flatten_grads=False,
+        fp16_scale_window=1000, fp16_init_scale=4, fp16_scale_tolerance=0.0,
+        threshold_loss_scale=None, min_loss_scale=1e-4, fp16_no_flatten_grads=False,
     )  # fmt: skip
     optimization = dict(update_freq=[1])
     return OmegaConf.create(dict(common=common, optimizer=optimizer, optimization=optimization))
