@@ -1,0 +1,218 @@
+"""A vocabulary folder: how text becomes ids, for every command and in every run's folder.
+
+``spm.model``      the SentencePiece model
+``dict.txt``       fairseq's dictionary: the pieces and the symbols that have roles
+``tokenizer.json`` what happens before SentencePiece, and which symbol plays which role
+
+Code asks for a role's symbol (``vocabulary.index("mask")``) and never names one, so that the
+authors' vocabularies, in which one symbol has three roles, need nothing but another JSON file.
+"""
+
+import hashlib
+import os
+import shutil
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from fairseq_metro.data.normalization import NORMALIZATIONS, Normalizer
+from fairseq_metro.errors import UserError
+from fairseq_metro.files import read_json, sha256_file
+
+VOCAB_FOLDER = "vocab"
+MODEL, DICTIONARY, TOKENIZER = FILES = ("spm.model", "dict.txt", "tokenizer.json")
+VERSION = 1
+SPECIALS = ("<s>", "<pad>", "</s>", "<unk>")  # fairseq's own first four, not in dict.txt
+UNKNOWN = 3
+ROLES = ("mask", "pretraining_decoder_start", "decoder_start", "end_of_target")
+MAKE = "make one with preprocess/train_vocabulary.py"
+
+
+class Vocabulary:
+    """A loaded vocabulary folder. ``path``, ``hash`` (over the three files), ``roles``."""
+
+    def __init__(self, path, settings, symbols):
+        self.path, self.settings, self.symbols = Path(path), settings, symbols
+        self.roles = settings["roles"]
+        self.indices = {symbol: i for i, symbol in enumerate(symbols)}
+        self.normalizer = Normalizer(settings["normalization"], settings["lowercase"])
+        self.hash = vocabulary_hash(path)
+        self._dictionary = None
+
+    @classmethod
+    def load(cls, folder):
+        """Read and check a vocabulary folder.
+
+        Raises :class:`UserError` where a file is missing or does not fit the other two.
+        """
+        folder = Path(folder)
+        for name in FILES:
+            if not (folder / name).is_file():
+                raise UserError(f"{folder / name}: no such file in the vocabulary folder; {MAKE}")
+        settings = read_settings(folder / TOKENIZER)
+        vocabulary = cls(folder, settings, read_symbols(folder / DICTIONARY))
+        for role in (*ROLES, "sentinels"):
+            held = vocabulary.roles[role]
+            for symbol in held if isinstance(held, list) else [held]:
+                if symbol not in vocabulary.indices:
+                    raise UserError(
+                        f"{folder / TOKENIZER}: the symbol {symbol!r} of role {role!r} is not in "
+                        f"{DICTIONARY}; the files do not belong together, {MAKE}"
+                    )
+        vocabulary._piece_indices  # noqa: B018  checks the model against the dictionary
+        return vocabulary
+
+    def __reduce__(self):
+        return Vocabulary.load, (self.path,)
+
+    def __len__(self):
+        return len(self.symbols)
+
+    def dictionary(self):
+        """The ``fairseq.data.Dictionary`` of ``dict.txt`` (read once)."""
+        if self._dictionary is None:
+            from fairseq.data import Dictionary
+
+            self._dictionary = Dictionary.load(str(self.path / DICTIONARY))
+        return self._dictionary
+
+    def index(self, role):
+        """The id of the symbol that plays ``role`` ("mask", "decoder_start", …)."""
+        return self.indices[self.roles[role]]
+
+    @property
+    def sentinel_indices(self):
+        """The ids of the sentinels, in their order."""
+        return [self.indices[symbol] for symbol in self.roles["sentinels"]]
+
+    @cached_property
+    def processor(self):
+        """The ``SentencePieceProcessor`` of ``spm.model``."""
+        from sentencepiece import SentencePieceProcessor
+
+        path = self.path / MODEL
+        try:
+            return SentencePieceProcessor(model_file=str(path))
+        except (OSError, RuntimeError):
+            raise UserError(f"{path}: not a SentencePiece model; {MAKE}") from None
+
+    @cached_property
+    def _piece_indices(self):
+        """(pieces,) int64: the dictionary id of each piece; pieces never met in text are unknown."""
+        processor = self.processor
+        found = np.full(len(processor), UNKNOWN, dtype=np.int64)
+        for piece in range(len(processor)):
+            if processor.is_control(piece) or processor.is_unknown(piece):
+                continue
+            symbol = processor.id_to_piece(piece)
+            if symbol not in self.indices:
+                raise UserError(
+                    f"{self.path / DICTIONARY}: piece {symbol!r} of {MODEL} is missing; the files "
+                    f"do not belong together, {MAKE}"
+                )
+            found[piece] = self.indices[symbol]
+        return found
+
+    def encode(self, text):
+        """Ids of one line: normalised, cut into pieces; no ``<s>``, no ``</s>``."""
+        return self.encode_flat([text])[0].tolist()
+
+    def encode_flat(self, texts):
+        """Ids of a list of n texts end to end, (sum(sizes),) int64, and their sizes, (n,) int32."""
+        pieces = self.processor.encode(
+            list(map(self.normalizer, texts)), out_type=int, num_threads=1
+        )
+        sizes = np.fromiter(map(len, pieces), dtype=np.int32, count=len(pieces))
+        flat = np.fromiter(
+            (piece for line in pieces for piece in line), dtype=np.int64, count=int(sizes.sum())
+        )
+        return self._piece_indices[flat], sizes
+
+    def encode_pieces(self, text):
+        """The same as dictionary symbols joined by spaces, unknown ones as ``<unk>``."""
+        return " ".join(map(self.symbols.__getitem__, self.encode(text)))
+
+    def decode(self, x):
+        """Text of ids, or of symbols joined by spaces; ``<s>``, ``<pad>`` and ``</s>`` are left out."""
+        symbols = x.split() if isinstance(x, str) else [self.symbols[int(i)] for i in x]
+        return self.processor.decode_pieces([s for s in symbols if s not in SPECIALS[:UNKNOWN]])
+
+    def copy_to(self, folder):
+        """Copy the three files to ``folder``: all or nothing, and nothing if they are there already.
+
+        Raises :class:`UserError` where another complete vocabulary is there.
+        """
+        folder = Path(folder)
+        if all((folder / name).is_file() for name in FILES):
+            if vocabulary_hash(folder) == self.hash:
+                return
+            raise UserError(
+                f"{folder}: holds another vocabulary than {self.path}; give another folder or "
+                "remove this one"
+            )
+        temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+        try:
+            temporary.mkdir(parents=True)
+            for name in FILES:
+                shutil.copyfile(self.path / name, temporary / name)
+            if folder.exists():
+                shutil.rmtree(folder)  # part of a copy, by something less careful
+            os.replace(temporary, folder)
+        except OSError as error:
+            raise UserError(f"{folder}: cannot be written ({error.strerror or error})") from None
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def vocabulary_hash(folder):
+    """SHA-256 over the names and contents of the three files, as a hexadecimal string."""
+    digest = hashlib.sha256()
+    for name in FILES:
+        digest.update(f"{name} {sha256_file(Path(folder) / name)}\n".encode())
+    return digest.hexdigest()
+
+
+def read_settings(path):
+    """The contents of ``tokenizer.json``, checked. Raises :class:`UserError`."""
+    settings = read_json(path)
+    if not isinstance(settings, dict) or settings.get("version") != VERSION:
+        raise UserError(f"{path}: not a tokenizer.json of version {VERSION}; {MAKE}")
+    if settings.get("normalization") not in NORMALIZATIONS:
+        raise UserError(
+            f"{path}: normalization is {settings.get('normalization')!r}, must be one of "
+            f"{', '.join(NORMALIZATIONS)}"
+        )
+    if not isinstance(settings.get("lowercase"), bool):
+        raise UserError(f"{path}: lowercase is {settings.get('lowercase')!r}, must be true or false")
+    roles = settings.get("roles")
+    if not isinstance(roles, dict):
+        raise UserError(f"{path}: no roles; {MAKE}")
+    for role in ROLES:
+        if not isinstance(roles.get(role), str):
+            raise UserError(f"{path}: role {role!r} is {roles.get(role)!r}, must be a symbol")
+    sentinels = roles.get("sentinels")
+    if not isinstance(sentinels, list) or not all(isinstance(s, str) for s in sentinels):
+        raise UserError(f"{path}: role 'sentinels' is {sentinels!r}, must be a list of symbols")
+    return settings
+
+
+def read_symbols(path):
+    """All symbols of a ``dict.txt``, fairseq's four specials first. Raises :class:`UserError`."""
+    symbols = list(SPECIALS)
+    seen = set(symbols)
+    try:
+        with open(path, encoding="utf-8") as stream:
+            for number, line in enumerate(stream, 1):
+                symbol, _, count = line.rstrip("\n").rpartition(" ")
+                if not symbol or not count.isdecimal():
+                    raise UserError(f"{path}: line {number} is {line!r}, must be: SYMBOL COUNT")
+                if symbol in seen:
+                    raise UserError(f"{path}: line {number}: {symbol!r} is there already")
+                if symbol.split() != [symbol]:
+                    raise UserError(f"{path}: line {number}: {symbol!r} holds whitespace")
+                seen.add(symbol)
+                symbols.append(symbol)
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 ({error.reason} at byte {error.start})") from None
+    return symbols
