@@ -1,6 +1,7 @@
 """fused_adam against fairseq's Adam, against a float64 loop, and across a change of the two."""
 
 import copy
+import doctest
 import math
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ from fairseq.optim.fp16_optimizer import FP16Optimizer, MemoryEfficientFP16Optim
 from omegaconf import OmegaConf
 
 from fairseq_metro.errors import UserError
+from fairseq_metro.optim import fused_adam
 from fairseq_metro.optim.fused_adam import FusedAdam, FusedAdamConfig, FusedAdamW, parse_betas
 
 SHAPES = [(7, 5), (33,), (1,), (2, 3, 4)]
@@ -202,6 +204,10 @@ def test_fp16_statistics_and_a_meta_device_are_refused_in_one_line():
 def test_betas_that_are_not_two_numbers_below_one_are_refused(betas):
     with pytest.raises(UserError, match="--adam-betas"):
         parse_betas(betas)
+
+
+def test_the_documented_examples_hold():
+    assert doctest.testmod(fused_adam) == doctest.TestResults(failed=0, attempted=1)
 
 
 def fp16_config(optimizer):
