@@ -93,7 +93,8 @@ env_fault() {
 # Reads a command's output: all of it into the log, on the screen one line that is refreshed on a
 # terminal and repeated every 20 s elsewhere.
 show_step() {
-    local line part='' last='' status began=$SECONDS shown=$SECONDS
+    local line part='' last='' status began=$SECONDS shown=$SECONDS text columns
+    columns=$(tput cols 2>/dev/null) || columns=80
     while true; do
         status=0
         IFS= read -r -t 2 line || status=$?
@@ -103,7 +104,8 @@ show_step() {
             [ "$status" -eq 0 ] || break
         fi
         if [ -t 1 ]; then
-            printf '\r\033[K[environment] %s, %d s  %.60s' "$1" $((SECONDS - began)) "$last"
+            text="[environment] $1, $((SECONDS - began)) s  $last"
+            printf '\r\033[K%s' "${text:0:columns-1}"
         elif [ $((SECONDS - shown)) -ge 20 ]; then
             printf '[environment] … %s, %d s\n' "$1" $((SECONDS - began)); shown=$SECONDS
         fi
@@ -184,7 +186,8 @@ build_env() {
     # What builds the others comes first, so that nothing is built in an isolated copy of torch.
     step "build tools" pip_install -c "$ENV_WORK/constraints.txt" setuptools wheel Cython numpy
     step "packages" pip_install --no-build-isolation -c "$ENV_WORK/constraints.txt" -r "$ROOT/requirements.txt" -r "$ROOT/requirements-test.txt" "$(grep '^torch==' "$ENV_WORK/torch.txt")"
-    step "$FAIRSEQ_PIN (compiled here unless there is a wheel: about 3 minutes)" pip_install --no-build-isolation --no-deps "$FAIRSEQ_PIN"
+    env_say "next: $FAIRSEQ_PIN, which is compiled here (about 3 minutes) unless there is a wheel"
+    step "$FAIRSEQ_PIN" pip_install --no-build-isolation --no-deps "$FAIRSEQ_PIN"
     install_package
     step "first import" write_stamp "$device" "${TORCH_SPEC:-}"
     env_say "made .venv in $((SECONDS - began)) s"
