@@ -121,9 +121,11 @@ class MetroT5Criterion(FairseqCriterion):
         replaced, replaced_masked = total["n_replaced"], total["n_replaced_masked"]
         said_replaced = total["rtd_said_replaced"]
 
-        def mean(name, value, count, round=6):
+        def mean(name, value, count, empty=None):
             if count > 0:
-                metrics.log_scalar(name, value / count, count, round=round)
+                metrics.log_scalar(name, value / count, count, round=6)
+            elif empty is not None:
+                metrics.log_scalar(name, empty, 0, round=6)
 
         mean("loss", total["loss"], masked)
         mean("mlm_loss", total["mlm_loss"], masked)
@@ -138,8 +140,8 @@ class MetroT5Criterion(FairseqCriterion):
             masked - replaced_masked,
         )
         mean("unigram_accuracy", total["unigram_correct"], masked)
-        mean("rtd_precision", total["rtd_true_positive"], said_replaced)
-        mean("rtd_recall", total["rtd_true_positive"], replaced)
+        mean("rtd_precision", total["rtd_true_positive"], said_replaced, empty=0.0)
+        mean("rtd_recall", total["rtd_true_positive"], replaced, empty=0.0)
         mean("replace_rate", replaced, tokens)
         mean("replace_rate_masked", replaced_masked, masked)
         metrics.log_scalar_sum("_rtd_histogram", histogram)

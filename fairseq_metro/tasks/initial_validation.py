@@ -5,8 +5,9 @@ import logging
 
 import torch
 from fairseq import utils
-from fairseq.distributed import utils as distributed
 from fairseq.logging import metrics
+
+from fairseq_metro import data_parallel
 
 logger = logging.getLogger("start")
 
@@ -50,11 +51,7 @@ class InitialValidation:
             # A rank without a batch still takes part in the reduction, with zeros.
             output = self._logging_output(dataset.collater([dataset[0]]), model)
             total = {name: value * 0 for name, value in output.items()}
-        if distributed.get_data_parallel_world_size() > 1:
-            device = next(model.parameters()).device
-            group = distributed.get_data_parallel_group()
-            total = dict(distributed.all_reduce_dict(total, device, group=group))
-        return total
+        return data_parallel.summed(total, next(model.parameters()).device)
 
     def _logging_output(self, sample, model):
         device = next(model.parameters()).device

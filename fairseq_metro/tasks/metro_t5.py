@@ -4,16 +4,16 @@ import logging
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 from fairseq import utils
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
-from fairseq.distributed.utils import get_data_parallel_rank
 from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_REGISTRY
 from fairseq.tasks import FairseqTask, register_task
 from omegaconf import II, OmegaConf, open_dict
 
-from fairseq_metro import criterions, optim  # noqa: F401  registers --criterion and --optimizer
+from fairseq_metro import criterions, data_parallel, optim  # noqa: F401  they register options
 from fairseq_metro.checkpoints import read_facts, repair_last
 from fairseq_metro.data.blocks import BREAK_MODES, cut_blocks
 from fairseq_metro.data.indexed import IndexedTokens, read_stamp
@@ -169,8 +169,8 @@ class MetroT5Task(FairseqTask):
         return SourceDataset(src_tokens, self.dictionary)
 
     def build_bpe(self, args):
-        """The vocabulary folder's own tokenizer, whatever --bpe says."""
-        return self.vocabulary
+        """The vocabulary folder's own tokenizer, whatever --bpe says; symbols joined by spaces."""
+        return SimpleNamespace(encode=self.vocabulary.encode_pieces, decode=self.vocabulary.decode)
 
     # Model and training
 
@@ -198,11 +198,8 @@ class MetroT5Task(FairseqTask):
 
     def _look_at_restored_checkpoint(self):
         """Before fairseq loads it: mend a half-copied file, refuse another vocabulary."""
-        path = Path(self.cfg.restore_file)
-        if not path.is_absolute() and path.parent == Path("."):
-            path = Path(self.cfg.save_dir) / path
-            repair_last(self.cfg.save_dir, self.cfg.restore_file)
-        if not path.exists():
+        path = repair_last(self.cfg.save_dir, self.cfg.restore_file)
+        if path is None or not path.exists():
             return
         state = read_facts(path)["task_state"]
         theirs = state.get("stamp", {}).get("vocabulary", self.vocabulary.hash)
@@ -228,13 +225,13 @@ class MetroT5Task(FairseqTask):
         self.initial_validation.run_once(model)
 
     def train_step(self, sample, model, criterion, optimizer, update_num, **kwargs):
-        own_dropout_stream(self.cfg.seed, update_num, get_data_parallel_rank())
+        own_dropout_stream(self.cfg.seed, update_num, data_parallel.rank())
         return super().train_step(sample, model, criterion, optimizer, update_num, **kwargs)
 
     def state_dict(self):
         """What a checkpoint says about its origin. fairseq asks for it when it saves, and the
         vocabulary is copied beside the checkpoint then, so that a run's folder needs no other."""
-        if get_data_parallel_rank() == 0:
+        if data_parallel.rank() == 0:
             self.vocabulary.copy_to(Path(self.cfg.save_dir) / VOCAB_FOLDER)
         stamp = make_stamp(
             vocabulary=self.vocabulary.hash, data=[stamp["data"] for stamp in self.stamps]

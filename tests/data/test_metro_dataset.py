@@ -1,0 +1,102 @@
+import numpy as np
+import torch
+from fairseq.data import iterators
+
+from tests import tiny
+
+MASK = tiny.dictionary().index("<mask>")
+
+
+def test_a_batch_equals_its_samples_laid_out_by_hand():
+    data = tiny.dataset()
+    samples = [data[i] for i in range(4)]
+    batch = data.collater(samples)
+    net_input = batch["net_input"]
+    width = batch["target"].size(1)
+    assert width % 8 == 0
+    flat_index = []
+    for row, sample in enumerate(samples):
+        original, n = sample["target"].tolist(), len(sample["target"])
+        masked = [MASK if t in sample["masked"] else token for t, token in enumerate(original)]
+        padding = [1] * (width - n)
+        assert batch["target"][row].tolist() == original + padding
+        assert net_input["src_tokens"][row].tolist() == masked + padding
+        assert net_input["prev_output_tokens"][row].tolist() == [MASK, *original[:-1], *padding]
+        assert net_input["src_lengths"][row] == n
+        flat_index += [row * width + t for t in sample["masked"]]
+    assert net_input["masked_index"].tolist() == flat_index
+    assert batch["n_masked"] == len(flat_index)
+    assert batch["ntokens"] == sum(len(s["target"]) for s in samples)
+    assert net_input["padded"] is True
+
+
+def test_a_full_batch_says_that_it_has_no_padding():
+    data = tiny.dataset(pad_to_multiple=1)
+    assert data.collater([data[0]])["net_input"]["padded"] is False
+
+
+def test_every_block_begins_with_bos_and_holds_the_files_tokens():
+    data = tiny.dataset()
+    for i in range(len(data)):
+        block = data.block(i)
+        start, length = data.blocks.starts[i], data.blocks.lengths[i]
+        assert block[0] == 0 and block[1:].tolist() == data.tokens[start : start + length].tolist()
+        assert data.sizes[i] == len(block) <= 32
+
+
+def test_special_tokens_are_never_masked():
+    data = tiny.dataset(mask_prob=0.9)
+    for i in range(len(data)):
+        sample = data[i]
+        assert (sample["target"][sample["masked"]] >= 4).all()
+        ordinary = int((sample["target"] >= 4).sum())
+        assert len(sample["masked"]) == round(0.9 * ordinary)
+
+
+def test_a_sample_is_a_function_of_seed_epoch_and_index():
+    data, same, other = tiny.dataset(), tiny.dataset(), tiny.dataset(seed=1)
+    other.set_epoch(2)
+    assert np.array_equal(data[3]["masked"], same[3]["masked"])
+    assert np.array_equal(data[3]["uniform"], same[3]["uniform"])
+    assert not np.array_equal(data[3]["uniform"], other[3]["uniform"])
+
+
+def test_samples_are_equal_from_any_number_of_worker_processes():
+    def read(workers):
+        data = tiny.dataset()
+        batches = data.batch_by_size(data.ordered_indices(), max_sentences=2)
+        loader = iterators.EpochBatchIterator(
+            data, data.collater, batches, num_workers=workers, seed=1
+        ).next_epoch_itr(shuffle=True)
+        return [batch["net_input"]["uniform"].tolist() for batch in loader]
+
+    assert read(0) == read(1) == read(3)
+
+
+def test_training_order_changes_every_epoch_and_validation_order_never():
+    data, valid = tiny.dataset(lines=60), tiny.dataset(lines=60, shuffle=False)
+    first = data.ordered_indices().tolist()
+    data.set_epoch(2)
+    second = data.ordered_indices().tolist()
+    assert sorted(first) == sorted(second) == list(range(len(data))) and first != second
+    order = valid.ordered_indices().tolist()
+    valid.set_epoch(2)
+    assert valid.ordered_indices().tolist() == order
+    assert (np.diff(data.sizes[second]) >= 0).all()
+
+
+def test_nothing_or_everything_masked_is_noticed():
+    assert tiny.dataset().some_but_not_all_masked() == (True, True)
+    assert tiny.dataset(mask_prob=1.0).some_but_not_all_masked() == (True, False)
+    short = tiny.dataset(lines=9, longest=4, tokens_per_sample=4)
+    assert short.some_but_not_all_masked() == (False, True)
+
+
+def test_an_empty_batch_is_an_empty_dict():
+    assert tiny.dataset().collater([]) == {}
+
+
+def test_numbers_a_trainer_casts_to_half_are_not_float32():
+    batch = tiny.batch()
+    tensors = [*batch.values(), *batch["net_input"].values()]
+    assert all(x.dtype != torch.float32 for x in tensors if torch.is_tensor(x))
