@@ -1,0 +1,68 @@
+"""Rules of the whole code base that a reader would otherwise have to check by eye."""
+
+import ast
+import doctest
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parent.parent / "fairseq_metro"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+# A part imports from parts before it and from its own; what stands above them all is free.
+ORDER = [
+    ("data", "kernels"),
+    ("modules",),
+    ("models",),
+    ("interchange", "scoring"),
+    ("criterions",),
+    ("tasks",),
+    ("prepare", "evaluate", "analysis"),
+]
+RANK = {part: rank for rank, parts in enumerate(ORDER) for part in parts}
+
+
+def name_of(path):
+    words = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(words[:-1] if words[-1] == "__init__" else words)
+
+
+def imported(path):
+    """Names of this package's modules that a file imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: relative import"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        yield from (name for name in names if name.split(".")[0] == PACKAGE.name)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_imports_point_one_way(path):
+    own = [*name_of(path).split("."), ""][1]
+    for name in imported(path):
+        part = [*name.split("."), ""][1]
+        if own in RANK and part in RANK:
+            assert part == own or RANK[part] < RANK[own], f"{own} imports {name}"
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in MODULES if ">>> " in path.read_text("utf-8")], ids=name_of
+)
+def test_examples_in_docstrings_are_true(path):
+    result = doctest.testmod(importlib.import_module(name_of(path)))
+    assert result.attempted and not result.failed
+
+
+def test_nothing_in_the_clone_names_a_folder_of_one_machine():
+    root = PACKAGE.parent
+    folders = ["fairseq_metro", "preprocess", "train_scripts", "eval", "benchmarks", "tests"]
+    files = [path for folder in folders for path in (root / folder).rglob("*") if path.is_file()]
+    files += [path for path in root.glob("*") if path.suffix in (".md", ".py", ".toml", ".txt")]
+    absolute = re.compile(r"(?<![\w.$}/~-])/(?:home|root|work|opt|Users|mnt|data)/\w+")
+    for path in files:
+        if path.suffix not in (".pyc", ".png"):
+            found = absolute.findall(path.read_text("utf-8", errors="replace"))
+            assert not found, f"{path}: {found}"
