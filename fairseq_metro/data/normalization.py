@@ -34,7 +34,7 @@ def is_punctuation(character):
 
 
 def split_outer_punctuation(token):
-    """The token's leading punctuation, its middle and its trailing punctuation, empty ones left out.
+    """The token's leading punctuation, its middle, its trailing punctuation; empty ones left out.
 
     >>> split_outer_punctuation('("don\\'t!')
     ['("', "don't", '!']
@@ -52,7 +52,7 @@ def split_outer_punctuation(token):
 
 
 def ascii_quotes(text):
-    """Rule 1: pairs of single quotes or backticks become one double quote, then typographic ones."""
+    """Rule 1: pairs of single quotes or backticks become one double quote; then the rest."""
     return _QUOTE_PAIRS.sub('"', text).translate(_TYPOGRAPHIC)
 
 
@@ -71,8 +71,8 @@ def glue_clitics(text):
 def normalize_metro(text):
     """The authors' normalisation of one line, without lower-casing.
 
-    >>> normalize_metro("It's John's ‘quoted’ “word” — isn't it?")
-    'It\\'s John\\'s \\' quoted \\' " word " - isn\\'t it ?'
+    >>> normalize_metro("It's John's ``quoted'' word (isn't it?).")
+    'It\\'s John\\'s " quoted " word ( isn\\'t it ?).'
     """
     tokens = ascii_quotes(text).split()
     return glue_clitics(" ".join(part for t in tokens for part in split_outer_punctuation(t)))

@@ -10,6 +10,7 @@ authors' vocabularies, in which one symbol has three roles, need nothing but ano
 
 import hashlib
 import os
+import re
 import shutil
 from functools import cached_property
 from pathlib import Path
@@ -99,7 +100,7 @@ class Vocabulary:
 
     @cached_property
     def _piece_indices(self):
-        """(pieces,) int64: the dictionary id of each piece; pieces never met in text are unknown."""
+        """(pieces,) int64: each piece's dictionary id; pieces never met in text are unknown."""
         processor = self.processor
         found = np.full(len(processor), UNKNOWN, dtype=np.int64)
         for piece in range(len(processor)):
@@ -134,12 +135,12 @@ class Vocabulary:
         return " ".join(map(self.symbols.__getitem__, self.encode(text)))
 
     def decode(self, x):
-        """Text of ids, or of symbols joined by spaces; ``<s>``, ``<pad>`` and ``</s>`` are left out."""
+        """Text of ids, or of symbols joined by spaces; without ``<s>``, ``<pad>``, ``</s>``."""
         symbols = x.split() if isinstance(x, str) else [self.symbols[int(i)] for i in x]
         return self.processor.decode_pieces([s for s in symbols if s not in SPECIALS[:UNKNOWN]])
 
     def copy_to(self, folder):
-        """Copy the three files to ``folder``: all or nothing, and nothing if they are there already.
+        """Copy the three files to ``folder``: all or nothing; nothing if they are there already.
 
         Raises :class:`UserError` where another complete vocabulary is there.
         """
@@ -183,8 +184,8 @@ def read_settings(path):
             f"{path}: normalization is {settings.get('normalization')!r}, must be one of "
             f"{', '.join(NORMALIZATIONS)}"
         )
-    if not isinstance(settings.get("lowercase"), bool):
-        raise UserError(f"{path}: lowercase is {settings.get('lowercase')!r}, must be true or false")
+    if not isinstance(lowercase := settings.get("lowercase"), bool):
+        raise UserError(f"{path}: lowercase is {lowercase!r}, must be true or false")
     roles = settings.get("roles")
     if not isinstance(roles, dict):
         raise UserError(f"{path}: no roles; {MAKE}")
@@ -202,10 +203,11 @@ def read_symbols(path):
     symbols = list(SPECIALS)
     seen = set(symbols)
     try:
-        with open(path, encoding="utf-8") as stream:
+        # As fairseq writes it, to the byte: copies of this file are compared with its own.
+        with open(path, encoding="utf-8", newline="\n") as stream:
             for number, line in enumerate(stream, 1):
-                symbol, _, count = line.rstrip("\n").rpartition(" ")
-                if not symbol or not count.isdecimal():
+                symbol, _, count = line.removesuffix("\n").rpartition(" ")
+                if not symbol or not re.fullmatch(r"0|[1-9][0-9]*", count) or line[-1] != "\n":
                     raise UserError(f"{path}: line {number} is {line!r}, must be: SYMBOL COUNT")
                 if symbol in seen:
                     raise UserError(f"{path}: line {number}: {symbol!r} is there already")
