@@ -1,0 +1,103 @@
+"""What the samples of every pretraining objective share: blocks, their order, their padding."""
+
+import numpy as np
+from fairseq.data import FairseqDataset
+
+
+class BlockDataset(FairseqDataset):
+    """Base of datasets over blocks of tokens; a sample is a function of (seed, epoch, index) alone.
+
+    tokens: flat array of token ids; blocks: :class:`~fairseq_metro.data.blocks.Blocks` over it.
+    ordinary: bool array (V,), True for ids that may be masked. decoder_start: id that begins the
+    decoder's input. shuffle: draw a new order every epoch (training).
+
+    Sizes, order and so batches depend on the blocks alone: every objective sees the same ones.
+    A subclass adds ``__getitem__``, ``collater`` and ``some_but_not_all_masked``.
+    """
+
+    def __init__(
+        self,
+        tokens,
+        blocks,
+        *,
+        bos,
+        pad,
+        decoder_start,
+        ordinary,
+        mask_prob,
+        seed,
+        shuffle,
+        pad_to_multiple=8,
+    ):
+        super().__init__()
+        self.tokens, self.blocks = tokens, blocks
+        self.bos, self.pad, self.decoder_start = bos, pad, decoder_start
+        self.ordinary, self.mask_prob = ordinary, mask_prob
+        self.seed, self.shuffle, self.pad_to_multiple = seed, shuffle, pad_to_multiple
+        self.sizes = blocks.lengths + 1  # with <s>
+        self.epoch = 1
+
+    @property
+    def can_reuse_epoch_itr_across_epochs(self):
+        return not self.shuffle  # training draws masks and order anew
+
+    def set_epoch(self, epoch):
+        super().set_epoch(epoch)
+        self.epoch = epoch
+
+    def __len__(self):
+        return len(self.blocks)
+
+    def num_tokens(self, index):
+        return self.sizes[index]
+
+    def num_tokens_vec(self, indices):
+        return self.sizes[indices]
+
+    def size(self, index):
+        return self.sizes[index]
+
+    def block(self, index):
+        """The original tokens of a block, ``<s>`` first: int64 array."""
+        start, length = self.blocks.starts[index], self.blocks.lengths[index]
+        block = np.empty(length + 1, dtype=np.int64)
+        block[0] = self.bos
+        block[1:] = self.tokens[start : start + length]
+        return block
+
+    def ordered_indices(self):
+        """Indices by length; equal lengths in a random order of (seed, epoch) when shuffling."""
+        if not self.shuffle:
+            return np.argsort(self.sizes, kind="stable")
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self))
+        return order[np.argsort(self.sizes[order], kind="stable")]
+
+    def filter_indices_by_size(self, indices, max_sizes):
+        """Blocks are cut to the limit, so nothing is ever too long."""
+        return indices, []
+
+    def some_but_not_all_masked(self):
+        """(some, all_but): does any block have a masked token, does any have an unmasked one?"""
+        some = unmasked = False
+        for index in range(len(self)):
+            masked, ordinary = self.masked_and_ordinary(index)
+            some, unmasked = some or masked > 0, unmasked or masked < ordinary
+            if some and unmasked:
+                break
+        return some, unmasked
+
+    def masked_and_ordinary(self, index):
+        """How many tokens of a block are masked, and how many could be."""
+        raise TypeError(f"{type(self).__name__} must define masked_and_ordinary")
+
+    def right_padded(self, rows):
+        """List of int arrays (n,) -> int64 (B, T), T a multiple of ``pad_to_multiple``."""
+        width = -(-max(map(len, rows)) // self.pad_to_multiple) * self.pad_to_multiple
+        padded = np.full((len(rows), width), self.pad, dtype=np.int64)
+        for row, tokens in enumerate(rows):
+            padded[row, : len(tokens)] = tokens
+        return padded
+
+    def decoder_input(self, rows):
+        """The start symbol, then each target without its last token: padded like the targets."""
+        return self.right_padded([np.append(self.decoder_start, tokens[:-1]) for tokens in rows])
