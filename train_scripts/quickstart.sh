@@ -77,7 +77,8 @@ fi
 
 # shellcheck source=train_scripts/environment.sh
 source train_scripts/environment.sh
-export PYTHONUNBUFFERED=1 PYTHONWARNINGS=${PYTHONWARNINGS:-ignore::FutureWarning}
+# What hydra and torch say about fairseq's own code at every start is no concern of this run's.
+export PYTHONWARNINGS=${PYTHONWARNINGS:-ignore::FutureWarning,ignore::UserWarning}
 after_environment=$SECONDS
 
 # stage N NAME COMMAND...: once; what an interruption left of it is made again or gone on with.

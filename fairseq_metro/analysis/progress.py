@@ -155,9 +155,8 @@ class Display:
             return
         if line.logger in (logs.VALID, logs.START):
             self.phase = "training"
-            named = [f"{key} {record.values[key]:.3f}" for key in LOSSES if key in record.values]
             where = f"update {record.update}" if line.logger == logs.VALID else "before update 1"
-            self.pass_through(f"valid, {where}: " + ", ".join(named or ["done"]))
+            self.pass_through("  ".join([f"valid, {where}", *_losses(record.values)]))
         elif line.logger == logs.TRAIN:
             self.phase = "training"
             self.update, self.latest = record.update, record.values
@@ -192,10 +191,7 @@ class Display:
         if self.update is None:
             return f"{self.phase}, {clock_time(self.clock() - self.began)}"
         parts = [f"update {self.update}" + (f"/{self.total}" if self.total else "")]
-        losses = {key: self.latest[key] for key in LOSSES if key in self.latest}
-        if not losses and "loss" in self.latest:
-            losses = {"loss": self.latest["loss"]}
-        parts += [f"{key.removesuffix('_loss')} {value:.3f}" for key, value in losses.items()]
+        parts += _losses(self.latest)
         if "wps" in self.latest:
             parts.append(f"{self.latest['wps'] / 1000:.1f}k tokens/s")
         if (left := self.seconds_left()) is not None:
@@ -229,6 +225,11 @@ class Display:
         elif self.terminal:
             self.erase()
             self.stream.flush()
+
+
+def _losses(values):
+    names = [name for name in LOSSES if name in values] or ["loss"] * ("loss" in values)
+    return [f"{name.removesuffix('_loss')} {values[name]:.3f}" for name in names]
 
 
 def clock_time(seconds):

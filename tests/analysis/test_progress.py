@@ -44,8 +44,8 @@ def test_progress_line_has_losses_speed_and_time_left():
         shown.line() == "update 200/400  mlm 5.500  rtd 0.400  clm 5.750  19.2k tokens/s  0:05 left"
     )
     said = stream.getvalue().splitlines()
-    assert said[0] == "valid, before update 1: mlm_loss 7.000, rtd_loss 0.450, clm_loss 7.000"
-    assert said[2] == "valid, update 200: mlm_loss 5.500, rtd_loss 0.400, clm_loss 5.750"
+    assert said[0] == "valid, before update 1  mlm 7.000  rtd 0.450  clm 7.000"
+    assert said[2] == "valid, update 200  mlm 5.500  rtd 0.400  clm 5.750"
     assert len(said) == 3
 
 
@@ -62,7 +62,7 @@ def test_on_a_terminal_the_line_is_refreshed_in_place_and_left_at_the_end():
     feed(shown, clock, last=60, valid_every=1000)
     clock.now += 1
     shown.tick()
-    assert "\n" not in stream.getvalue().split("clm_loss 7.000\n")[1]
+    assert "\n" not in stream.getvalue().split("clm 7.000\n")[1]
     shown.close()
     assert stream.getvalue().endswith(shown.line() + "\n")
 
