@@ -1,5 +1,6 @@
 """Projection heads (METRO-T0, appendix A.2). Vocabulary heads see only rows that carry loss."""
 
+import torch
 import torch.nn.functional as F
 from torch import nn
 
@@ -12,25 +13,57 @@ def select_rows(hidden, index):
     return hidden.reshape(-1, hidden.size(-1)).index_select(0, index)
 
 
-def project_to_vocabulary(hidden, embedding):
-    """The tied output layer, one linear map: hidden (..., C), embedding (V, C) -> (..., V)."""
-    return F.linear(hidden, embedding)
+def project_to_vocabulary(hidden, embedding, bias=None):
+    """The tied output layer: hidden (..., C), embedding (V, C), bias (V,) -> (..., V)."""
+    return F.linear(hidden, embedding, bias)
+
+
+class VocabularyHead(nn.Module):
+    """From a model's states to logits through the shared token table.
+
+    in_dim: width of the states; dim: width of the table. transform: dense, ReLU, LayerNorm first;
+    otherwise nothing, or one linear map where the widths differ. biases: size of the vocabulary if
+    every token has a bias of its own, else 0.
+    """
+
+    def __init__(self, in_dim, dim, transform, biases):
+        super().__init__()
+        self.dense = self.layer_norm = self.bias = None
+        if transform or in_dim != dim:
+            self.dense = nn.Linear(in_dim, dim)
+        if transform:
+            self.layer_norm = nn.LayerNorm(dim)
+        if biases:
+            self.bias = nn.Parameter(torch.zeros(biases))
+
+    def forward(self, hidden, embedding):
+        """hidden (N, in_dim), embedding (V, dim) -> logits (N, V)."""
+        if self.dense is not None:
+            hidden = self.dense(hidden)
+        if self.layer_norm is not None:
+            hidden = self.layer_norm(F.relu(hidden))
+        return project_to_vocabulary(hidden, embedding, self.bias)
 
 
 class RTDHead(nn.Module):
-    """RoBERTa-style head of replaced token detection: linear, ReLU, LayerNorm, linear to one logit.
+    """Replaced token detection: linear, ReLU, LayerNorm, linear to one logit, as RoBERTa's heads.
 
     The logit is that of "replaced". The last layer starts at zero, so every token at p = 0.5.
+    simple: the last layer alone.
     """
 
-    def __init__(self, dim):
+    def __init__(self, dim, simple=False):
         super().__init__()
-        self.dense = nn.Linear(dim, dim)
-        self.layer_norm = nn.LayerNorm(dim)
+        self.simple = simple
+        if not simple:
+            self.dense = nn.Linear(dim, dim)
+            self.layer_norm = nn.LayerNorm(dim)
         self.out = nn.Linear(dim, 1)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
     def forward(self, hidden):
         """hidden (B, T, C) -> logits (B, T)."""
-        return self.out(self.layer_norm(F.relu(self.dense(hidden)))).squeeze(-1)
+        if not self.simple:
+            hidden = self.layer_norm(F.relu(self.dense(hidden)))
+        return self.out(hidden).squeeze(-1)

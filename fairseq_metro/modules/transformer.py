@@ -136,11 +136,14 @@ class Embedding(nn.Module):
     """Token plus learned absolute position, LayerNorm, dropout.
 
     The token table is handed in by reference and is not a parameter of this module: main and
-    auxiliary model share it.
+    auxiliary model share it. token_dim: its width; a linear map follows it where that is another.
     """
 
-    def __init__(self, cfg):
+    def __init__(self, cfg, token_dim):
         super().__init__()
+        self.token_proj = None
+        if token_dim != cfg.embed_dim:
+            self.token_proj = nn.Linear(token_dim, cfg.embed_dim, bias=False)
         self.dropout, self.max_positions = cfg.dropout, cfg.max_positions
         self.positions = nn.Embedding(cfg.max_positions, cfg.embed_dim)
         self.layer_norm = nn.LayerNorm(cfg.embed_dim)
@@ -154,5 +157,8 @@ class Embedding(nn.Module):
                 f"{self.max_positions} positions; shorten it or train with more --max-positions"
             )
         positions = self.positions.weight[first_position : first_position + length]
-        x = self.layer_norm(table(tokens) + positions)
+        x = table(tokens)
+        if self.token_proj is not None:
+            x = self.token_proj(x)
+        x = self.layer_norm(x + positions)
         return F.dropout(x, self.dropout, self.training)

@@ -67,14 +67,14 @@ def test_dropout_applies_to_the_update_and_not_to_the_residual():
 
 
 def test_an_input_longer_than_the_positions_is_one_line():
-    embedding, table = Embedding(CFG), nn.Embedding(10, 12)
+    embedding, table = Embedding(CFG, 12), nn.Embedding(10, 12)
     with pytest.raises(UserError, match="10 tokens, but the model has 9 positions"):
         embedding(torch.zeros(1, 10, dtype=torch.long), table)
 
 
 def test_positions_are_added_before_the_norm():
     torch.manual_seed(2)
-    embedding, table = Embedding(CFG).eval(), nn.Embedding(10, 12)
+    embedding, table = Embedding(CFG, 12).eval(), nn.Embedding(10, 12)
     tokens = torch.tensor([[3, 7, 3]])
     expected = nn.functional.layer_norm(
         table.weight[tokens] + embedding.positions.weight[2:5], (12,)

@@ -1,8 +1,9 @@
 """Sizes and switches of METRO-T5, and of its main model alone."""
 
 from dataclasses import dataclass, field
+from typing import Optional
 
-from fairseq.dataclass import FairseqDataclass
+from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 
 
 @dataclass
@@ -42,6 +43,15 @@ class T5TransformerConfig(FairseqDataclass):
     )
 
 
+    initialization: ChoiceEnum(["paper", "release"]) = field(
+        default="paper",
+        metadata={
+            "help": "initial weights; the paper names none (ours: embeddings 0.02), the released "
+            "code's are the other choice; --recipe sets it"
+        },
+    )
+
+
 @dataclass
 class MetroT5Config(T5TransformerConfig):
     """The main model with its auxiliary model and the RTD head."""
@@ -55,5 +65,59 @@ class MetroT5Config(T5TransformerConfig):
         metadata={
             "help": "symbol that begins the decoder's input in pretraining; empty: the "
             "vocabulary's role pretraining_decoder_start, the mask; kept in the checkpoint"
+        },
+    )
+    auxiliary_embed_dim: int = field(
+        default=0,
+        metadata={"help": "width of the auxiliary model; 0: the main model's (paper)"},
+    )
+    auxiliary_dropout: Optional[float] = field(
+        default=None,
+        metadata={
+            "help": "all dropouts of the auxiliary model; not given: the main model's (paper; the "
+            "released code has 0)"
+        },
+    )
+    auxiliary_temperature: float = field(
+        default=1.0,
+        metadata={"help": "replacements are drawn from softmax(logits / temperature) (paper: 1)"},
+    )
+    share_auxiliary: ChoiceEnum(["token", "token_pos", "token_pos_norm"]) = field(
+        default="token",
+        metadata={
+            "help": "tables that main and auxiliary model share: tokens (paper), also positions, "
+            "also the LayerNorm after the embeddings (released base++)"
+        },
+    )
+    mlm_head: ChoiceEnum(["linear", "transform"]) = field(
+        default="linear",
+        metadata={
+            "help": "the auxiliary model's head: linear is the tied matrix alone (paper, A.2), "
+            "transform has dense, ReLU, LayerNorm before it and a bias (released code)"
+        },
+    )
+    rtd_head: ChoiceEnum(["roberta", "simple"]) = field(
+        default="roberta",
+        metadata={
+            "help": "roberta: dense, ReLU, LayerNorm, linear (paper, A.2); simple: one linear map"
+        },
+    )
+    rtd_on: ChoiceEnum(["encoder", "decoder"]) = field(
+        default="encoder",
+        metadata={"help": "states the RTD head reads (paper: encoder; Table 4: decoder)"},
+    )
+    clm_head: ChoiceEnum(["linear", "projection"]) = field(
+        default="linear",
+        metadata={
+            "help": "linear: the tied matrix alone (paper); projection: dense, ReLU, LayerNorm "
+            "before it (Table 4, Projection Layer on CLM; with --rtd-on decoder A.2's complex "
+            "CLM head)"
+        },
+    )
+    copy_mechanism: bool = field(
+        default=False,
+        metadata={
+            "help": "mix the CLM's softmax with a copy of the encoder's input, weighted by the RTD "
+            "probability of 'original', detached (Table 4; our reading of COCO-LM's head)"
         },
     )

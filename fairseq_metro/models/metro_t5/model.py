@@ -4,6 +4,7 @@ METRO-T0, figure 2. The main model alone is ``t5_transformer``; ``metro_t5`` add
 model and the RTD head, which fine-tuning leaves behind.
 """
 
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import torch
@@ -17,8 +18,13 @@ from torch import nn
 
 from fairseq_metro.errors import UserError
 from fairseq_metro.models.metro_t5.config import MetroT5Config, T5TransformerConfig
-from fairseq_metro.models.metro_t5.initialization import initialize
-from fairseq_metro.modules.heads import RTDHead, project_to_vocabulary, select_rows
+from fairseq_metro.models.metro_t5.initialization import INITIALIZATIONS
+from fairseq_metro.modules.heads import (
+    RTDHead,
+    VocabularyHead,
+    project_to_vocabulary,
+    select_rows,
+)
 from fairseq_metro.modules.relative_position import RelativePositionBias
 from fairseq_metro.modules.sampling import sample_tokens
 from fairseq_metro.modules.transformer import DecoderLayer, Embedding, EncoderLayer
@@ -29,13 +35,15 @@ class MetroOutput(NamedTuple):
 
     mlm_logits (M, V): the auxiliary model at the masked tokens. src_noise (B, T) int64: its samples
     written over the masked tokens, X^noise. rtd_logits (B, T): logit of "replaced" at every token.
-    clm_logits (M, V): the decoder at the masked tokens.
+    clm_logits (M, V): the decoder at the masked tokens, or (N, V) at all rows of clm_index. copies:
+    the CLM's probability is a mixture with a copy of X^noise (Table 4).
     """
 
     mlm_logits: torch.Tensor
     src_noise: torch.Tensor
     rtd_logits: torch.Tensor
     clm_logits: torch.Tensor
+    copies: bool = False
 
 
 def padding_mask(tokens, pad, padded):
@@ -59,7 +67,7 @@ class T5Encoder(FairseqEncoder):
         super().__init__(dictionary)
         self.pad = dictionary.pad()
         self.embed_tokens = embed_tokens
-        self.embedding = Embedding(cfg)
+        self.embedding = Embedding(cfg, embed_tokens.embedding_dim)
         self.layers = nn.ModuleList(EncoderLayer(cfg) for _ in range(num_layers))
         self.relative_positions = nn.ModuleList(
             RelativePositionBias(
@@ -97,7 +105,7 @@ class T5Decoder(FairseqIncrementalDecoder):
     def __init__(self, cfg, dictionary, embed_tokens):
         super().__init__(dictionary)
         self.embed_tokens = embed_tokens
-        self.embedding = Embedding(cfg)
+        self.embedding = Embedding(cfg, embed_tokens.embedding_dim)
         self.layers = nn.ModuleList(DecoderLayer(cfg) for _ in range(cfg.decoder_layers))
 
     def forward(self, prev_output_tokens, encoder_out=None, incremental_state=None, **unused):
@@ -149,7 +157,7 @@ class T5TransformerModel(FairseqEncoderDecoderModel):
     Loading a METRO-T5 checkpoint leaves the auxiliary model and the RTD head behind.
     """
 
-    discards = ("auxiliary.", "rtd_head.")
+    discards = ("auxiliary.", "rtd_head.", "mlm_head.", "clm_head.")
     decoder_starts = ("decoder_start",)  # fields of the config that the task fills in
 
     def __init__(self, cfg, dictionary):
@@ -168,7 +176,7 @@ class T5TransformerModel(FairseqEncoderDecoderModel):
                 f"{cfg.max_positions}; shorten the blocks or give it more positions"
             )
         model = cls(cfg, task.source_dictionary)
-        model.apply(initialize)
+        INITIALIZATIONS[cfg.initialization](model)
         return model
 
     def set_num_updates(self, num_updates):
@@ -202,10 +210,24 @@ class MetroT5Model(T5TransformerModel):
 
     def __init__(self, cfg, dictionary):
         super().__init__(cfg, dictionary)
+        auxiliary = auxiliary_config(cfg)
         self.auxiliary = T5Encoder(
-            cfg, dictionary, self.encoder.embed_tokens, cfg.auxiliary_layers
+            auxiliary, dictionary, self.encoder.embed_tokens, cfg.auxiliary_layers
         )
-        self.rtd_head = RTDHead(cfg.embed_dim)
+        if cfg.share_auxiliary != "token":
+            self.auxiliary.embedding.positions = self.encoder.embedding.positions
+        if cfg.share_auxiliary == "token_pos_norm":
+            self.auxiliary.embedding.layer_norm = self.encoder.embedding.layer_norm
+        transform = cfg.mlm_head == "transform"
+        self.mlm_head = VocabularyHead(
+            auxiliary.embed_dim, cfg.embed_dim, transform, len(dictionary) if transform else 0
+        )
+        self.clm_head = VocabularyHead(
+            cfg.embed_dim, cfg.embed_dim, cfg.clm_head == "projection", 0
+        )
+        self.rtd_head = RTDHead(cfg.embed_dim, simple=cfg.rtd_head == "simple")
+        self.rtd_on, self.copies = cfg.rtd_on, bool(cfg.copy_mechanism)
+        self.temperature = cfg.auxiliary_temperature
 
     def forward(
         self,
@@ -214,13 +236,15 @@ class MetroT5Model(T5TransformerModel):
         prev_output_tokens,
         masked_index=None,
         uniform=None,
+        clm_index=None,
         padded=None,
         **unused,
     ):
         """A pretraining pass (METRO-T0, equations 6 to 9) when masked_index is given.
 
         src_tokens (B, T) with masks; prev_output_tokens (B, T); masked_index (M,) int64 into the
-        flattened (B, T); uniform (M,) float64; padded: is there padding (None: unknown). Returns
+        flattened (B, T); uniform (M,) float64; clm_index (N,) int64: rows that carry CLM loss, not
+        given: the masked ones; padded: is there padding (None: unknown). Returns
         :class:`MetroOutput`. Without masked_index: the main model's logits and a dict.
         """
         if masked_index is None:
@@ -228,15 +252,41 @@ class MetroT5Model(T5TransformerModel):
         embedding = self.encoder.embed_tokens.weight
 
         h_aux = self.auxiliary(src_tokens, padded=padded)["encoder_out"][0]
-        mlm_logits = project_to_vocabulary(select_rows(h_aux, masked_index), embedding)
-        sampled = sample_tokens(mlm_logits, uniform)
+        mlm_logits = self.mlm_head(select_rows(h_aux, masked_index), embedding)
+        sampled = sample_tokens(mlm_logits, uniform, self.temperature)
         src_noise = src_tokens.flatten().index_copy(0, masked_index, sampled).view_as(src_tokens)
 
         encoder_out = self.encoder(src_noise, padded=padded)
-        rtd_logits = self.rtd_head(encoder_out["encoder_out"][0])
+        h_enc = encoder_out["encoder_out"][0]
         h_dec = self.decoder.extract_features(prev_output_tokens, encoder_out)
-        clm_logits = project_to_vocabulary(select_rows(h_dec, masked_index), embedding)
-        return MetroOutput(mlm_logits, src_noise, rtd_logits, clm_logits)
+        rtd_logits = self.rtd_head(h_enc if self.rtd_on == "encoder" else h_dec)
+        rows = select_rows(h_dec, masked_index if clm_index is None else clm_index)
+        clm_logits = self.clm_head(rows, embedding)
+        return MetroOutput(mlm_logits, src_noise, rtd_logits, clm_logits, self.copies)
+
+
+def auxiliary_config(cfg):
+    """Sizes and dropouts of the auxiliary encoder; head width and FFN ratio are the main model's."""
+    dim = cfg.auxiliary_embed_dim or cfg.embed_dim
+    dropout, attention_dropout = cfg.dropout, cfg.attention_dropout
+    if cfg.auxiliary_dropout is not None:
+        dropout = attention_dropout = cfg.auxiliary_dropout
+    heads = max(1, cfg.attention_heads * dim // cfg.embed_dim)
+    if dim % heads != 0:
+        raise UserError(
+            f"--auxiliary-embed-dim {dim} cannot be cut into {heads} heads; give a multiple of "
+            f"the main model's head width {cfg.embed_dim // cfg.attention_heads}"
+        )
+    return SimpleNamespace(
+        embed_dim=dim,
+        ffn_dim=cfg.ffn_dim * dim // cfg.embed_dim,
+        attention_heads=heads,
+        dropout=dropout,
+        attention_dropout=attention_dropout,
+        max_positions=cfg.max_positions,
+        relative_position_buckets=cfg.relative_position_buckets,
+        relative_position_max_distance=cfg.relative_position_max_distance,
+    )
 
 
 def check_config(cfg):
@@ -251,6 +301,16 @@ def check_config(cfg):
         raise UserError(
             f"--relative-position-buckets {buckets} with --relative-position-max-distance "
             f"{distance}: at least 4 buckets, and a distance above a quarter of them plus 1"
+        )
+    width = getattr(cfg, "auxiliary_embed_dim", 0)
+    if width not in (0, cfg.embed_dim) and cfg.share_auxiliary != "token":
+        raise UserError(
+            f"--auxiliary-embed-dim {width} with --share-auxiliary {cfg.share_auxiliary}: tables "
+            "of different widths cannot be shared; share tokens only"
+        )
+    if getattr(cfg, "auxiliary_temperature", 1.0) <= 0:
+        raise UserError(
+            f"--auxiliary-temperature is {cfg.auxiliary_temperature}, must be above 0"
         )
 
 
