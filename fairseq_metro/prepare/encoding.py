@@ -1,0 +1,156 @@
+"""A chunk of text to token ids, in worker processes: the part of binarizing that costs time.
+
+Lines end in ``</s>``. Blank lines become document boundaries, which are lines of ``</s>`` alone;
+runs of them collapse, and those at a chunk's edges are reported instead of written, since only the
+one who puts chunks together knows what comes before and after. A line that is not blank and still
+has no tokens (control characters alone) is dropped and counted.
+"""
+
+import collections
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+
+import numpy as np
+
+from fairseq_metro.data.indexed import token_type
+from fairseq_metro.data.vocabulary import UNKNOWN, Vocabulary
+from fairseq_metro.errors import UserError
+
+END = 2  # </s>
+
+
+@dataclass
+class Encoded:
+    """A chunk's lines. ``tokens``: (n,), ``sizes``: (lines,) int32; see the module for the rest."""
+
+    tokens: np.ndarray
+    sizes: np.ndarray
+    boundary_before: bool
+    boundary_after: bool
+    dropped: int
+    unknown: int
+    text: str = ""  # the pieces route: the same lines as symbols
+
+
+def encode_chunk(vocabulary, chunk, blank_ends_document, as_text=False):
+    """Encode one :class:`~fairseq_metro.prepare.inputs.Chunk`; a new file starts a new document.
+
+    ``as_text`` also spells the lines as dictionary symbols, each encoded on its own.
+    """
+    lines = chunk.text().removesuffix("\n").split("\n")
+    filled = [bool(line.strip()) for line in lines]
+    texts = [line for line, has_text in zip(lines, filled, strict=True) if has_text]
+    tokens, text_sizes = vocabulary.encode_flat(texts)
+    spelled = list(map(vocabulary.encode_pieces, texts)) if as_text else []
+    # Sizes of all lines: 0 where blank, -1 where dropped.
+    sizes = np.zeros(len(lines), dtype=np.int64)
+    sizes[np.array(filled, dtype=bool)] = np.where(text_sizes == 0, -1, text_sizes)
+    dropped = int((sizes == -1).sum())
+    sizes = sizes[sizes != -1]
+    if not blank_ends_document:
+        sizes = sizes[sizes != 0]
+    before, after = chunk.new_file, False
+    full = np.flatnonzero(sizes)
+    if len(full) == 0:
+        sizes, before = sizes[:0], before or len(sizes) > 0
+    else:
+        before, after = before or full[0] > 0, full[-1] < len(sizes) - 1
+        sizes = sizes[full[0] : full[-1] + 1]
+        sizes = sizes[~((sizes == 0) & (np.append(sizes[1:], 1) == 0))]
+    ends = np.cumsum(sizes + 1) - 1
+    whole = np.full(int(ends[-1]) + 1 if len(ends) else 0, END, dtype=token_type(len(vocabulary)))
+    is_text = np.ones(len(whole), dtype=bool)
+    is_text[ends] = False
+    whole[is_text] = tokens
+    text = ""
+    if as_text:
+        words = iter([line for line in spelled if line])
+        text = "".join(f"{next(words)}\n" if size else "\n" for size in sizes)
+    unknown = int((tokens == UNKNOWN).sum())
+    return Encoded(
+        whole, (sizes + 1).astype(np.int32), bool(before), bool(after), dropped, unknown, text
+    )
+
+
+class Encoders:
+    """Worker processes that encode chunks; results come in the order of the chunks.
+
+    At most ``2 * workers + 2`` chunks are in memory. One worker means: in this process.
+    """
+
+    def __init__(self, vocabulary_folder, workers, blank_ends_document, as_text):
+        self.workers = workers
+        self._arguments = (str(vocabulary_folder), blank_ends_document, as_text)
+        self._pool = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def map(self, chunks):
+        """Yield the :class:`Encoded` of each chunk."""
+        if self.workers == 1:
+            if _state.get("arguments") != self._arguments:
+                _set_up(*self._arguments)
+            yield from map(_encode, chunks)
+            return
+        if self._pool is None:
+            # A fork starts at once, but not safely beside the threads of torch.
+            fork = sys.platform == "linux" and "torch" not in sys.modules
+            self._pool = ProcessPoolExecutor(
+                self.workers,
+                mp_context=multiprocessing.get_context("fork" if fork else "spawn"),
+                initializer=_start_worker,
+                initargs=(os.getpid(), *self._arguments),
+            )
+        waiting = collections.deque()
+        try:
+            for chunk in chunks:
+                waiting.append(self._pool.submit(_encode, chunk))
+                if len(waiting) > 2 * self.workers + 2:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        except BrokenProcessPool:
+            raise UserError(
+                "a worker process was killed (too little memory?); run again with fewer --workers"
+            ) from None
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+_state = {}
+
+
+def _start_worker(parent, *arguments):
+    # The parent alone answers Ctrl-C; if it is killed, its workers must not stay.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+    _set_up(*arguments)
+
+
+def _follow(parent):
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+def _set_up(folder, blank_ends_document, as_text):
+    _state["arguments"] = (folder, blank_ends_document, as_text)
+    _state["vocabulary"] = Vocabulary.load(folder)
+
+
+def _encode(chunk):
+    return encode_chunk(_state["vocabulary"], chunk, *_state["arguments"][1:])

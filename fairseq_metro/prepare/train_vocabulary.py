@@ -1,0 +1,254 @@
+"""Train a vocabulary folder (spm.model, dict.txt, tokenizer.json) with SentencePiece.
+
+The folder decides how text becomes ids everywhere: binarizing, training, evaluation. The same
+text, options and seed give the same bytes. METRO-T0 used 32,768 pieces uncased (--vocab-size 32768
+--lowercase --normalization metro) and 64,000 cased.
+"""
+
+import argparse
+import hashlib
+import io
+import json
+import logging
+import random
+import re
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from fairseq_metro.data.normalization import NORMALIZATIONS, Normalizer
+from fairseq_metro.data.vocabulary import (
+    DICTIONARY,
+    FILES,
+    MODEL,
+    SPECIALS,
+    TOKENIZER,
+    VERSION,
+    Vocabulary,
+)
+from fairseq_metro.errors import UserError
+from fairseq_metro.files import read_json
+from fairseq_metro.prepare.inputs import Inputs
+from fairseq_metro.prepare.required_words import require_words
+
+logger = logging.getLogger(__name__)
+
+MASK = "<mask>"
+SENTINELS = [f"<sen{i:03d}>" for i in range(1, 129)]
+TRAINING_THREADS = 4  # fixed: SentencePiece's sums depend on it
+LONGEST_SENTENCE = 20_000  # characters; longer lines are cut for training only
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(
+        prog="metro-vocabulary",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--input", nargs="+", required=True, metavar="FILE",
+        help="UTF-8 text, plain or .gz, .xz, .zst; - for standard input")  # fmt: skip
+    add("--out", required=True, type=Path, help="the vocabulary folder to write")
+    add("--vocab-size", required=True, type=int,
+        help="number of SentencePiece pieces, the four specials included; mask and sentinels come "
+             "on top (papers: 32768 uncased, 64000 cased)")  # fmt: skip
+    add("--lowercase", action="store_true", help="lower-case all text (paper: base, not base++)")
+    add("--normalization", choices=NORMALIZATIONS, default="none",
+        help="what happens before SentencePiece: 'metro' as the authors' tokenizer does, which "
+             "makes punctuation words of its own (default: none)")  # fmt: skip
+    add("--model-type", choices=("unigram", "bpe"), default="unigram",
+        help="unigram as the authors' published files are, bpe as their paper says "
+             "(default: unigram)")  # fmt: skip
+    add("--byte-fallback", action="store_true",
+        help="spell unknown characters as bytes; 256 of the pieces are bytes then")  # fmt: skip
+    add("--require-words", type=Path, metavar="FILE",
+        help="words, one a line, that must each be a single piece, such as the label words of "
+             "prompts")  # fmt: skip
+    add("--input-sentences", type=int, default=2_000_000, metavar="N",
+        help="train on at most N lines, drawn uniformly (default: 2,000,000)")  # fmt: skip
+    add("--seed", type=int, default=1, help="seed of that draw (default: 1)")
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    train_vocabulary(
+        args.input, args.out, args.vocab_size, args.lowercase, args.normalization, args.model_type,
+        args.byte_fallback, args.require_words, args.input_sentences, args.seed,
+    )  # fmt: skip
+    return 0
+
+
+def train_vocabulary(
+    inputs, out, vocab_size, lowercase=False, normalization="none", model_type="unigram",
+    byte_fallback=False, required_words=None, input_sentences=2_000_000, seed=1,
+):  # fmt: skip
+    """Train and write the folder ``out``, or say that it is there; return the :class:`Vocabulary`.
+
+    Raises :class:`UserError` where the text is empty or too small for so many pieces, a required
+    word cannot be one piece, or ``out`` holds another vocabulary.
+    """
+    started = time.monotonic()
+    if vocab_size <= len(SPECIALS) + 256 * byte_fallback:
+        raise UserError(f"--vocab-size is {vocab_size}, too small for anything but special symbols")
+    if input_sentences < 1:
+        raise UserError(f"--input-sentences is {input_sentences}, must be at least 1")
+    normalizer = Normalizer(normalization, lowercase)
+    words = read_words(required_words, normalizer) if required_words else []
+    sentences, sha256, total = draw_sentences(inputs, input_sentences, seed)
+    if not sentences:
+        raise UserError(f"{', '.join(map(str, inputs))}: no text to learn a vocabulary from")
+    settings = {
+        "version": VERSION,
+        "lowercase": lowercase,
+        "normalization": normalization,
+        "model_type": model_type,
+        "byte_fallback": byte_fallback,
+        "vocab_size": vocab_size,
+        "roles": {
+            "mask": MASK,
+            "pretraining_decoder_start": MASK,
+            "decoder_start": "</s>",
+            "end_of_target": "</s>",
+            "sentinels": SENTINELS,
+        },
+        "trained_on": {
+            "sha256": sha256,
+            "lines": len(sentences),
+            "of_lines": total,
+            "seed": seed,
+            "required_words": words,
+        },
+    }
+    if (there := vocabulary_there(out, settings)) is not None:
+        logger.info("%s: the vocabulary is there already, reused", out)
+        return there
+    logger.info(
+        "training %d %s pieces on %d of %d lines …", vocab_size, model_type, len(sentences), total
+    )
+    model = train_model(map(normalizer, sentences), vocab_size, model_type, byte_fallback, inputs)
+    if words:
+        model = require_words(model, words)
+    write_folder(out, model, settings)
+    vocabulary = Vocabulary.load(out)
+    logger.info(
+        "%s: %d pieces, %d symbols, %.0f s", out, vocab_size, len(vocabulary),
+        time.monotonic() - started,
+    )  # fmt: skip
+    return vocabulary
+
+
+def draw_sentences(inputs, most, seed):
+    """At most ``most`` non-blank lines, each as likely as any other (a reservoir).
+
+    Returns them, the SHA-256 of all text read, and the number of lines they were drawn from.
+    """
+    rng, digest = random.Random(seed), hashlib.sha256()
+    kept, total = [], 0
+    for chunk in Inputs(inputs):
+        digest.update(chunk.data)
+        for line in chunk.text().split("\n"):
+            for start in range(0, len(line), LONGEST_SENTENCE):
+                sentence = line[start : start + LONGEST_SENTENCE].strip()
+                if not sentence:
+                    continue
+                total += 1
+                if len(kept) < most:
+                    kept.append(sentence)
+                elif (place := rng.randrange(total)) < most:
+                    kept[place] = sentence
+    return kept, digest.hexdigest(), total
+
+
+def train_model(sentences, vocab_size, model_type, byte_fallback, inputs):
+    """A serialised SentencePiece model whose ids 0 to 3 are fairseq's specials."""
+    import sentencepiece
+
+    written = io.BytesIO()
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(sentences), model_writer=written, vocab_size=vocab_size,
+            model_type=model_type, byte_fallback=byte_fallback,
+            bos_id=0, pad_id=1, eos_id=2, unk_id=3,
+            bos_piece=SPECIALS[0], pad_piece=SPECIALS[1], eos_piece=SPECIALS[2],
+            unk_piece=SPECIALS[3],
+            max_sentence_length=4 * LONGEST_SENTENCE + 4, num_threads=TRAINING_THREADS,
+            minloglevel=2,
+        )  # fmt: skip
+    except (RuntimeError, OSError, ValueError) as error:
+        name = ", ".join(map(str, inputs))
+        if most := re.search(r"value <= (\d+)", str(error)):
+            raise UserError(
+                f"{name}: too little text for {vocab_size} pieces; give more, or --vocab-size "
+                f"{most[1]} or less"
+            ) from None
+        if least := re.search(r"required_chars.*?\d+ vs (\d+)", str(error)):
+            raise UserError(
+                f"{name}: too many different characters for {vocab_size} pieces; give --vocab-size "
+                f"{least[1]} or more"
+            ) from None
+        raise UserError(
+            f"{name}: SentencePiece cannot learn {vocab_size} pieces from it ({error}); give more "
+            "text, or a smaller --vocab-size"
+        ) from None
+    return written.getvalue()
+
+
+def read_words(path, normalizer):
+    """The required words of a file, normalised. Raises :class:`UserError` for more than a word."""
+    words = {}
+    for chunk in Inputs([path]):
+        for line in filter(str.strip, chunk.text().split("\n")):
+            parts = normalizer(line.strip()).split()
+            if len(parts) != 1:
+                raise UserError(
+                    f"{path}: {line.strip()!r} is {len(parts)} words ({' '.join(parts)}) after "
+                    "normalisation, so it cannot be one piece; one word a line"
+                )
+            words.setdefault(parts[0])
+    if not words:
+        raise UserError(f"{path}: no words in it; one word a line")
+    return list(words)
+
+
+def dictionary_text(model):
+    """``dict.txt`` of a serialised model: pieces after the specials, then mask and sentinels."""
+    from sentencepiece import SentencePieceProcessor
+
+    processor = SentencePieceProcessor(model_proto=model)
+    pieces = [processor.id_to_piece(i) for i in range(len(SPECIALS), len(processor))]
+    if clash := {MASK, *SENTINELS} & set(pieces):
+        raise UserError(f"the text made {min(clash)} a piece, which is a symbol of ours; remove it")
+    return "".join(f"{symbol} 1\n" for symbol in [*pieces, MASK, *SENTINELS])
+
+
+def vocabulary_there(out, settings):
+    """The vocabulary in ``out`` if it was made from the same text and options, else None.
+
+    Raises :class:`UserError` where ``out`` holds a vocabulary made from others.
+    """
+    if not all((out / name).is_file() for name in FILES):
+        return None
+    if read_json(out / TOKENIZER) == settings:
+        return Vocabulary.load(out)
+    raise UserError(
+        f"{out}: holds a vocabulary made from other text or options; give another --out, or "
+        "remove the folder"
+    )
+
+
+def write_folder(out, model, settings):
+    """Write the three files to a temporary folder and rename it to ``out``."""
+    temporary = out.with_name(f".{out.name}.partial")
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        (temporary / MODEL).write_bytes(model)
+        (temporary / DICTIONARY).write_text(dictionary_text(model), "utf-8")
+        text = json.dumps(settings, indent=2, ensure_ascii=False)
+        (temporary / TOKENIZER).write_text(f"{text}\n", "utf-8")
+        if out.is_dir() and set(FILES) >= {path.name for path in out.iterdir()}:
+            shutil.rmtree(out)  # a part of a vocabulary, or nothing
+        temporary.rename(out)
+    except OSError as error:
+        raise UserError(f"{out}: cannot be written ({error.strerror or error})") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
