@@ -9,6 +9,7 @@ from fairseq.data import Dictionary
 from fairseq_metro.data.blocks import cut_blocks
 from fairseq_metro.data.metro_dataset import MaskedBlocks
 from fairseq_metro.models.metro_t5 import MetroT5Config, MetroT5Model, T5TransformerModel
+from fairseq_metro.recipes import choices
 
 ORDINARY = 30  # ids 4 .. 33; then the mask and two sentinels
 
@@ -37,8 +38,9 @@ def config(**changes):
     return MetroT5Config(**{**sizes, **changes})
 
 
-def task(**options):
+def task(recipe="paper", **options):
     return SimpleNamespace(
+        recipe_choices=choices(recipe, "base"),
         cfg=SimpleNamespace(**{"mask_prob": 0.15, "tokens_per_sample": 32, **options}),
         source_dictionary=dictionary(),
         target_dictionary=dictionary(),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import torch
 import torch.nn.functional as F
 from fairseq.criterions import FairseqCriterion, register_criterion
-from fairseq.dataclass import FairseqDataclass
+from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from fairseq.logging import metrics
 
 from fairseq_metro.criterions.rtd_histogram import area_under_curve, rtd_histogram
@@ -21,11 +21,31 @@ class MetroT5CriterionConfig(FairseqDataclass):
         default=1.0,
         metadata={"help": "weight of the CLM loss, lambda_CLM in METRO-T0 eq. 13 (paper: 1)"},
     )
+    weighted_lm_loss: ChoiceEnum(["recipe", "yes", "no"]) = field(
+        default="recipe",
+        metadata={
+            "help": "weight each CLM row by the RTD probability of 'replaced', detached (released "
+            "base; the paper has no weights)"
+        },
+    )
 
 
 def summed_cross_entropy(logits, target):
     """-sum log softmax(logits)[target] in float32: logits (M, V), target (M,) int64 -> ()."""
     return F.cross_entropy(logits.float(), target, reduction="sum")
+
+
+def copy_mixture(logits, copied, rtd_logits):
+    """log(p_orig 1[v = copied] + (1 - p_orig) softmax(logits)_v), p_orig = sigmoid(-rtd_logits).
+
+    logits (N, V); copied (N,) int64, the encoder's input tokens; rtd_logits (N,), the logits of
+    "replaced", detached here. Returns (N, V) float32. Our reading of Table 4's copy mechanism.
+    """
+    rtd_logits = rtd_logits.detach().float().unsqueeze(-1)
+    log_p = F.log_softmax(logits.float(), dim=-1) + F.logsigmoid(rtd_logits)
+    copied = copied.unsqueeze(-1)
+    mixed = torch.logaddexp(log_p.gather(1, copied), F.logsigmoid(-rtd_logits))
+    return log_p.scatter(1, copied, mixed)
 
 
 def summed_rtd_loss(logits, replaced, real):
@@ -40,12 +60,17 @@ class MetroT5Criterion(FairseqCriterion):
 
     The returned loss is sum MLM + lambda_RTD * mask_prob * sum RTD + lambda_CLM * sum CLM and the
     sample size is the number of masked tokens. RTD runs over all real tokens, 1 / mask_prob times
-    as many, so after fairseq's division it is a mean as well.
+    as many, so after fairseq's division it is a mean as well; so does a CLM loss on all positions
+    (Table 4). The release divides by the tokens of the batch at hand instead of 1 / mask_prob.
     """
 
-    def __init__(self, task, lambda_rtd, lambda_clm):
+    def __init__(self, task, lambda_rtd, lambda_clm, weighted_lm_loss):
         super().__init__(task)
         self.lambda_rtd, self.lambda_clm = lambda_rtd, lambda_clm
+        recipe = task.recipe_choices
+        weighted = {"yes": True, "no": False, "recipe": recipe["weighted_lm_loss"]}
+        self.weighted_lm_loss = weighted[str(weighted_lm_loss)]
+        self.rtd_denominator = recipe["rtd_denominator"]
         self.mask_prob = task.cfg.mask_prob
         self.commonest_token = task.commonest_token
         self.pad = task.source_dictionary.pad()
@@ -64,15 +89,22 @@ class MetroT5Criterion(FairseqCriterion):
 
         loss_mlm = summed_cross_entropy(out.mlm_logits, x_masked)  # eq. 10
         loss_rtd = summed_rtd_loss(out.rtd_logits, replaced, real)  # eq. 11
-        loss_clm = summed_cross_entropy(out.clm_logits, x_masked)  # eq. 12
+        loss_clm, clm_logits = self.clm(out, sample)  # eq. 12
+        per_token = self.mask_prob
+        if self.rtd_denominator == "tokens":
+            per_token = sample["n_masked"] / sample["ntokens"]
+        on_all_positions = "clm_index" in sample["net_input"]
         loss = (
             loss_mlm
-            + self.lambda_rtd * self.mask_prob * loss_rtd
-            + self.lambda_clm * loss_clm
+            + self.lambda_rtd * per_token * loss_rtd
+            + self.lambda_clm * (per_token if on_all_positions else 1.0) * loss_clm
         )  # eq. 13
         if sample["n_masked"] == 0:
             loss = loss * 0.0
 
+        clm_tokens = len(clm_logits)
+        if on_all_positions:
+            clm_logits = clm_logits.index_select(0, sample["masked_in_clm"])
         logging_output = {
             "loss": loss.detach(),
             "sample_size": sample["n_masked"],
@@ -81,16 +113,33 @@ class MetroT5Criterion(FairseqCriterion):
             "mlm_loss": loss_mlm.detach(),
             "rtd_loss": loss_rtd.detach(),
             "clm_loss": loss_clm.detach(),
+            "clm_tokens": clm_tokens,
             "batches_without_masks": int(sample["n_masked"] == 0),
-            **self.statistics(out, x_masked, masked_index, replaced, real),
+            **self.statistics(out, clm_logits, x_masked, masked_index, replaced, real),
         }
         return loss, sample["n_masked"], logging_output
 
+    def clm(self, out, sample):
+        """The summed CLM loss () and the logits it was taken from, (N, V): N rows that carry it."""
+        net_input = sample["net_input"]
+        index = net_input.get("clm_index", net_input["masked_index"])
+        target = sample["target"].flatten().index_select(0, index)
+        logits = out.clm_logits
+        if out.copies or self.weighted_lm_loss:
+            rtd_logits = out.rtd_logits.flatten().index_select(0, index).detach()
+        if out.copies:
+            copied = out.src_noise.flatten().index_select(0, index)
+            logits = copy_mixture(logits, copied, rtd_logits)  # normalised, so its own log-softmax
+        if not self.weighted_lm_loss:
+            return summed_cross_entropy(logits, target), logits
+        losses = F.cross_entropy(logits.float(), target, reduction="none")
+        return (losses * rtd_logits.float().sigmoid()).sum(), logits
+
     @torch.no_grad()
-    def statistics(self, out, x_masked, masked_index, replaced, real):
+    def statistics(self, out, clm_logits, x_masked, masked_index, replaced, real):
         """Counts for the log, as float64 tensors on the device; sums over batches and workers."""
         replaced_masked = replaced.flatten().index_select(0, masked_index)
-        clm_correct = out.clm_logits.argmax(-1).eq(x_masked)
+        clm_correct = clm_logits.argmax(-1).eq(x_masked)
         log_p = F.log_softmax(out.mlm_logits.float(), dim=-1)
         said_replaced = out.rtd_logits.float().ge(0) & real
         counts = {
@@ -130,7 +179,7 @@ class MetroT5Criterion(FairseqCriterion):
         mean("loss", total["loss"], masked)
         mean("mlm_loss", total["mlm_loss"], masked)
         mean("rtd_loss", total["rtd_loss"], tokens)
-        mean("clm_loss", total["clm_loss"], masked)
+        mean("clm_loss", total["clm_loss"], total["clm_tokens"])
         mean("mlm_accuracy", total["mlm_correct"], masked)
         mean("mlm_entropy", total["mlm_entropy"], masked)
         mean("clm_accuracy_replaced", total["clm_correct_replaced"], replaced_masked)

@@ -21,6 +21,7 @@ from fairseq_metro.data.inference_dataset import SourceDataset
 from fairseq_metro.data.vocabulary import VOCAB_FOLDER, Vocabulary
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import sha256_file
+from fairseq_metro.recipes import RECIPES, choices
 from fairseq_metro.stamp import make_stamp
 from fairseq_metro.tasks.initial_validation import InitialValidation
 from fairseq_metro.workarounds import own_dropout_stream, refuse_independent_copies
@@ -58,6 +59,13 @@ class PretrainingTaskConfig(FairseqDataclass):
     mask_prob: float = field(
         default=0.15, metadata={"help": "share of ordinary tokens that is masked (paper: 0.15)"}
     )
+    recipe: ChoiceEnum(RECIPES) = field(
+        default="paper",
+        metadata={
+            "help": "the group of choices in which METRO-T0's paper and released code differ; "
+            "fairseq_metro/recipes.py lists them"
+        },
+    )
     no_initial_validation: bool = field(
         default=False,
         metadata={"help": "do not validate before the first update of a run"},
@@ -78,6 +86,7 @@ class PretrainingTask(FairseqTask):
         self.vocabulary, self.stamps = vocabulary, stamps
         self.dictionary = vocabulary.dictionary()
         self.pretraining_decoder_start = vocabulary.index("pretraining_decoder_start")
+        self.architecture = ""
         self.initial_validation = InitialValidation(self, enabled=not cfg.no_initial_validation)
 
     @property
@@ -168,7 +177,13 @@ class PretrainingTask(FairseqTask):
 
     # Model and training
 
+    @property
+    def recipe_choices(self):
+        """The recipe's choices for the architecture at hand, by its name."""
+        return choices(str(self.cfg.recipe), self.architecture.rpartition("_")[2])
+
     def build_model(self, cfg, from_checkpoint=False):
+        self.architecture = getattr(cfg, "_name", None) or getattr(cfg, "arch", None) or ""
         self._resolve_decoder_starts(cfg)
         if not from_checkpoint:
             self._look_at_restored_checkpoint()
@@ -176,7 +191,7 @@ class PretrainingTask(FairseqTask):
 
     def _resolve_decoder_starts(self, cfg):
         """Write the symbols into the model's config, so that a checkpoint says what it was fed."""
-        name = getattr(cfg, "_name", None) or getattr(cfg, "arch", None)
+        name = self.architecture
         model_class = ARCH_MODEL_REGISTRY.get(name) or MODEL_REGISTRY.get(name)
         for stage in getattr(model_class, "decoder_starts", ()):
             symbol = getattr(cfg, stage, "") or self.vocabulary.roles[stage]

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU on
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_a_training_step_never_waits_for_the_device(dtype):
     model = tiny.model(embed_dim=64, ffn_dim=128).to("cuda", dtype).train()
-    criterion = MetroT5Criterion(tiny.task(), 50.0, 1.0)
+    criterion = MetroT5Criterion(tiny.task(), 50.0, 1.0, "recipe")
     samples = [move_to_cuda(tiny.batch(size)) for size in (3, 4)]
     criterion(model, samples[0])[0].backward()  # first use compiles and allocates
     torch.cuda.synchronize()
@@ -29,7 +29,7 @@ def test_a_training_step_never_waits_for_the_device(dtype):
 
 def test_gpu_and_cpu_losses_agree():
     model, sample = tiny.model(), tiny.batch()
-    criterion = MetroT5Criterion(tiny.task(), 50.0, 1.0)
+    criterion = MetroT5Criterion(tiny.task(), 50.0, 1.0, "recipe")
     expected = criterion(model, sample)[0]
     ours = criterion(model.cuda(), move_to_cuda(sample))[0].cpu()
     torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)

@@ -83,7 +83,7 @@ def slow_statistics(sample, out, pad=1):
 
 
 def criterion(lambda_rtd=50.0, lambda_clm=1.0, **options):
-    return MetroT5Criterion(tiny.task(**options), lambda_rtd, lambda_clm)
+    return MetroT5Criterion(tiny.task(**options), lambda_rtd, lambda_clm, "recipe")
 
 
 def logged(outputs):

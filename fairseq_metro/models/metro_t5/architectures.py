@@ -5,6 +5,7 @@ import dataclasses
 from fairseq.models import register_model_architecture
 
 from fairseq_metro.models.metro_t5.config import MetroT5Config
+from fairseq_metro.recipes import choices
 
 _BASE = dict(
     embed_dim=768,
@@ -49,26 +50,31 @@ ARCHITECTURES = {
 }
 
 
-def sizes_of(name, config_class):
-    """The entries of an architecture that ``config_class`` has.
+def sizes_of(name, config_class, recipe="paper"):
+    """The entries of an architecture under a recipe that ``config_class`` has.
 
-    Raises TypeError for an entry that no model of the family knows.
+    Raises TypeError for an entry of the architecture that no model of the family knows.
     """
     sizes = ARCHITECTURES[name]
     unknown = set(sizes) - {f.name for f in dataclasses.fields(MetroT5Config)}
     if unknown:
         raise TypeError(f"architecture {name}: unknown fields {sorted(unknown)}")
     known = {f.name for f in dataclasses.fields(config_class)}
-    return {key: value for key, value in sizes.items() if key in known}
+    filled = {**sizes, **choices(recipe, name)}
+    return {key: value for key, value in filled.items() if key in known}
 
 
 def register_architectures(model, config_class):
-    """Register ``<model>_<size>`` for every size; an option on the command line wins over it."""
-    for name in ARCHITECTURES:
-        sizes = sizes_of(name, config_class)
+    """Register ``<model>_<size>`` for every size.
 
-        def fill_in(args, sizes=sizes):
-            for key, value in sizes.items():
+    What stands on the command line wins over the recipe, the recipe over the size.
+    """
+    for name in ARCHITECTURES:
+        sizes_of(name, config_class)  # a wrong table shows at import
+
+        def fill_in(args, name=name):
+            recipe = getattr(args, "recipe", None) or "paper"
+            for key, value in sizes_of(name, config_class, recipe).items():
                 setattr(args, key, getattr(args, key, value))
 
         register_model_architecture(model, f"{model}_{name}")(fill_in)
