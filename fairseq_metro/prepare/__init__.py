@@ -1,0 +1,1 @@
+"""Text in, what fairseq reads out: corpora, vocabularies, binary data."""
