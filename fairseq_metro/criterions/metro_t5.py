@@ -9,6 +9,7 @@ from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from fairseq.logging import metrics
 
 from fairseq_metro.criterions.rtd_histogram import area_under_curve, rtd_histogram
+from fairseq_metro.criterions.totals import log_mean, totals
 
 
 @dataclass
@@ -160,21 +161,10 @@ class MetroT5Criterion(FairseqCriterion):
     @staticmethod
     def reduce_metrics(logging_outputs):
         """Log means over the right number of tokens; every sum is exact under accumulation."""
-        total = {
-            key: sum(output[key] for output in logging_outputs if key in output)
-            for key in logging_outputs[0]
-        }
-        histogram = total.pop("rtd_histogram", 0)
-        total = _to_numbers(total)
+        total, mean = totals(logging_outputs), log_mean
         masked, tokens = total["sample_size"], total["ntokens"]
         replaced, replaced_masked = total["n_replaced"], total["n_replaced_masked"]
         said_replaced = total["rtd_said_replaced"]
-
-        def mean(name, value, count, empty=None):
-            if count > 0:
-                metrics.log_scalar(name, value / count, count, round=6)
-            elif empty is not None:
-                metrics.log_scalar(name, empty, 0, round=6)
 
         mean("loss", total["loss"], masked)
         mean("mlm_loss", total["mlm_loss"], masked)
@@ -193,7 +183,7 @@ class MetroT5Criterion(FairseqCriterion):
         mean("rtd_recall", total["rtd_true_positive"], replaced, empty=0.0)
         mean("replace_rate", replaced, tokens)
         mean("replace_rate_masked", replaced_masked, masked)
-        metrics.log_scalar_sum("_rtd_histogram", histogram)
+        metrics.log_scalar_sum("_rtd_histogram", total["rtd_histogram"])
         metrics.log_derived(
             "rtd_auc", lambda meters: round(area_under_curve(meters["_rtd_histogram"].sum), 6)
         )
@@ -202,12 +192,3 @@ class MetroT5Criterion(FairseqCriterion):
     @staticmethod
     def logging_outputs_can_be_summed():
         return True
-
-
-def _to_numbers(total):
-    """All scalars as Python numbers, with one copy from the device."""
-    names = [name for name, value in total.items() if torch.is_tensor(value)]
-    if names:
-        numbers = torch.stack([total[name].double() for name in names]).tolist()
-        total = {**total, **dict(zip(names, numbers, strict=True))}
-    return total

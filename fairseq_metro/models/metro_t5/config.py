@@ -41,6 +41,13 @@ class T5TransformerConfig(FairseqDataclass):
             "the vocabulary's role decoder_start, </s>; kept in the checkpoint"
         },
     )
+    pretraining_decoder_start: str = field(
+        default="",
+        metadata={
+            "help": "symbol that begins the decoder's input in pretraining; empty: the "
+            "vocabulary's role pretraining_decoder_start, the mask; kept in the checkpoint"
+        },
+    )
 
 
     initialization: ChoiceEnum(["paper", "release"]) = field(
@@ -59,13 +66,6 @@ class MetroT5Config(T5TransformerConfig):
     auxiliary_layers: int = field(
         default=4,
         metadata={"help": "layers of the auxiliary masked LM (paper: 4; large++ 6)"},
-    )
-    pretraining_decoder_start: str = field(
-        default="",
-        metadata={
-            "help": "symbol that begins the decoder's input in pretraining; empty: the "
-            "vocabulary's role pretraining_decoder_start, the mask; kept in the checkpoint"
-        },
     )
     auxiliary_embed_dim: int = field(
         default=0,

@@ -158,7 +158,8 @@ class T5TransformerModel(FairseqEncoderDecoderModel):
     """
 
     discards = ("auxiliary.", "rtd_head.", "mlm_head.", "clm_head.")
-    decoder_starts = ("decoder_start",)  # fields of the config that the task fills in
+    # Fields of the config that the task fills in.
+    decoder_starts = ("decoder_start", "pretraining_decoder_start")
 
     def __init__(self, cfg, dictionary):
         check_config(cfg)
@@ -183,10 +184,24 @@ class T5TransformerModel(FairseqEncoderDecoderModel):
         super().set_num_updates(num_updates)
         self.num_updates = num_updates
 
-    def forward(self, src_tokens, src_lengths, prev_output_tokens, padded=None, **unused):
-        """(B, T), (B,), (B, S) int64 -> logits (B, S, V) and a dict."""
+    def forward(
+        self,
+        src_tokens,
+        src_lengths,
+        prev_output_tokens,
+        padded=None,
+        target_index=None,
+        **unused,
+    ):
+        """(B, T), (B,), (B, S) int64 -> logits (B, S, V) and a dict.
+
+        target_index (N,) int64 into the flattened (B, S): logits (N, V), of these positions only.
+        """
         encoder_out = self.encoder(src_tokens, src_lengths, padded=padded)
-        return self.decoder(prev_output_tokens, encoder_out)
+        if target_index is None:
+            return self.decoder(prev_output_tokens, encoder_out)
+        h_dec = self.decoder.extract_features(prev_output_tokens, encoder_out)
+        return self.decoder.output_layer(select_rows(h_dec, target_index)), {"attn": [None]}
 
     def upgrade_state_dict_named(self, state_dict, name):
         super().upgrade_state_dict_named(state_dict, name)
@@ -206,7 +221,6 @@ class MetroT5Model(T5TransformerModel):
     """Main model, auxiliary masked LM (shared token table), and RTD head on the encoder."""
 
     discards = ()
-    decoder_starts = ("decoder_start", "pretraining_decoder_start")
 
     def __init__(self, cfg, dictionary):
         super().__init__(cfg, dictionary)
