@@ -7,20 +7,13 @@ documents, in whatever order or company they come; a repeated document is never 
 
 import argparse
 import hashlib
-import io
-import lzma
-import os
 import sys
-import zlib
 from contextlib import ExitStack
-from gzip import BadGzipFile
-from gzip import open as open_gzip
 from pathlib import Path
-
-import zstandard
 
 from fairseq_metro.errors import UserError, run_command
 from fairseq_metro.files import atomic_write
+from fairseq_metro.prepare.inputs import Inputs
 
 SHARE = 0.05
 # Validation is run again and again: what it needs is enough text, not a share of a large corpus.
@@ -78,46 +71,19 @@ def draw(document):
 
 def documents(files):
     """The documents of the files, in order, each as one string without its closing newline."""
-    for path in files:
-        lines = []
-        for line in _lines(path):
+    lines = []
+    for chunk in Inputs(files):
+        if chunk.new_file and lines:
+            yield "\n".join(lines)
+            lines = []
+        for line in chunk.text().removesuffix("\n").split("\n"):
             if line.strip():
                 lines.append(line.rstrip())
             elif lines:
                 yield "\n".join(lines)
                 lines = []
-        if lines:
-            yield "\n".join(lines)
-
-
-def _lines(path):
-    number = 0
-    try:
-        with _open(path) as stream:
-            for line in stream:
-                number += 1
-                yield line.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{path}: line {number} is not UTF-8 ({error.reason}); convert the file, for example "
-            f"with: iconv -f latin1 -t utf-8 {path}"
-        ) from None
-    except (BadGzipFile, lzma.LZMAError, zlib.error, zstandard.ZstdError, EOFError) as error:
-        raise UserError(f"{path}: damaged after line {number} ({error})") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
-
-
-def _open(path):
-    if path.suffix == ".gz":
-        return open_gzip(path, "rb")
-    if path.suffix == ".xz":
-        return lzma.open(path, "rb")
-    if path.suffix == ".zst":
-        return io.BufferedReader(zstandard.open(path, "rb"))
-    if os.path.isdir(path):
-        raise UserError(f"{path}: is a folder; name the files in it")
-    return open(path, "rb")
+    if lines:
+        yield "\n".join(lines)
 
 
 if __name__ == "__main__":
