@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -125,9 +126,7 @@ class Vocabulary:
             list(map(self.normalizer, texts)), out_type=int, num_threads=1
         )
         sizes = np.fromiter(map(len, pieces), dtype=np.int32, count=len(pieces))
-        flat = np.fromiter(
-            (piece for line in pieces for piece in line), dtype=np.int64, count=int(sizes.sum())
-        )
+        flat = np.fromiter(chain.from_iterable(pieces), dtype=np.int64, count=int(sizes.sum()))
         return self._piece_indices[flat], sizes
 
     def encode_pieces(self, text):
