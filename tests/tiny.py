@@ -8,6 +8,7 @@ from fairseq.data import Dictionary
 
 from fairseq_metro.data.blocks import cut_blocks
 from fairseq_metro.data.metro_dataset import MaskedBlocks
+from fairseq_metro.data.t5_dataset import CorruptedBlocks
 from fairseq_metro.models.metro_t5 import MetroT5Config, MetroT5Model, T5TransformerModel
 from fairseq_metro.recipes import choices
 
@@ -85,6 +86,22 @@ def dataset(lines=20, longest=24, seed=1, tokens_per_sample=32, **changes):
     )
     blocks = cut_blocks(sizes, tokens_per_sample - 1, "complete_doc")
     return MaskedBlocks(np.array(parts, dtype=np.uint16), blocks, **{**options, **changes})
+
+
+def t5_dataset(lines=20, longest=24, seed=1, tokens_per_sample=32, **changes):
+    """Corrupted blocks over the same lines; the dictionary's two sentinels, unless more are given."""
+    words = dictionary()
+    same = dataset(lines, longest, seed, tokens_per_sample)
+    shared = "bos pad decoder_start ordinary mask_prob seed shuffle".split()
+    options = dict(
+        sentinels=[words.index("<sen001>"), words.index("<sen002>")],
+        end_of_target=words.eos(),
+        empty_prob=0.1,
+        longest_span=3,
+        longest_source=tokens_per_sample,
+        **{name: getattr(same, name) for name in shared},
+    )
+    return CorruptedBlocks(same.tokens, same.blocks, **{**options, **changes})
 
 
 def batch(size=3, **changes):

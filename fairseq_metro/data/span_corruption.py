@@ -133,10 +133,11 @@ def most_spans(n, mask_prob, empty_prob, longest_span):
     """The largest number of spans in ``n`` ordinary tokens in a row, empty ones included.
 
     >>> most_spans(510, 0.15, 0.1, 5), most_spans(510, 0.15, 0.1, 1)
-    (31, 77)
+    (32, 77)
     """
     anchors = math.ceil(expected_anchors(n, mask_prob, empty_prob, longest_span))
-    return anchors + most_empty(n, mask_prob, empty_prob)
+    cut_by_the_end = int(longest_span > 1)
+    return anchors + cut_by_the_end + most_empty(n, mask_prob, empty_prob)
 
 
 def longest_target(n, mask_prob, empty_prob, longest_span, sentinels):
