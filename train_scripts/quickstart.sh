@@ -10,7 +10,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # The whole recipe. It fits two CPU cores and six minutes; the paper's is in train_scripts/pretrain_metro.sh.
 ARCH=metro_t5_tiny
-VOCABULARY=1000                     # SentencePiece pieces
+VOCABULARY=1000                     # SentencePiece pieces, of lower-cased text
 BLOCK=128                           # tokens in a block
 BATCH=16                            # blocks in an update: 16 x 128 = 2,048 tokens
 UPDATES=${UPDATES:-2600}
@@ -21,7 +21,7 @@ EVERY=$(( UPDATES / 13 ))           # updates from one validation and checkpoint
 SEED=${SEED:-1}
 RUN=${RUN:-$PWD/runs/quickstart}
 case $RUN in /*) ;; *) RUN=$here/$RUN ;; esac
-shown=${RUN#"$PWD/"}                # as the user would write it from the clone's folder
+RUN=${RUN#"$PWD/"}                  # relative where it lies in the clone: short to read
 
 say() { printf '[quickstart] %s\n' "$*"; }
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
@@ -31,7 +31,7 @@ on_exit() {
     local status=$?
     if [ "$status" -ge 129 ]; then echo "interrupted: the same command goes on from here" >&2
     elif [ "$status" -ne 0 ] && [ -n "$at_work" ]; then
-        [ "$at_work" != pretraining ] || echo "the whole output of fairseq-train: $shown/train.log" >&2
+        [ "$at_work" != pretraining ] || echo "the whole output of fairseq-train: $RUN/train.log" >&2
         echo "stopped at '$at_work' (status $status): once mended, the same command goes on from there" >&2
     fi
 }
@@ -55,23 +55,40 @@ if [ -n "${TEXT:-}" ]; then
     cd - >/dev/null
 fi
 
+train_command() {                  # sets cmd: the training of run folder $1
+    local run=$1
+    cmd=(fairseq-train "$run/data" --user-dir fairseq_metro
+        --task metro_t5 --arch "$ARCH" --criterion metro_t5
+        --tokens-per-sample "$BLOCK" --batch-size "$BATCH" --seed "$SEED"
+        --optimizer fused_adam --adam-betas '(0.9, 0.98)' --adam-eps 1e-6 --weight-decay 0.01 --clip-norm 2.0
+        --lr "$LR" --lr-scheduler polynomial_decay --warmup-updates "$WARMUP"
+        --total-num-update "$UPDATES" --max-update "$UPDATES"
+        --distributed-world-size 1 --num-workers 0
+        --save-dir "$run/checkpoints" --save-interval-updates "$EVERY" --keep-interval-updates 1
+        --no-epoch-checkpoints --save-interval 1000000       # by updates, not by epochs
+        --validate-interval-updates "$EVERY" --validate-interval 1000000
+        --log-format json --log-interval 20 --tensorboard-logdir "$run/tensorboard")
+}
+
 # What the run is made of. A folder holds one run: another text, seed or recipe needs another RUN.
 settings() {
     if [ ${#texts[@]} -eq 0 ]; then echo "TEXT=default corpus"
     else echo "TEXT=${#texts[@]} file(s), sha256 $(cat "${texts[@]}" | sha256sum | cut -c1-16)"; fi
     echo "SEED=$SEED"
-    echo "RECIPE=$ARCH vocabulary $VOCABULARY block $BLOCK batch $BATCH lr $LR warmup $WARMUP updates $UPDATES every $EVERY"
+    local SEED=any
+    train_command .
+    echo "RECIPE=$UPDATES updates, sha256 of all options $(echo "$VOCABULARY ${cmd[*]}" | sha256sum | cut -c1-16)"
 }
 if [ -e "$RUN/settings.txt" ]; then
     changed=$(diff <(settings) "$RUN/settings.txt" | grep '^[<>]' | head -n 2 | sed 's/^< /now /; s/^> /there /' | paste -sd ';' | sed 's/;/, /') || true
-    [ -z "$changed" ] || fail "$shown holds a run with other settings ($changed); name another folder with RUN=, or remove this one (rm -r $shown)"
+    [ -z "$changed" ] || fail "$RUN holds a run with other settings ($changed); name another folder with RUN=, or remove this one (rm -r $RUN)"
 elif [ -e "$RUN" ] && [ -n "$(ls -A "$RUN" | grep -v '^\.')" ]; then
-    fail "$shown is there and holds no run of this script; name another folder with RUN="
+    fail "$RUN is there and holds no run of this script; name another folder with RUN="
 fi
 mkdir -p "$RUN/.done"
 if command -v flock >/dev/null; then
     exec 8> "$RUN/.lock"
-    flock -n 8 || fail "another quickstart is at work in $shown; wait for it, or name another folder with RUN="
+    flock -n 8 || fail "another quickstart is at work in $RUN; wait for it, or name another folder with RUN="
 fi
 [ -e "$RUN/settings.txt" ] || { settings > "$RUN/.settings.tmp"; mv "$RUN/.settings.tmp" "$RUN/settings.txt"; }
 
@@ -100,23 +117,13 @@ make_corpus() {
 }
 make_vocabulary() {
     rm -rf "$RUN/vocab"
-    python preprocess/train_vocabulary.py --input "$RUN/corpus/train.txt" --out "$RUN/vocab" --vocab-size "$VOCABULARY"
+    python preprocess/train_vocabulary.py --input "$RUN/corpus/train.txt" --out "$RUN/vocab" --vocab-size "$VOCABULARY" --lowercase
 }
 make_data() {
     python preprocess/binarize.py --vocab "$RUN/vocab" --train "$RUN/corpus/train.txt" --valid "$RUN/corpus/valid.txt" --dest "$RUN/data"
 }
 pretrain() {
-    local cmd=(fairseq-train "$RUN/data" --user-dir fairseq_metro
-        --task metro_t5 --arch "$ARCH" --criterion metro_t5
-        --tokens-per-sample "$BLOCK" --batch-size "$BATCH" --seed "$SEED"
-        --optimizer fused_adam --adam-betas '(0.9, 0.98)' --adam-eps 1e-6 --weight-decay 0.01 --clip-norm 2.0
-        --lr "$LR" --lr-scheduler polynomial_decay --warmup-updates "$WARMUP"
-        --total-num-update "$UPDATES" --max-update "$UPDATES"
-        --distributed-world-size 1 --num-workers 0
-        --save-dir "$RUN/checkpoints" --save-interval-updates "$EVERY" --keep-interval-updates 1
-        --no-epoch-checkpoints --save-interval 1000000       # by updates, not by epochs
-        --validate-interval-updates "$EVERY" --validate-interval 1000000
-        --log-format json --log-interval 20 --tensorboard-logdir "$RUN/tensorboard")
+    train_command "$RUN"
     { printf '%q ' "${cmd[@]}"; echo; } | tee "$RUN/command.txt"
     # A run that ended between its last checkpoint and our mark is not trained one update further.
     if grep -qs '| done training in' "$RUN/train.log"; then return; fi
@@ -131,4 +138,4 @@ say "5/5 summary"
 at_work=summary
 python -m fairseq_metro.analysis.summary "$RUN"
 at_work=''
-say "finished: $shown, $((SECONDS - after_environment)) s after the environment; look at $shown/curves.png"
+say "finished: $RUN, $((SECONDS - after_environment)) s after the environment; look at $RUN/curves.png"

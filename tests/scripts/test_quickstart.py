@@ -135,7 +135,8 @@ def test_interrupted_training_goes_on_and_a_finished_one_is_not_repeated(clone):
 
 
 @pytest.mark.parametrize(
-    ("changed", "named"), [({"SEED": "2"}, "SEED=2"), ({"UPDATES": "100"}, "updates 100")]
+    ("changed", "named"),
+    [({"SEED": "2"}, "(now SEED=2, there SEED=1)"), ({"UPDATES": "100"}, "100 updates")],
 )
 def test_other_settings_in_the_same_folder_are_one_line(clone, changed, named):
     quickstart(clone)
@@ -144,6 +145,14 @@ def test_other_settings_in_the_same_folder_are_one_line(clone, changed, named):
     assert said.startswith("error: runs/quickstart holds a run with other settings (now ")
     assert named in said and "rm -r runs/quickstart" in said
     assert quickstart(clone, RUN="runs/other", **changed)[0] == 0
+
+
+def test_changed_recipe_does_not_go_on_with_what_another_began(clone):
+    assert quickstart(clone)[0] == 0
+    script = clone / "train_scripts" / "quickstart.sh"
+    script.write_text(script.read_text().replace("--clip-norm 2.0", "--clip-norm 1.0"))
+    status, said = quickstart(clone)
+    assert status == 1 and "other settings (now RECIPE=2600 updates, sha256" in said
 
 
 def test_own_text_is_split_and_a_changed_file_is_noticed(clone, tmp_path):
