@@ -8,4 +8,4 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 : "${CHECKPOINT:?set CHECKPOINT to a file written by fairseq-train}"
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 exec fairseq-validate "$DATA" --user-dir fairseq_metro --task metro_t5 --path "$CHECKPOINT" \
-  --valid-subset "${SPLIT:-valid}" --max-tokens "${TOKENS:-4096}" "$@"
+  --valid-subset "${SPLIT:-valid}" --max-tokens "${TOKENS:-4096}" --log-interval 1000000 "$@"

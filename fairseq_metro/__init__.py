@@ -4,16 +4,18 @@ One alphabet for shapes in the whole package: ``B`` batch, ``T`` source length, 
 ``C`` width, ``H`` heads, ``D`` head width, ``V`` vocabulary, ``M`` masked tokens of a batch, ``N``
 flattened rows. Tensors are batch first. Losses are in nats.
 
-Importing this package is light (no torch, no fairseq); fairseq imports ``tasks`` and ``models``
-below a ``--user-dir`` by itself, and those register everything else.
+Importing this package is light (no torch, no fairseq). fairseq imports ``tasks`` and ``models``
+below a ``--user-dir`` by itself, and those register everything else; a Python program calls
+:func:`register`.
 """
 
 import importlib.util
+import pkgutil
 
 from fairseq_metro.errors import UserError, print_user_errors_as_one_line
 from fairseq_metro.stamp import __version__
 
-__all__ = ["UserError", "__version__"]
+__all__ = ["UserError", "__version__", "register"]
 
 print_user_errors_as_one_line()
 
@@ -22,3 +24,15 @@ if importlib.util.find_spec("fairseq") is None:
         "fairseq is not installed in this Python; install torch, numpy, cython, wheel and "
         "'setuptools<81' first, then: pip install --no-build-isolation fairseq-fixed==0.12.3.1"
     )
+
+
+def register():
+    """Register tasks, models, criterions and optimizers with fairseq, as ``--user-dir`` does.
+
+    Needed where this package was imported before fairseq came to its ``--user-dir``: fairseq then
+    believes that everything is registered.
+    """
+    for part in ("tasks", "models"):
+        package = importlib.import_module(f"{__name__}.{part}")
+        for module in pkgutil.iter_modules(package.__path__):
+            importlib.import_module(f"{package.__name__}.{module.name}")

@@ -13,6 +13,9 @@ import torch
 from fairseq import checkpoint_utils
 from fairseq.logging import metrics
 
+import fairseq_metro
+
+fairseq_metro.register()  # other tests have imported the package, see its docstring
 ROOT = Path(__file__).resolve().parent.parent
 SIZES = [
     "--embed-dim=16",
@@ -85,6 +88,7 @@ def command(data, save_dir, *options, architecture="metro_t5_tiny"):
         "--batch-size=4",
         f"--save-dir={save_dir}",
         "--cpu",
+        "--num-workers=0",
         *SIZES,
         *OPTIMIZATION,
         *QUIET,
@@ -116,6 +120,12 @@ def spawn(words, **environment):
     return subprocess.run(
         list(map(str, words)), capture_output=True, text=True, env=env, timeout=240, cwd=ROOT
     )
+
+
+def same_number(a, b, rel=1e-5):
+    """Two logged values agree; a mean over nothing is logged as null, or as nan."""
+    a, b = (float("nan") if value is None else float(value) for value in (a, b))
+    return (a != a and b != b) or abs(a - b) <= rel * max(abs(a), abs(b))
 
 
 def parameters(path):

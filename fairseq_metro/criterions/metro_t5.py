@@ -166,7 +166,7 @@ class MetroT5Criterion(FairseqCriterion):
         replaced, replaced_masked = total["n_replaced"], total["n_replaced_masked"]
         said_replaced = total["rtd_said_replaced"]
 
-        mean("loss", total["loss"], masked)
+        mean("loss", total["loss"], masked, empty=0.0)
         mean("mlm_loss", total["mlm_loss"], masked)
         mean("rtd_loss", total["rtd_loss"], tokens)
         mean("clm_loss", total["clm_loss"], total["clm_tokens"])

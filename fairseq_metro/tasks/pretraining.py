@@ -21,6 +21,7 @@ from fairseq_metro.data.inference_dataset import SourceDataset
 from fairseq_metro.data.vocabulary import VOCAB_FOLDER, Vocabulary
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import sha256_file
+from fairseq_metro.models.metro_t5 import T5TransformerConfig
 from fairseq_metro.recipes import RECIPES, choices
 from fairseq_metro.stamp import make_stamp
 from fairseq_metro.tasks.initial_validation import InitialValidation
@@ -186,6 +187,12 @@ class PretrainingTask(FairseqTask):
         self.architecture = getattr(cfg, "_name", None) or getattr(cfg, "arch", None) or ""
         self._resolve_decoder_starts(cfg)
         if not from_checkpoint:
+            positions = getattr(cfg, "max_positions", T5TransformerConfig.max_positions)
+            if self.cfg.tokens_per_sample > positions:
+                raise UserError(
+                    f"--tokens-per-sample {self.cfg.tokens_per_sample} is longer than the model's "
+                    f"--max-positions {positions}; shorten the blocks or give it more positions"
+                )
             self._look_at_restored_checkpoint()
         return super().build_model(cfg, from_checkpoint)
 

@@ -188,11 +188,6 @@ def test_impossible_sizes_are_refused(changes):
         tiny.model(**changes)
 
 
-def test_blocks_longer_than_the_models_positions_are_refused_before_training():
-    with pytest.raises(UserError, match="--tokens-per-sample 65 is longer"):
-        T5TransformerModel.build_model(tiny.config(), tiny.task(tokens_per_sample=65))
-
-
 def test_uniforms_reach_the_model_at_full_precision():
     data = tiny.dataset()
     sample = data.collater([data[0]])

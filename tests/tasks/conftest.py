@@ -30,7 +30,7 @@ def corpus(tmp_path_factory):
 @pytest.fixture(scope="session")
 def vocabulary(tmp_path_factory, corpus):
     folder = tmp_path_factory.mktemp("vocabulary") / "vocab"
-    words = ["--input", str(corpus / "train.txt"), "--out", str(folder), "--vocab-size", "90"]
+    words = ["--input", str(corpus / "train.txt"), "--out", str(folder), "--vocab-size", "70"]
     assert train_vocabulary.main(words) in (0, None)
     return folder
 

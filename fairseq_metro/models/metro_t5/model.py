@@ -170,12 +170,6 @@ class T5TransformerModel(FairseqEncoderDecoderModel):
 
     @classmethod
     def build_model(cls, cfg, task):
-        block = getattr(task.cfg, "tokens_per_sample", 0)
-        if block > cfg.max_positions:
-            raise UserError(
-                f"--tokens-per-sample {block} is longer than the model's --max-positions "
-                f"{cfg.max_positions}; shorten the blocks or give it more positions"
-            )
         model = cls(cfg, task.source_dictionary)
         INITIALIZATIONS[cfg.initialization](model)
         return model
