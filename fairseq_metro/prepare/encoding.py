@@ -7,6 +7,7 @@ has no tokens (control characters alone) is dropped and counted.
 """
 
 import collections
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -105,14 +106,7 @@ class Encoders:
             yield from map(_encode, chunks)
             return
         if self._pool is None:
-            # A fork starts at once, but not safely beside the threads of torch.
-            fork = sys.platform == "linux" and "torch" not in sys.modules
-            self._pool = ProcessPoolExecutor(
-                self.workers,
-                mp_context=multiprocessing.get_context("fork" if fork else "spawn"),
-                initializer=_start_worker,
-                initargs=(os.getpid(), *self._arguments),
-            )
+            self._pool = self._start_pool()
         waiting = collections.deque()
         try:
             for chunk in chunks:
@@ -129,6 +123,34 @@ class Encoders:
             for future in waiting:
                 future.cancel()
 
+    def _start_pool(self):
+        # A fork starts at once, but not safely beside the threads of torch.
+        fork = sys.platform == "linux" and "torch" not in sys.modules
+        # Python runs hooks around a fork and drops an exception in them: Ctrl-C has to wait.
+        with signals_waiting():
+            pool = ProcessPoolExecutor(
+                self.workers,
+                mp_context=multiprocessing.get_context("fork" if fork else "spawn"),
+                initializer=_start_worker,
+                initargs=(os.getpid(), *self._arguments),
+            )
+            for _ in range(self.workers):
+                pool.submit(int)
+        return pool
+
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def signals_waiting():
+    """Deliver Ctrl-C and SIGTERM only after the block."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
 
 _state = {}
 
@@ -137,6 +159,7 @@ def _start_worker(parent, *arguments):
     # The parent alone answers Ctrl-C; if it is killed, its workers must not stay.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     threading.Thread(target=_follow, args=(parent,), daemon=True).start()
     _set_up(*arguments)
 
