@@ -6,7 +6,7 @@
 # ARCH       tiny | small | base | basepp | largepp
 # PROCESSES  GPUs of this machine, or processes on its CPU (default 1)
 # SAVE       run folder (default checkpoints/metro_t5_$ARCH)
-# TOKENS     tokens in one micro-batch of one process (default: 8192; tiny and small 2048)
+# TOKENS     tokens in one micro-batch of one process (default: 8192; tiny and small 1024)
 #
 # The tokens of an update are the constant: 2,048 x 512 in the paper (base and above); gradient
 # accumulation is derived from PROCESSES and TOKENS. Options given at the end win.

@@ -8,7 +8,7 @@
 # ARCH       tiny | small | base | basepp | largepp
 # PROCESSES  GPUs of this machine, or processes on its CPU (default 1)
 # SAVE       run folder (default checkpoints/t5_$ARCH)
-# TOKENS     tokens in one micro-batch of one process (default: 8192; tiny and small 2048)
+# TOKENS     tokens in one micro-batch of one process (default: 8192; tiny and small 1024)
 #
 # Tokens are those of the text, before sentinels take their places, as in METRO-T5's batches.
 set -euo pipefail

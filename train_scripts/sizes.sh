@@ -6,10 +6,11 @@
 # architecture and criterion. pretrain OBJECTIVE_OPTIONS... prints the command, keeps it beside the
 # checkpoints and runs it.
 
-LENGTH=512 WARMUP=10000 CLIP=0
+LENGTH=512 WARMUP=10000 CLIP=0 WORKERS=1
 case $ARCH in
-  tiny)    BATCH=$((16 * 128)) LENGTH=128 LR=1.5e-3 UPDATES=4000 WARMUP=240 CLIP=2.0 TOKENS=${TOKENS:-2048} ;;
-  small)   BATCH=$((32 * 128)) LENGTH=128 LR=1e-3 UPDATES=4000 WARMUP=240 CLIP=2.0 TOKENS=${TOKENS:-2048} ;;
+  # tiny and small are for CPUs: short blocks, small batches, no worker processes for the data.
+  tiny)    BATCH=$((8 * 128)) LENGTH=128 LR=1.5e-3 UPDATES=4000 WARMUP=240 CLIP=2.0 TOKENS=${TOKENS:-1024} WORKERS=0 ;;
+  small)   BATCH=$((8 * 128)) LENGTH=128 LR=1e-3 UPDATES=4000 WARMUP=240 CLIP=2.0 TOKENS=${TOKENS:-1024} WORKERS=0 ;;
   base)    BATCH=$((2048 * 512)) LR=4e-4 UPDATES=125000 ;;
   basepp)  BATCH=$((2048 * 512)) LR=2e-4 UPDATES=2000000 CLIP=2.0 ;;
   largepp) BATCH=$((2048 * 512)) LR=2e-4 UPDATES=1335000 CLIP=2.0 ;;
@@ -25,7 +26,7 @@ ACCUMULATE=$(( BATCH / (TOKENS * PROCESSES) ))
 }
 
 OPTIONS=(
-  --tokens-per-sample "$LENGTH" --max-tokens "$TOKENS" --update-freq "$ACCUMULATE"
+  --num-workers "$WORKERS" --tokens-per-sample "$LENGTH" --max-tokens "$TOKENS" --update-freq "$ACCUMULATE"
   --optimizer fused_adam --adam-betas '(0.9, 0.98)' --adam-eps 1e-6 --weight-decay 0.01
   --clip-norm "$CLIP" --lr "$LR" --lr-scheduler polynomial_decay
   --warmup-updates "$WARMUP" --total-num-update "$UPDATES" --max-update "$UPDATES"
