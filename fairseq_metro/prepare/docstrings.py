@@ -69,7 +69,9 @@ _FIELD = re.compile(r":(?:param|arg|return|returns|raises|type|rtype|note|yield\
 # "name (type, optional): text" and "name: text" of parameter lists.
 _ARGUMENT = re.compile(r"[*`]*[A-Za-z_][\w.*`]*(?: *\([^()]*(?:\([^()]*\)[^()]*)*\))?`* *: +")
 _HEADING = re.compile(r"(?:[A-Z][a-z]+ ){0,2}[A-Z][a-z]+ *:{1,2}$")
-_NUMPY_ENTRY = re.compile(r"[\w*., `/\\]+ : \S|[\w*]+(?:, [\w*]+)*$")
+# "x : int" and "a, b" above an indented description, in numpy's style.
+_TYPED_ENTRY = re.compile(r"[\w*., `/\\]+ : \S")
+_BARE_ENTRY = re.compile(r"[\w*]+(?:, [\w*]+)*$")
 
 
 def paragraphs(text):
@@ -121,7 +123,9 @@ def paragraphs(text):
         if _UNDERLINE.match(following):
             close()  # a heading
             continue
-        if _NUMPY_ENTRY.match(stripped) and deeper and not current:
+        if deeper and (
+            _TYPED_ENTRY.match(stripped) or (_BARE_ENTRY.match(stripped) and not current)
+        ):
             close()
             continue
         for start in (_BULLET, _FIELD, _ARGUMENT):
@@ -166,7 +170,7 @@ _SENTENCE_END = re.compile(
     r"(?<=[.!?]) +(?=[\"'(]?[A-Z])"
 )
 _CODE = re.compile(
-    r"[\\{}|<>^$#@~\[\]]|(?<!\w)=|=(?![\w'\"])|->|\w\((?!s\))|\)\.\w|__|\.\.|--(?!\w)|://"
+    r"[\\{}|<>^$#@~\[\]]|(?<!\w)=|=(?![\w'\"])|->|\w\((?!s\))|\)\.\w|__|\.\.|--(?!\w)|://|::"
     r"|\w/\w*/|\*|\+|%[srd(]|^[^\"'(A-Za-z0-9]|\b0x|\bdef "
     r"|[^\x00-\x7f\u2018\u2019\u201c\u201d\u2013\u2014éèüöäçñ]"
 )
