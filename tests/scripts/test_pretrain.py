@@ -1,0 +1,105 @@
+"""train_scripts/pretrain_*.sh: the same sizes, rates and batches for METRO-T5 and its baseline."""
+
+import os
+import shlex
+import subprocess
+
+import pytest
+
+SCRIPTS = ("pretrain_metro.sh", "pretrain_t5.sh")
+SIZES = ("tiny", "small", "base", "basepp", "largepp")
+
+
+@pytest.fixture
+def started(root, tmp_path):
+    """Runs a script on a stand-in for fairseq-train: (CompletedProcess, its words as a dict)."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("fairseq-train", "torchrun"):
+        (programs / name).write_text(f'#!/bin/sh\nprintf "%s\\n" {name} "$@" > "$RECORD"\n')
+        (programs / name).chmod(0o755)
+
+    def start(script, *options, **variables):
+        record = tmp_path / "record"
+        record.unlink(missing_ok=True)
+        env = {"PATH": f"{programs}:/usr/bin:/bin", "HOME": os.environ.get("HOME", "")}
+        env |= {"RECORD": str(record), "DATA": "some data", "SAVE": str(tmp_path / "run")}
+        done = subprocess.run(
+            ["bash", root / "train_scripts" / script, *options],
+            capture_output=True, text=True, timeout=60, env=env | variables,
+        )
+        words = record.read_text().splitlines() if record.exists() else []
+        return done, words
+
+    return start
+
+
+def options_of(words):
+    """Option -> value, the last one winning as in argparse."""
+    found, name = {}, None
+    for word in words:
+        if word.startswith("--"):
+            name = word
+            found[name] = True
+        elif name:
+            found[name], name = word, None
+    return found
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_baseline_differs_from_metro_t5_in_its_objective_only(size, started):
+    metro, t5 = (options_of(started(script, ARCH=size)[1]) for script in SCRIPTS)
+    different = {key for key in metro | t5 if metro.get(key) != t5.get(key)}
+    assert different == {"--task", "--arch", "--criterion"}
+    assert (t5["--task"], t5["--arch"], t5["--criterion"]) == ("t5", f"t5_transformer_{size}", "t5")
+    assert metro["--arch"] == f"metro_t5_{size}"
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize(
+    "size, rate, updates, clip",  # METRO-T0, Table 5
+    [("base", 4e-4, 125000, 0), ("basepp", 2e-4, 2000000, 2), ("largepp", 2e-4, 1335000, 2)],
+)
+def test_rates_and_updates_are_the_papers(script, size, rate, updates, clip, started):
+    words = options_of(started(script, ARCH=size)[1])
+    assert float(words["--lr"]) == rate and int(words["--max-update"]) == updates
+    assert float(words["--clip-norm"]) == clip and int(words["--tokens-per-sample"]) == 512
+    assert int(words["--warmup-updates"]) == 10000
+    assert (words["--adam-betas"], float(words["--adam-eps"])) == ("(0.9, 0.98)", 1e-6)
+    assert int(words["--max-tokens"]) * int(words["--update-freq"]) == 2048 * 512
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_tokens_of_an_update_stay_the_same_for_any_number_of_processes(script, started):
+    for processes, tokens in ((1, 8192), (2, 8192), (4, 2048), (256, 4096)):
+        variables = {"ARCH": "base", "PROCESSES": str(processes), "TOKENS": str(tokens)}
+        words = options_of(started(script, **variables)[1])
+        assert int(words["--max-tokens"]) == tokens
+        assert tokens * int(words["--update-freq"]) * processes == 2048 * 512
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_options_at_the_end_win_and_the_command_is_kept(script, started, tmp_path):
+    done, words = started(script, "--lr", "7e-7", ARCH="tiny")
+    assert done.returncode == 0, done.stderr
+    assert words[:2] == ["fairseq-train", "some data"]
+    assert options_of(words)["--lr"] == "7e-7"
+    kept = shlex.split((tmp_path / "run" / "command.txt").read_text())
+    assert kept[:3] == ["bash", "train_scripts/launch.sh", "1"]
+    assert kept[3:] == words[: len(kept) - 3]  # launch.sh adds what this machine needs
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize(
+    "variables, said",
+    [
+        ({"ARCH": "huge"}, "ARCH is 'huge', must be tiny"),
+        ({"ARCH": "base", "TOKENS": "1000"}, "must divide 1048576"),
+        ({"DATA": ""}, "set DATA"),
+    ],
+)
+def test_a_mistake_is_one_line_of_the_script_at_fault(script, variables, said, started):
+    done, words = started(script, **variables)
+    assert done.returncode != 0 and words == []
+    (line,) = done.stderr.strip().splitlines()
+    assert said in line and script in line
