@@ -7,6 +7,7 @@ handed on and waited for.
 """
 
 import argparse
+import contextlib
 import re
 import shutil
 import signal
@@ -34,7 +35,6 @@ def main(argv=None):
     command = args.command[1:] if args.command[:1] == ["--"] else args.command
     if not command:
         raise UserError("no command to run; write it after --: --log FILE -- fairseq-train …")
-    _end_on_signals()
     return run_and_show(command, args.log, Display(sys.stdout, every=args.every))
 
 
@@ -44,7 +44,7 @@ def run_and_show(command, log_path, display):
     A process that a signal ended counts as 128 + signal, as shells count it. It never outlives us,
     unless we are killed outright; it inherits open locks, so that such an orphan still holds them.
     """
-    with _opened_log(log_path) as log:
+    with _opened_log(log_path) as log, _requests_to_end() as requests:
         try:
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -66,21 +66,19 @@ def run_and_show(command, log_path, display):
         ]
         for thread in pumps:
             thread.start()
-        interrupted = False
         try:
-            while process.poll() is None:
+            while process.poll() is None and not requests:
                 with lock:
                     display.tick()
                 time.sleep(0.1)
-        except KeyboardInterrupt:
-            interrupted = display.quiet = True
+            display.quiet = bool(requests)
         finally:
             _end(process)
             for thread in pumps:
                 thread.join(timeout=10)  # no longer: a grandchild may hold the pipes open
             display.close()
-    if interrupted:
-        return 130
+    if requests:
+        return 128 + requests[0]
     return process.returncode if process.returncode >= 0 else 128 - process.returncode
 
 
@@ -102,14 +100,17 @@ def _end(process, patience=3.0):
             continue
 
 
-def _end_on_signals():
-    """Let a request to end us unwind as Ctrl-C does, so that the command is ended as well."""
-
-    def unwind(number, frame):
-        raise KeyboardInterrupt
-
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-        signal.signal(number, unwind)
+@contextlib.contextmanager
+def _requests_to_end():
+    """Collect the numbers of signals that ask us to end: at no point do they cut into our work."""
+    requests = []
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, lambda n, frame: requests.append(n)) for number in numbers]
+    try:
+        yield requests
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 class Display:

@@ -101,7 +101,7 @@ def test_command_does_not_outlive_an_interrupted_display(tmp_path, root, number)
         assert time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(number)
-    assert process.wait(20) == 130
+    assert process.wait(20) == 128 + number
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
