@@ -396,15 +396,15 @@ class Shard:
         try:
             if not (self.partial / DICTIONARY).exists():
                 shutil.copyfile(vocabulary.path / DICTIONARY, self.partial / DICTIONARY)
+            # All of it is written here first: a kill at any moment leaves nothing elsewhere.
+            vocabulary.copy_to(self.partial / VOCAB_FOLDER)
+            write_json(self.partial / STAMP, stamp)
             self.folder.mkdir(exist_ok=True)
             (self.folder / STAMP).unlink(missing_ok=True)
-            if self.plan.overwrite:
-                shutil.rmtree(self.folder / VOCAB_FOLDER, ignore_errors=True)
-            vocabulary.copy_to(self.folder / VOCAB_FOLDER)
-            for path in self.partial.iterdir():
-                if path.suffix in (".bin", ".idx") or path.name == DICTIONARY:
-                    os.replace(path, self.folder / path.name)
-            write_json(self.folder / STAMP, stamp)
+            shutil.rmtree(self.folder / VOCAB_FOLDER, ignore_errors=True)
+            files = [f"{name}{suffix}" for name in facts for suffix in (".bin", ".idx")]
+            for name in (*files, DICTIONARY, VOCAB_FOLDER, STAMP):
+                os.replace(self.partial / name, self.folder / name)
             shutil.rmtree(self.partial)
         except OSError as error:
             raise UserError(
