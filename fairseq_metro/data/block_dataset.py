@@ -3,6 +3,8 @@
 import numpy as np
 from fairseq.data import FairseqDataset
 
+from fairseq_metro.data import randomness
+
 
 class BlockDataset(FairseqDataset):
     """Base of datasets over blocks of tokens; a sample is a function of (seed, epoch, index) alone.
@@ -60,6 +62,9 @@ class BlockDataset(FairseqDataset):
     def block(self, index):
         """The original tokens of a block, ``<s>`` first: int64 array."""
         start, length = self.blocks.starts[index], self.blocks.lengths[index]
+        if slack := int(self.blocks.slack[index]):
+            rng = randomness.generator(self.seed, self.epoch, index, randomness.CROPPING)
+            start += rng.integers(slack + 1)
         block = np.empty(length + 1, dtype=np.int64)
         block[0] = self.bos
         block[1:] = self.tokens[start : start + length]

@@ -9,30 +9,34 @@ from dataclasses import dataclass
 import numpy as np
 
 BREAK_MODES = ("none", "complete", "complete_doc", "eos")
+LONG_LINES = ("split", "crop", "drop")
 
 
 @dataclass(frozen=True)
 class Blocks:
     """Ranges of a flat token array: ``starts`` (int64, (N,)) and ``lengths`` (int32, (N,)).
 
+    slack (int64, (N,)): by how many tokens a block may start later, to crop a long line at random.
     counts: what happened on the way, for the log: lines, documents, long_lines (split at the
     limit), tokens (in blocks), dropped_tokens (separators and one-token remains).
     """
 
     starts: np.ndarray
     lengths: np.ndarray
+    slack: np.ndarray
     counts: dict
 
     def __len__(self):
         return len(self.starts)
 
 
-def cut_blocks(sizes, limit, mode):
+def cut_blocks(sizes, limit, mode, long_lines="split"):
     """Cut lines of ``sizes`` tokens into blocks of at most ``limit`` tokens.
 
     mode: ``none`` cuts the whole stream every ``limit`` tokens; ``complete`` packs whole lines
     while they fit; ``complete_doc`` does so within a document and leaves separators out; ``eos``
-    makes a block of each line. A line longer than ``limit`` is split at the limit first.
+    makes a block of each line. A line longer than ``limit`` is split at the limit first; or it is
+    one block, of which ``limit`` tokens are read (``crop``); or left out (``drop``).
 
     >>> blocks = cut_blocks(np.array([3, 4, 1, 9]), 8, "complete_doc")
     >>> blocks.starts.tolist(), blocks.lengths.tolist()
@@ -40,15 +44,19 @@ def cut_blocks(sizes, limit, mode):
     """
     if mode not in BREAK_MODES:
         raise ValueError(f"sample_break_mode is {mode!r}, must be one of {', '.join(BREAK_MODES)}")
+    if long_lines not in LONG_LINES:
+        raise ValueError(f"long_lines is {long_lines!r}, must be one of {', '.join(LONG_LINES)}")
     sizes = np.asarray(sizes, dtype=np.int64)
     total = int(sizes.sum())
     if mode == "none":
         starts = np.arange(0, total, limit, dtype=np.int64)
         lengths = np.minimum(limit, total - starts)
     else:
-        starts, lengths = _pack(*_split_long(sizes, limit), limit, mode)
-    keep = lengths > 1
-    starts, lengths = starts[keep], lengths[keep].astype(np.int32)
+        pieces = _split_long(sizes, limit if long_lines == "split" else max(total, 1))
+        starts, lengths = _pack(*pieces, limit, mode)
+    slack = np.maximum(lengths - limit, 0)
+    keep = (lengths > 1) & ((slack == 0) | (long_lines != "drop"))
+    starts, lengths, slack = starts[keep], (lengths - slack)[keep].astype(np.int32), slack[keep]
     separators = sizes == 1
     tokens = int(lengths.sum(dtype=np.int64))
     counts = {
@@ -58,7 +66,7 @@ def cut_blocks(sizes, limit, mode):
         "tokens": tokens,
         "dropped_tokens": total - tokens,
     }
-    return Blocks(starts, lengths, counts)
+    return Blocks(starts, lengths, slack, counts)
 
 
 def _count_documents(separators):
@@ -85,6 +93,7 @@ def _pack(begins, ends, separator, limit, mode):
     n = len(begins)
     index = np.arange(n)
     stop = np.searchsorted(ends, begins + limit, side="right")  # first piece that does not fit
+    stop = np.maximum(stop, index + 1)  # a line that is to be cropped stands alone
     if mode == "complete_doc":
         stop = np.minimum(stop, _next_true(separator)[:n])
         after = _next_true(~separator)  # a block starts at a piece that is no separator

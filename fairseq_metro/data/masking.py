@@ -1,4 +1,4 @@
-"""I.i.d. random masking of the auxiliary model's input (METRO-T0, equation 6)."""
+"""Masking of the auxiliary model's input (METRO-T0, equation 6)."""
 
 import numpy as np
 
@@ -23,3 +23,21 @@ def choose_masked(ordinary, mask_prob, rng):
     candidates = np.flatnonzero(ordinary)
     count = masked_count(len(candidates), mask_prob)
     return np.sort(rng.choice(candidates, count, replace=False, shuffle=False))
+
+
+def release_mask(tokens, mask_prob, mask, random_tokens, rng):
+    """The released code's 80/10/10 masking of any tokens, special ones included.
+
+    int(mask_prob * T + u) positions are chosen; 80 % of them become ``mask``, 10 % stay, 10 % become
+    one of ``random_tokens`` (a range of ids). tokens: int64 (T,). Returns the chosen positions,
+    ascending, and the noised tokens.
+    """
+    count = int(mask_prob * len(tokens) + rng.random())
+    chosen = np.sort(rng.choice(len(tokens), count, replace=False, shuffle=False))
+    kind = rng.random(count)
+    replacement = rng.integers(random_tokens.start, random_tokens.stop, count)
+    noised = tokens.copy()
+    noised[chosen] = np.where(
+        kind < 0.8, mask, np.where(kind < 0.9, tokens[chosen], replacement)
+    )
+    return chosen, noised

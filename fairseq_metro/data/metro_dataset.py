@@ -5,28 +5,72 @@ import torch
 
 from fairseq_metro.data import randomness
 from fairseq_metro.data.block_dataset import BlockDataset
-from fairseq_metro.data.masking import choose_masked, masked_count
+from fairseq_metro.data.masking import choose_masked, masked_count, release_mask
+from fairseq_metro.data.span_corruption import choose_masked_in_spans
+
+MASK_PATTERNS = ("iid", "span")
+CLM_POSITIONS = ("masked", "all")
 
 
 class MaskedBlocks(BlockDataset):
-    """Blocks of tokens as METRO-T5 samples. mask: id of the mask symbol."""
+    """Blocks of tokens as METRO-T5 samples.
 
-    def __init__(self, tokens, blocks, *, mask, **options):
+    mask: id of the mask symbol. mask_pattern: ``iid``, or ``span`` for T5's contiguous spans, each
+    token of which is a mask (Table 4). clm_positions: rows that carry CLM loss, ``masked`` or
+    ``all`` real ones (Table 4). random_tokens: range of ids for the released code's 80/10/10
+    masking, or None for the paper's.
+    """
+
+    def __init__(
+        self,
+        tokens,
+        blocks,
+        *,
+        mask,
+        mask_pattern="iid",
+        longest_span=5,
+        clm_positions="masked",
+        random_tokens=None,
+        **options,
+    ):
         super().__init__(tokens, blocks, **options)
-        self.mask = mask
+        self.mask, self.mask_pattern, self.longest_span = mask, mask_pattern, longest_span
+        self.clm_positions, self.random_tokens = clm_positions, random_tokens
 
     def __getitem__(self, index):
-        """id, target (T,) original tokens, masked (m,) positions, uniform (m,) float64."""
+        """id, target (T,) original tokens, noised (T,) with masks, masked (m,) positions, uniform
+        (m,) float64."""
         index = int(index)
         target = self.block(index)
-        rng = randomness.generator(self.seed, self.epoch, index, randomness.MASKING)
-        masked = choose_masked(self.ordinary[target], self.mask_prob, rng)
+        masked, noised = self.masks_of(index, target)
         uniform = randomness.uniforms(self.seed, self.epoch, index, masked)
-        return {"id": index, "target": target, "masked": masked, "uniform": uniform}
+        return {
+            "id": index, "target": target, "noised": noised, "masked": masked, "uniform": uniform,
+        }  # fmt: skip
+
+    def masks_of(self, index, target):
+        """Chosen positions of a block, ascending, and its tokens with masks."""
+        rng = randomness.generator(self.seed, self.epoch, index, randomness.MASKING)
+        if self.random_tokens is not None:
+            return release_mask(target, self.mask_prob, self.mask, self.random_tokens, rng)
+        ordinary = self.ordinary[target]
+        if self.mask_pattern == "iid":
+            masked = choose_masked(ordinary, self.mask_prob, rng)
+        elif ordinary.any():
+            spans = choose_masked_in_spans(ordinary, self.mask_prob, 0.0, self.longest_span, rng)
+            masked = np.flatnonzero(spans)
+        else:
+            masked = np.zeros(0, dtype=np.int64)
+        noised = target.copy()
+        noised[masked] = self.mask
+        return masked, noised
 
     def masked_and_ordinary(self, index):
-        n = int(self.ordinary[self.block(index)].sum())
-        return masked_count(n, self.mask_prob), n
+        target = self.block(index)
+        n = int(self.ordinary[target].sum())
+        if self.mask_pattern == "iid" and self.random_tokens is None:
+            return masked_count(n, self.mask_prob), n
+        return len(self.masks_of(index, target)[0]), n
 
     def collater(self, samples):
         """Right-padded batch. Shapes: (B, T) with T a multiple of ``pad_to_multiple``; M masked.
@@ -35,7 +79,8 @@ class MaskedBlocks(BlockDataset):
         then the original shifted by one), masked_index (M,) int64 into the flattened (B, T),
         uniform (M,) float64 (a half-precision trainer casts float32 only), padded (bool: is there
         any padding, so that the model need not ask the GPU). target: the original tokens.
-        n_masked, ntokens, nsentences: Python numbers.
+        n_masked, ntokens, nsentences: Python numbers. With clm_positions ``all`` also clm_index (N,)
+        in net_input, the real positions, and masked_in_clm (M,), where the masked ones stand in it.
         """
         if len(samples) == 0:
             return {}
@@ -46,9 +91,8 @@ class MaskedBlocks(BlockDataset):
         masked_index = np.concatenate(
             [row * width + sample["masked"] for row, sample in enumerate(samples)]
         ).astype(np.int64)
-        src_tokens = target.copy()
-        src_tokens.reshape(-1)[masked_index] = self.mask
-        return {
+        src_tokens = self.right_padded([sample["noised"] for sample in samples])
+        batch = {
             "id": torch.tensor([sample["id"] for sample in samples]),
             "nsentences": len(samples),
             "ntokens": sum(lengths),
@@ -65,3 +109,8 @@ class MaskedBlocks(BlockDataset):
                 "padded": min(lengths) < width,
             },
         }
+        if self.clm_positions == "all":
+            clm_index = np.flatnonzero(target.reshape(-1) != self.pad)
+            batch["net_input"]["clm_index"] = torch.from_numpy(clm_index)
+            batch["masked_in_clm"] = torch.from_numpy(np.searchsorted(clm_index, masked_index))
+        return batch

@@ -10,6 +10,7 @@ import numpy as np
 MASKING = 1  # which tokens of a block are masked
 SAMPLING = 2  # the uniforms that pick the auxiliary model's replacements
 SPANS = 3  # which spans of a block become sentinels
+CROPPING = 4  # which part of a long line is read
 _WORD = (1 << 64) - 1
 
 

@@ -1,16 +1,32 @@
 """Task ``metro_t5``: METRO-T5 pretraining on documents binarized by ``preprocess/binarize.py``."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from fairseq.dataclass import ChoiceEnum
 from fairseq.tasks import register_task
 
-from fairseq_metro.data.metro_dataset import MaskedBlocks
+from fairseq_metro.data.metro_dataset import CLM_POSITIONS, MASK_PATTERNS, MaskedBlocks
 from fairseq_metro.tasks.pretraining import PretrainingTask, PretrainingTaskConfig
 
 
 @dataclass
 class MetroT5TaskConfig(PretrainingTaskConfig):
     """Options of ``--task metro_t5``."""
+
+    mask_pattern: ChoiceEnum(MASK_PATTERNS) = field(
+        default="iid",
+        metadata={
+            "help": "iid: each masked token by itself (paper); span: T5's contiguous spans of 1 to 5 "
+            "tokens, a mask for each token (Table 4, Continuous Span Mask)"
+        },
+    )
+    clm_positions: ChoiceEnum(CLM_POSITIONS) = field(
+        default="masked",
+        metadata={
+            "help": "tokens that carry CLM loss: the masked ones (paper, eq. 12), or all, as a mean "
+            "over real tokens (Table 4, CLM Loss on All Position)"
+        },
+    )
 
 
 @register_task("metro_t5", dataclass=MetroT5TaskConfig)
@@ -24,9 +40,18 @@ class MetroT5Task(PretrainingTask):
             bos=self.dictionary.bos(),
             pad=self.dictionary.pad(),
             mask=self.vocabulary.index("mask"),
+            mask_pattern=str(self.cfg.mask_pattern),
+            clm_positions=str(self.cfg.clm_positions),
+            random_tokens=self._random_tokens(),
             decoder_start=self.pretraining_decoder_start,
             ordinary=self.ordinary_tokens(),
             mask_prob=self.cfg.mask_prob,
             seed=self.cfg.seed,
             shuffle=shuffle,
         )
+
+    def _random_tokens(self):
+        """Ids for the release's 80/10/10 masking: every one that fairseq does not own."""
+        if self.recipe_choices["masking"] == "mask":
+            return None
+        return range(self.dictionary.nspecial, len(self.dictionary))

@@ -133,7 +133,12 @@ class PretrainingTask(FairseqTask):
         folders = data_folders(self.cfg.data)
         folder = folders[(epoch - 1) % len(folders)] if split == "train" else folders[0]
         lines = IndexedTokens(folder / split)
-        blocks = cut_blocks(lines.sizes, self.cfg.tokens_per_sample - 1, self.cfg.sample_break_mode)
+        blocks = cut_blocks(
+            lines.sizes,
+            self.cfg.tokens_per_sample - 1,
+            str(self.cfg.sample_break_mode),
+            self._long_lines(split),
+        )
         if len(blocks) == 0:
             raise UserError(f"{folder / split}.bin: no block of text in it; binarize a real corpus")
         dataset = self.make_dataset(lines.tokens, blocks, shuffle=split == "train")
@@ -142,6 +147,11 @@ class PretrainingTask(FairseqTask):
         counts = ", ".join(f"{name} {count:,}" for name, count in blocks.counts.items())
         logger.info(f"{folder / split}: {len(blocks):,} blocks; {counts}")
         self.datasets[split] = dataset
+
+    def _long_lines(self, split):
+        if self.recipe_choices["long_lines"] == "split":
+            return "split"
+        return "crop" if split == "train" else "drop"
 
     def make_dataset(self, tokens, blocks, shuffle):
         """The samples of a split: a dataset with ``some_but_not_all_masked``."""

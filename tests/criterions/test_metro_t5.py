@@ -160,7 +160,8 @@ def test_losses_of_micro_batches_add_up():
 
 def test_a_batch_without_masks_gives_zero_loss_zero_gradient_and_is_counted():
     data = tiny.dataset(mask_prob=1e-9)
-    rows = [dict(data[i], masked=np.zeros(0, dtype=np.int64), uniform=np.zeros(0)) for i in (0, 1)]
+    empty = dict(masked=np.zeros(0, dtype=np.int64), uniform=np.zeros(0))
+    rows = [dict(data[i], noised=data[i]["target"], **empty) for i in (0, 1)]
     sample, model = data.collater(rows), tiny.model()
     loss, size, logs = criterion()(model, sample)
     loss.backward()

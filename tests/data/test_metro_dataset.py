@@ -100,3 +100,58 @@ def test_numbers_a_trainer_casts_to_half_are_not_float32():
     batch = tiny.batch()
     tensors = [*batch.values(), *batch["net_input"].values()]
     assert all(x.dtype != torch.float32 for x in tensors if torch.is_tensor(x))
+
+
+def test_span_masks_are_contiguous_and_of_the_same_share():
+    data = tiny.dataset(lines=400, longest=60, tokens_per_sample=64, mask_pattern="span")
+    runs, masked, ordinary = 0, 0, 0
+    for i in range(len(data)):
+        chosen = data[i]["masked"]
+        runs += len(chosen) - int((np.diff(chosen) == 1).sum())
+        masked += len(chosen)
+        ordinary += int((data[i]["target"] >= 4).sum())
+        assert (data[i]["noised"][chosen] == MASK).all()
+    assert abs(masked / ordinary - 0.15) < 0.01
+    assert masked / runs > 2  # spans of 1 to 5
+
+
+def test_release_masking_takes_any_token_and_keeps_or_randomises_a_fifth():
+    data = tiny.dataset(lines=600, random_tokens=range(4, len(tiny.dictionary())))
+    kinds = {"mask": 0, "kept": 0, "random": 0}
+    special = tokens = 0
+    for i in range(len(data)):
+        sample = data[i]
+        target, noised, chosen = sample["target"], sample["noised"], sample["masked"]
+        untouched = np.ones(len(target), dtype=bool)
+        untouched[chosen] = False
+        assert np.array_equal(target[untouched], noised[untouched])
+        for t in chosen:
+            kind = "mask" if noised[t] == MASK else "kept" if noised[t] == target[t] else "random"
+            kinds[kind] += 1
+            special += target[t] < 4
+        tokens += len(target)
+    total = sum(kinds.values())
+    assert abs(total / tokens - 0.15) < 0.01 and special > 0
+    assert abs(kinds["mask"] / total - 0.8) < 0.05
+    assert abs(kinds["kept"] / total - 0.1) < 0.04 and abs(kinds["random"] / total - 0.1) < 0.04
+
+
+def test_a_long_line_is_cropped_anew_every_epoch_or_dropped():
+    from fairseq_metro.data.blocks import cut_blocks
+
+    sizes = np.array([5, 40, 6, 1, 3])
+    crop = cut_blocks(sizes, 10, "complete_doc", "crop")
+    assert crop.starts.tolist() == [0, 5, 45, 52]
+    assert crop.lengths.tolist() == [5, 10, 6, 3]
+    assert crop.slack.tolist() == [0, 30, 0, 0]
+    assert cut_blocks(sizes, 10, "complete_doc", "drop").starts.tolist() == [0, 45, 52]
+    data = tiny.dataset()
+    data.tokens, data.blocks = np.arange(100, 155), crop
+    starts = set()
+    for epoch in range(1, 40):
+        data.set_epoch(epoch)
+        block = data.block(1)
+        assert np.array_equal(block[1:], np.arange(block[1], block[1] + 10))
+        assert 105 <= block[1] <= 135
+        starts.add(int(block[1]))
+    assert len(starts) > 10
