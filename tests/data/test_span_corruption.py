@@ -85,7 +85,7 @@ def runs(masked, n):
 
 
 @pytest.mark.parametrize(
-    "n, mask_prob, empty_prob, longest", [(60, 0.15, 0.1, 5), (25, 0.4, 0.2, 3), (40, 0.15, 0.1, 1)]
+    "n, mask_prob, empty_prob, longest", [(63, 0.15, 0.1, 5), (26, 0.4, 0.2, 3), (43, 0.15, 0.1, 1)]
 )
 def test_spans_are_distributed_as_in_a_slow_reading_of_the_algorithm(
     n, mask_prob, empty_prob, longest
@@ -195,6 +195,13 @@ def test_nothing_exceeds_what_was_known_before(n, parameters, seed):
     _, target = sc.corrupt(block, masked, starts, np.array(SENTINELS), END)
     assert len(starts) <= sc.most_spans(n, *parameters)
     assert len(target) <= sc.longest_target(n, *parameters, 200)
+
+
+def test_the_largest_number_of_spans_is_reached():
+    """Two anchors, of which one runs on at the start, and nine empty spans."""
+    items, parameters = [(5, 1)] * 25, (0.5, 0.8, 4)
+    most = max(len(choose(items, parameters, seed, longest_source=99)[2]) for seed in range(200))
+    assert most == sc.most_spans(24, *parameters) == 12
 
 
 def test_a_span_goes_on_behind_a_special_token_under_another_sentinel():
