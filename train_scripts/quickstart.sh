@@ -12,11 +12,11 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 ARCH=metro_t5_tiny
 VOCABULARY=1000                     # SentencePiece pieces, of lower-cased text
 BLOCK=128                           # tokens in a block
-BATCH=16                            # blocks in an update: 16 x 128 = 2,048 tokens
-UPDATES=${UPDATES:-2600}
+BATCH=8                             # blocks in an update: 8 x 128 = 1,024 tokens, over all processes
+UPDATES=${UPDATES:-6000}
 WARMUP=$(( UPDATES * 6 / 100 ))     # then linearly to 0
-LR=0.0015                           # twice that and post-LN stays on the RTD plateau for good
-EVERY=$(( UPDATES / 13 ))           # updates from one validation and checkpoint to the next
+LR=0.0015                           # at twice that the auxiliary model runs ahead and RTD learns less
+EVERY=$(( UPDATES / 12 ))           # updates from one validation and checkpoint to the next
 
 SEED=${SEED:-1}
 RUN=${RUN:-$PWD/runs/quickstart}
@@ -55,15 +55,21 @@ if [ -n "${TEXT:-}" ]; then
     cd - >/dev/null
 fi
 
+# Processes of fairseq-train: two share a CPU's cores better than two threads; one GPU is enough.
+if [ -z "${PROCESSES:-}" ]; then
+    if [ "$(nproc)" -lt 2 ] || nvidia-smi -L >/dev/null 2>&1; then PROCESSES=1; else PROCESSES=2; fi
+fi
+[[ $PROCESSES =~ ^[124]$ ]] || fail "PROCESSES=$PROCESSES must be 1, 2 or 4: an update's $BATCH blocks are shared evenly"
+
 train_command() {                  # sets cmd: the training of run folder $1
     local run=$1
-    cmd=(fairseq-train "$run/data" --user-dir fairseq_metro
-        --task metro_t5 --arch "$ARCH" --criterion metro_t5
-        --tokens-per-sample "$BLOCK" --batch-size "$BATCH" --seed "$SEED"
+    cmd=(bash train_scripts/launch.sh "$PROCESSES" fairseq-train "$run/data" --user-dir fairseq_metro
+        --task metro_t5 --arch "$ARCH" --criterion metro_t5 --dropout 0 --attention-dropout 0
+        --tokens-per-sample "$BLOCK" --batch-size $(( BATCH / PROCESSES )) --seed "$SEED"
         --optimizer fused_adam --adam-betas '(0.9, 0.98)' --adam-eps 1e-6 --weight-decay 0.01 --clip-norm 2.0
         --lr "$LR" --lr-scheduler polynomial_decay --warmup-updates "$WARMUP"
         --total-num-update "$UPDATES" --max-update "$UPDATES"
-        --distributed-world-size 1 --num-workers 0
+        --num-workers 0
         --save-dir "$run/checkpoints" --save-interval-updates "$EVERY" --keep-interval-updates 1
         --no-epoch-checkpoints --save-interval 1000000       # by updates, not by epochs
         --validate-interval-updates "$EVERY" --validate-interval 1000000

@@ -44,7 +44,8 @@ def clone(tmp_path, root):
     clone = tmp_path / "clone"
     for folder in ("train_scripts", "preprocess", "programs"):
         (clone / folder).mkdir(parents=True)
-    shutil.copy(root / "train_scripts" / "quickstart.sh", clone / "train_scripts")
+    for name in ("quickstart.sh", "launch.sh"):
+        shutil.copy(root / "train_scripts" / name, clone / "train_scripts")
     (clone / "train_scripts" / "environment.sh").write_text(ENVIRONMENT)
     (clone / "fairseq_metro").symlink_to(root / "fairseq_metro")
     for name in ("default_corpus", "train_vocabulary", "binarize"):
@@ -62,7 +63,7 @@ def start(clone, cwd=None, **variables):
     kept = {key: value for key, value in os.environ.items() if key not in ("TEXT", "RUN", "SEED")}
     return subprocess.Popen(
         ["bash", str(clone / "train_scripts" / "quickstart.sh")],
-        cwd=cwd or clone, env=kept | {"MPLBACKEND": "Agg"} | variables, start_new_session=True,
+        cwd=cwd or clone, env=kept | {"MPLBACKEND": "Agg", "PROCESSES": "1"} | variables, start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
     )  # fmt: skip
 
@@ -93,10 +94,10 @@ def test_stages_run_in_order_once_and_a_second_run_prints_the_summary_again(clon
     assert json.loads((run / "summary.json").read_text())["updates"] == 400
     assert (run / "curves.png").exists() and "CLM corrects 16.0%" in said
     command = (run / "command.txt").read_text()
-    assert command.startswith("fairseq-train ") and "'--user-dir' fairseq_metro" not in command
+    assert command.startswith("bash train_scripts/launch.sh 1 fairseq-train ") and "'--user-dir' fairseq_metro" not in command
     assert command in said
     trained = calls(clone)[-1]
-    for option, value in {"--task": "metro_t5", "--seed": "1", "--batch-size": "16"}.items():
+    for option, value in {"--task": "metro_t5", "--seed": "1", "--batch-size": "8"}.items():
         assert trained[trained.index(option) + 1] == value
 
     status, said = quickstart(clone)
@@ -152,7 +153,7 @@ def test_changed_recipe_does_not_go_on_with_what_another_began(clone):
     script = clone / "train_scripts" / "quickstart.sh"
     script.write_text(script.read_text().replace("--clip-norm 2.0", "--clip-norm 1.0"))
     status, said = quickstart(clone)
-    assert status == 1 and "other settings (now RECIPE=2600 updates, sha256" in said
+    assert status == 1 and "other settings (now RECIPE=6000 updates, sha256" in said
 
 
 def test_own_text_is_split_and_a_changed_file_is_noticed(clone, tmp_path):
