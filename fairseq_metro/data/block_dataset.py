@@ -77,6 +77,23 @@ class BlockDataset(FairseqDataset):
         order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self))
         return order[np.argsort(self.sizes[order], kind="stable")]
 
+    def batch_by_size(
+        self, indices, max_tokens=None, max_sentences=None, required_batch_size_multiple=1
+    ):
+        """Batches of ``indices`` in their order, none of them left out.
+
+        Stock fairseq throws the last batch away where its size is no multiple of
+        ``--required-batch-size-multiple`` (8 unless given), even in validation; sorted by length,
+        those are the longest blocks of every epoch. They are batched again without that wish.
+        """
+        batches = super().batch_by_size(
+            indices, max_tokens, max_sentences, required_batch_size_multiple
+        )
+        rest = indices[sum(map(len, batches)) :]
+        if len(rest) > 0:
+            batches = [*batches, *super().batch_by_size(rest, max_tokens, max_sentences, 1)]
+        return batches
+
     def filter_indices_by_size(self, indices, max_sizes):
         """Blocks are cut to the limit, so nothing is ever too long."""
         return indices, []

@@ -6,6 +6,7 @@ from fairseq.dataclass import ChoiceEnum
 from fairseq.tasks import register_task
 
 from fairseq_metro.data.metro_dataset import CLM_POSITIONS, MASK_PATTERNS, MaskedBlocks
+from fairseq_metro.errors import UserError
 from fairseq_metro.tasks.pretraining import PretrainingTask, PretrainingTaskConfig
 
 
@@ -49,6 +50,22 @@ class MetroT5Task(PretrainingTask):
             seed=self.cfg.seed,
             shuffle=shuffle,
         )
+
+    def build_criterion(self, cfg, from_checkpoint=False):
+        if cfg._name != "metro_t5":
+            raise UserError(
+                f"--criterion {cfg._name} is not for --task metro_t5; give --criterion metro_t5"
+            )
+        return super().build_criterion(cfg, from_checkpoint)
+
+    def build_model(self, cfg, from_checkpoint=False):
+        name = getattr(cfg, "_name", None) or getattr(cfg, "arch", "")
+        if not name.startswith("metro_t5"):
+            raise UserError(
+                f"--task metro_t5 needs a model with an auxiliary one, which {name} is not; give "
+                "--arch metro_t5_base or another size"
+            )
+        return super().build_model(cfg, from_checkpoint)
 
     def _random_tokens(self):
         """Ids for the release's 80/10/10 masking: every one that fairseq does not own."""

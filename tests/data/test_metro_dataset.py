@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 from fairseq.data import iterators
 
@@ -155,3 +156,16 @@ def test_a_long_line_is_cropped_anew_every_epoch_or_dropped():
         assert 105 <= block[1] <= 135
         starts.add(int(block[1]))
     assert len(starts) > 10
+
+
+@pytest.mark.parametrize("multiple", [1, 3, 8])
+@pytest.mark.parametrize("limits", [{"max_sentences": 4}, {"max_tokens": 100}, {"max_tokens": 9000}])
+def test_no_block_is_left_out_of_the_batches(limits, multiple):
+    data = tiny.dataset(lines=71, shuffle=False)
+    order = data.ordered_indices()
+    batches = data.batch_by_size(order, required_batch_size_multiple=multiple, **limits)
+    assert np.concatenate(batches).tolist() == order.tolist()
+    for batch in batches:
+        longest = data.sizes[batch].max()
+        assert len(batch) <= limits.get("max_sentences", 9000)
+        assert longest * len(batch) <= limits.get("max_tokens", 9000)

@@ -101,6 +101,12 @@ def test_a_truncated_last_checkpoint_does_not_stop_a_restart(data, tmp_path):
     assert any("takes its place" in text for _, text in log.records)
 
 
+def test_a_criterion_or_model_of_another_objective(data, tmp_path):
+    assert "give --criterion metro_t5" in message_of(data, tmp_path, "--criterion=cross_entropy")
+    message = message_of(data, tmp_path, architecture="t5_transformer_tiny")
+    assert "t5_transformer_tiny is not" in message
+
+
 def test_processes_that_do_not_know_of_each_other_are_refused(data, tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "0")
