@@ -13,10 +13,10 @@ ARCH=metro_t5_tiny
 VOCABULARY=1000                     # SentencePiece pieces, of lower-cased text
 BLOCK=128                           # tokens in a block
 BATCH=8                             # blocks in an update: 8 x 128 = 1,024 tokens, over all processes
-UPDATES=${UPDATES:-6000}
+UPDATES=${UPDATES:-7000}
 WARMUP=$(( UPDATES * 6 / 100 ))     # then linearly to 0
 LR=0.0015                           # at twice that the auxiliary model runs ahead and RTD learns less
-EVERY=$(( UPDATES / 12 ))           # updates from one validation and checkpoint to the next
+EVERY=$(( UPDATES / 10 ))           # updates from one validation and checkpoint to the next
 
 SEED=${SEED:-1}
 RUN=${RUN:-$PWD/runs/quickstart}
@@ -118,7 +118,7 @@ stage() {
 
 make_corpus() {
     rm -rf "$RUN/corpus"
-    if [ ${#texts[@]} -eq 0 ]; then python preprocess/default_corpus.py --out "$RUN/corpus"
+    if [ ${#texts[@]} -eq 0 ]; then python preprocess/default_corpus.py --valid-share 0.05 --out "$RUN/corpus"
     else python -m fairseq_metro.prepare.split --out "$RUN/corpus" "${texts[@]}"; fi
 }
 make_vocabulary() {

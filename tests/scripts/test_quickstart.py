@@ -153,7 +153,7 @@ def test_changed_recipe_does_not_go_on_with_what_another_began(clone):
     script = clone / "train_scripts" / "quickstart.sh"
     script.write_text(script.read_text().replace("--clip-norm 2.0", "--clip-norm 1.0"))
     status, said = quickstart(clone)
-    assert status == 1 and "other settings (now RECIPE=6000 updates, sha256" in said
+    assert status == 1 and "other settings (now RECIPE=7000 updates, sha256" in said
 
 
 def test_own_text_is_split_and_a_changed_file_is_noticed(clone, tmp_path):
