@@ -339,15 +339,20 @@ def test_a_run_stopped_at_any_moment_is_completed_by_the_next(texts, tmp_path, r
         time.sleep(rng.random() * 0.3)
         workers = children(process.pid) if process.poll() is None else []
         process.send_signal(sent)
-        process.communicate()
+        process.wait(timeout=30)
         if sent != signal.SIGKILL and process.returncode != 0:
             assert not left_over(dest) if dest.exists() else True
         for folder in dest.glob("shard*"):
             if (folder / "stamp.json").exists():
                 assert same_files(folder, tmp_path / "straight" / folder.name, ["train.bin"])
-        while not all(map(gone, workers)):
-            assert time.monotonic() < deadline, "workers outlive their parent"
+        deadline = time.monotonic() + 10
+        while not all(map(gone, workers)) and time.monotonic() < deadline:
             time.sleep(0.05)
+        stayed = [pid for pid in workers if not gone(pid)]
+        for pid in stayed:
+            os.kill(pid, signal.SIGKILL)
+        assert not stayed, "workers outlive their parent"
+        process.communicate()
     run(texts, dest, *options)
     assert not left_over(dest)
     for i in range(6):
