@@ -312,7 +312,7 @@ def raised_during(inner, outer, **how):
         except Exception:
             if how:
                 raise outer from how["cause"]
-            raise outer  # noqa: B904: as fairseq's trainer does
+            raise outer  # noqa: B904  as fairseq's trainer does
     except Exception as error:
         return error
 

@@ -50,7 +50,9 @@ class Log(logging.Handler):
         self.records.append((record.name, record.getMessage()))
 
     def lines(self, name):
-        return [json.loads(text) for logger, text in self.records if logger == name and text[:1] == "{"]
+        return [
+            json.loads(text) for logger, text in self.records if logger == name and text[:1] == "{"
+        ]
 
     def losses(self):
         """Update number -> training loss, as logged."""

@@ -145,7 +145,6 @@ def test_the_rtd_loss_ignores_padding_and_nothing_else():
 
 
 def test_losses_of_micro_batches_add_up():
-    sample, _ = case(size=4)
     model, data = tiny.model(), tiny.dataset()
     rows = [data[i] for i in range(4)]
     whole, n, _ = criterion()(model, data.collater(rows))

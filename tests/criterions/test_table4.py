@@ -89,7 +89,9 @@ def test_clm_on_all_positions_is_a_mean_over_real_tokens():
     generator = torch.Generator().manual_seed(3)
     logits = torch.randn(len(index), V, generator=generator, dtype=torch.float64)
     out = out._replace(clm_logits=logits)
-    expected = sum(nll(logits[row], token) for row, (token, _, _) in enumerate(rows_of(sample, index)))
+    expected = sum(
+        nll(logits[row], token) for row, (token, _, _) in enumerate(rows_of(sample, index))
+    )
     assert len(index) == sample["ntokens"]
     all_losses, _, logs = criterion()(FakeModel(out), sample)
     assert float(logs["clm_loss"]) == pytest.approx(expected, rel=1e-5)

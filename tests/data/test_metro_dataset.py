@@ -159,7 +159,9 @@ def test_a_long_line_is_cropped_anew_every_epoch_or_dropped():
 
 
 @pytest.mark.parametrize("multiple", [1, 3, 8])
-@pytest.mark.parametrize("limits", [{"max_sentences": 4}, {"max_tokens": 100}, {"max_tokens": 9000}])
+@pytest.mark.parametrize(
+    "limits", [{"max_sentences": 4}, {"max_tokens": 100}, {"max_tokens": 9000}]
+)
 def test_no_block_is_left_out_of_the_batches(limits, multiple):
     data = tiny.dataset(lines=71, shuffle=False)
     order = data.ordered_indices()

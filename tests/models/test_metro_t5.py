@@ -4,7 +4,7 @@ from fairseq.sequence_generator import SequenceGenerator
 
 from fairseq_metro.data.randomness import uniforms
 from fairseq_metro.errors import UserError
-from fairseq_metro.models.metro_t5 import MetroT5Model, T5TransformerModel
+from fairseq_metro.models.metro_t5 import MetroT5Model
 from tests import tiny
 
 
@@ -65,7 +65,7 @@ def test_each_row_of_logits_belongs_to_its_masked_position():
 
 def test_padding_changes_nothing():
     model, data = tiny.model(), tiny.dataset(pad_to_multiple=1)
-    short, long = sorted((data[i] for i in range(6)), key=lambda s: len(s["target"]))[:: 5]
+    short, long = sorted((data[i] for i in range(6)), key=lambda s: len(s["target"]))[::5]
     assert len(short["target"]) < len(long["target"])
     alone = pretraining_pass(model, data.collater([short]))
     padded = pretraining_pass(model, data.collater([short, long]))
@@ -137,7 +137,7 @@ def test_fairseqs_generator_finds_the_greedy_output_of_full_decoding():
                 step = logits[0, -1].clone()
                 step[[words.pad(), words.bos()]] = -1e9
                 best = int(step.argmax())
-                assert token == best or len(prev) == 1 and best == words.eos()
+                assert token == best or (len(prev) == 1 and best == words.eos())
                 prev.append(token)
 
 

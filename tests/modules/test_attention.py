@@ -32,8 +32,13 @@ def slow_attention(q, k, v, bias=None, padding=None, causal=False):
 
 @pytest.mark.parametrize(
     "with_bias, with_padding, causal",
-    [(False, False, False), (True, False, False), (False, True, False), (True, True, False)]
-    + [(False, False, True)],  # the decoder's own attention has neither bias nor padding
+    [
+        (False, False, False),
+        (True, False, False),
+        (False, True, False),
+        (True, True, False),
+        (False, False, True),  # the decoder's own attention has neither bias nor padding
+    ],
 )
 def test_attention_equals_a_loop_in_float64(with_bias, with_padding, causal):
     torch.manual_seed(1)

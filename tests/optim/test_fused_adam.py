@@ -150,7 +150,7 @@ def test_the_state_of_torchs_adamw_and_of_apex_is_read_too():
 
 def test_amsgrad_is_refused_in_one_line():
     state = Adam(make_params(), amsgrad=True).state_dict()
-    with pytest.raises(UserError, match="amsgrad.*--reset-optimizer"):
+    with pytest.raises(UserError, match=r"amsgrad.*--reset-optimizer"):
         FusedAdamW(make_params()).load_state_dict(state)
 
 

@@ -94,7 +94,10 @@ def test_stages_run_in_order_once_and_a_second_run_prints_the_summary_again(clon
     assert json.loads((run / "summary.json").read_text())["updates"] == 400
     assert (run / "curves.png").exists() and "CLM corrects 16.0%" in said
     command = (run / "command.txt").read_text()
-    assert command.startswith("bash train_scripts/launch.sh 1 fairseq-train ") and "'--user-dir' fairseq_metro" not in command
+    assert (
+        command.startswith("bash train_scripts/launch.sh 1 fairseq-train ")
+        and "'--user-dir' fairseq_metro" not in command
+    )
     assert command in said
     trained = calls(clone)[-1]
     for option, value in {"--task": "metro_t5", "--seed": "1", "--batch-size": "8"}.items():

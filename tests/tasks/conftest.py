@@ -39,7 +39,14 @@ def vocabulary(tmp_path_factory, corpus):
 def data(tmp_path_factory, corpus, vocabulary):
     """A binarized data folder; tests that change it take a copy."""
     folder = tmp_path_factory.mktemp("data") / "bin"
-    words = ["--vocab", vocabulary, "--train", corpus / "train.txt", "--valid", corpus / "valid.txt"]
+    words = [
+        "--vocab",
+        vocabulary,
+        "--train",
+        corpus / "train.txt",
+        "--valid",
+        corpus / "valid.txt",
+    ]
     words += ["--dest", folder, "--workers", "1"]
     assert binarize.main(list(map(str, words))) in (0, None)
     return folder

@@ -75,7 +75,9 @@ def test_a_resumed_run_equals_an_undisturbed_one_bit_by_bit(stop, run, data, tmp
     assert {**first.losses(), **second.losses()} == log.losses()
     assert min(second.losses()) == stop + 1
     assert second.lines("start") == []  # not validated before the first update again
-    ours, theirs = (torch.load(d / "checkpoint_last.pt", weights_only=True) for d in (tmp_path, save_dir))
+    ours, theirs = (
+        torch.load(d / "checkpoint_last.pt", weights_only=True) for d in (tmp_path, save_dir)
+    )
     assert equal(ours["model"], theirs["model"])
     assert ours["task_state"]["initial_validation"] == theirs["task_state"]["initial_validation"]
     for key, state in ours["last_optimizer_state"]["state"].items():
@@ -95,7 +97,12 @@ def test_another_seed_gives_another_run(run, data, tmp_path):
 
 
 def test_two_gloo_processes_equal_one_that_accumulates_two_batches(data, tmp_path):
-    options = ["--max-update=5", "--dropout=0", "--attention-dropout=0", "--validate-interval-updates=5"]
+    options = [
+        "--max-update=5",
+        "--dropout=0",
+        "--attention-dropout=0",
+        "--validate-interval-updates=5",
+    ]
     one = train(data, tmp_path / "one", "--update-freq=2", *options)
     words = command(data, tmp_path / "two", *options)
     words.remove("--cpu")
@@ -167,18 +174,34 @@ def test_hydra_trains_the_same_model(run, data, tmp_path):
     cfg = torch.load(run[1] / "checkpoint_last.pt", weights_only=True)["cfg"]
     model = {key: cfg["model"][key] for key in cfg["model"] if key in MODEL_FIELDS}
     yaml = {
-        "common": {"user_dir": str(ROOT / "fairseq_metro"), "cpu": True, "log_format": "json", "log_interval": 1},
+        "common": {
+            "user_dir": str(ROOT / "fairseq_metro"),
+            "cpu": True,
+            "log_format": "json",
+            "log_interval": 1,
+        },
         "task": {"_name": "metro_t5", "data": str(data), "tokens_per_sample": 32},
         "criterion": {"_name": "metro_t5"},
         "model": {"_name": "metro_t5", **model},
         "dataset": {"batch_size": 4},
-        "optimizer": {"_name": "fused_adam", "adam_betas": "(0.9, 0.98)", "adam_eps": 1e-6, "weight_decay": 0.01},
+        "optimizer": {
+            "_name": "fused_adam",
+            "adam_betas": "(0.9, 0.98)",
+            "adam_eps": 1e-6,
+            "weight_decay": 0.01,
+        },
         "lr_scheduler": {"_name": "polynomial_decay", "warmup_updates": 2, "total_num_update": 40},
         "optimization": {"lr": [2e-3], "clip_norm": 2.0, "max_update": 3},
         "checkpoint": {"no_save": True, "save_dir": str(tmp_path)},
     }
     (tmp_path / "metro.yaml").write_text("# @package _group_\n" + json.dumps(yaml))
-    words = [f"{sys.exec_prefix}/bin/fairseq-hydra-train", "--config-dir", tmp_path, "--config-name", "metro"]
+    words = [
+        f"{sys.exec_prefix}/bin/fairseq-hydra-train",
+        "--config-dir",
+        tmp_path,
+        "--config-name",
+        "metro",
+    ]
     done = spawn([*words, f"hydra.run.dir={tmp_path}/hydra"])
     assert done.returncode == 0, done.stdout + done.stderr
     text = (tmp_path / "hydra" / "hydra_train.log").read_text() + done.stdout

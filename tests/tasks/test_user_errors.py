@@ -18,7 +18,7 @@ def broken(data, tmp_path):
 
 def message_of(*words, **changes):
     """The line that a failing run would print."""
-    with pytest.raises(Exception) as caught:  # noqa: B017  fairseq may wrap ours in its own
+    with pytest.raises(Exception) as caught:  # fairseq may wrap ours in its own
         train(*words, **changes)
     message = user_message(caught.value)
     assert message and "\n" not in message, repr(caught.value)
@@ -79,7 +79,9 @@ def test_a_split_of_which_nothing_or_everything_is_masked(mask_prob, what, data,
     if what == "nothing":
         pytest.importorskip("fairseq_metro.prepare.binarize")
         options = ["--tokens-per-sample=4", "--sample-break-mode=none"]
-    assert f"{what} in it is masked" in message_of(data, tmp_path, f"--mask-prob={mask_prob}", *options)
+    assert f"{what} in it is masked" in message_of(
+        data, tmp_path, f"--mask-prob={mask_prob}", *options
+    )
 
 
 @pytest.mark.parametrize("mask_prob", ["0", "-1", "1.5"])

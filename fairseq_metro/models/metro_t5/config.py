@@ -49,7 +49,6 @@ class T5TransformerConfig(FairseqDataclass):
         },
     )
 
-
     initialization: ChoiceEnum(["paper", "release"]) = field(
         default="paper",
         metadata={
@@ -71,7 +70,7 @@ class MetroT5Config(T5TransformerConfig):
         default=0,
         metadata={"help": "width of the auxiliary model; 0: the main model's (paper)"},
     )
-    auxiliary_dropout: Optional[float] = field(
+    auxiliary_dropout: Optional[float] = field(  # noqa: UP045  fairseq's parser knows this form
         default=None,
         metadata={
             "help": "all dropouts of the auxiliary model; not given: the main model's (paper; the "

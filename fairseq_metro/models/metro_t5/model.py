@@ -317,9 +317,7 @@ def check_config(cfg):
             "of different widths cannot be shared; share tokens only"
         )
     if getattr(cfg, "auxiliary_temperature", 1.0) <= 0:
-        raise UserError(
-            f"--auxiliary-temperature is {cfg.auxiliary_temperature}, must be above 0"
-        )
+        raise UserError(f"--auxiliary-temperature is {cfg.auxiliary_temperature}, must be above 0")
 
 
 def refuse_other_architecture(ours, theirs):
