@@ -138,19 +138,24 @@ class Vocabulary:
         symbols = x.split() if isinstance(x, str) else [self.symbols[int(i)] for i in x]
         return self.processor.decode_pieces([s for s in symbols if s not in SPECIALS[:UNKNOWN]])
 
+    def refuse_another_in(self, folder):
+        """Raise :class:`UserError` where ``folder`` holds another complete vocabulary."""
+        folder = Path(folder)
+        if all((folder / name).is_file() for name in FILES) and vocabulary_hash(folder) != self.hash:
+            raise UserError(
+                f"{folder}: holds another vocabulary than {self.path}; give another folder or "
+                "remove this one"
+            )
+
     def copy_to(self, folder):
         """Copy the three files to ``folder``: all or nothing; nothing if they are there already.
 
         Raises :class:`UserError` where another complete vocabulary is there.
         """
         folder = Path(folder)
+        self.refuse_another_in(folder)
         if all((folder / name).is_file() for name in FILES):
-            if vocabulary_hash(folder) == self.hash:
-                return
-            raise UserError(
-                f"{folder}: holds another vocabulary than {self.path}; give another folder or "
-                "remove this one"
-            )
+            return
         temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
         try:
             temporary.mkdir(parents=True)

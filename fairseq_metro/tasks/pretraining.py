@@ -224,6 +224,7 @@ class PretrainingTask(FairseqTask):
 
     def _look_at_restored_checkpoint(self):
         """Before fairseq loads it: mend a half-copied file, refuse another vocabulary."""
+        self.vocabulary.refuse_another_in(Path(self.cfg.save_dir) / VOCAB_FOLDER)
         path = repair_last(self.cfg.save_dir, self.cfg.restore_file)
         if path is None or not path.exists():
             return

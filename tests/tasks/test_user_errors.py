@@ -55,6 +55,12 @@ def test_a_checkpoint_of_another_vocabulary(data, tmp_path):
     assert "trained with vocabulary 000000000000" in message_of(data, tmp_path, "--max-update=2")
 
 
+def test_a_save_dir_with_another_vocabulary_is_refused_before_training(data, tmp_path):
+    shutil.copytree(data / "vocab", tmp_path / "run" / "vocab")
+    (tmp_path / "run" / "vocab" / "dict.txt").write_text("other 1\n")
+    assert "holds another vocabulary" in message_of(data, tmp_path / "run", "--max-update=1")
+
+
 def test_a_truncated_bin_file(broken, tmp_path):
     content = (broken / "train.bin").read_bytes()
     (broken / "train.bin").write_bytes(content[: len(content) // 2])
