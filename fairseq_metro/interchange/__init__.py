@@ -1,0 +1,1 @@
+"""The authors' files and ours: vocabularies, training checkpoints, Hugging Face folders."""

@@ -1,0 +1,167 @@
+"""The authors' Hugging Face release folders: names, ``config.json``, weights.
+
+``config.json``, ``pytorch_model.bin`` or ``model.safetensors``, ``sp.model``, ``dict.txt``. They hold
+the main model alone. No library of Hugging Face is needed, but ``safetensors`` for files of that
+format. Their own converter leaves two fields out of ``config.json``:
+``relative_attention_max_distance`` and ``max_positions``; ours writes both.
+"""
+
+import pickle
+import re
+from pathlib import Path
+
+import torch
+
+from fairseq_metro.errors import UserError
+from fairseq_metro.files import read_json, write_json
+
+CONFIG, WEIGHTS, SAFE_WEIGHTS = "config.json", "pytorch_model.bin", "model.safetensors"
+TOKENIZER_CONFIG = "tokenizer_config.json"
+
+# Their training names -> their Hugging Face names; within a layer, then outside of layers.
+_ATTENTION = {"q_proj": "q", "k_proj": "k", "v_proj": "v", "out_proj": "o"}
+_ENCODER = {
+    **{f"self_attn.{a}": f"layer.0.SelfAttention.{b}" for a, b in _ATTENTION.items()},
+    "self_attn_rel_pos.rel_attn_bias": "layer.0.SelfAttention.relative_attention_bias",
+    "self_attn_layer_norm": "layer.0.layer_norm",
+    "fc1": "layer.1.DenseReluDense.wi",
+    "fc2": "layer.1.DenseReluDense.wo",
+    "final_layer_norm": "layer.1.layer_norm",
+}
+_DECODER = {
+    **{f"self_attn.{a}": f"layer.0.SelfAttention.{b}" for a, b in _ATTENTION.items()},
+    "self_attn_layer_norm": "layer.0.layer_norm",
+    **{f"encoder_attn.{a}": f"layer.1.EncDecAttention.{b}" for a, b in _ATTENTION.items()},
+    "encoder_attn_layer_norm": "layer.1.layer_norm",
+    "fc1": "layer.2.DenseReluDense.wi",
+    "fc2": "layer.2.DenseReluDense.wo",
+    "final_layer_norm": "layer.2.layer_norm",
+}
+_LAYER = {"encoder": _ENCODER, "decoder": _DECODER}
+_OUTSIDE = {"embed_positions": "pos_embed", "layernorm_embedding": "first_layer_norm"}
+_ALONE = {
+    "encoder.embed_tokens.weight": ("shared.weight", "encoder.embed_tokens.weight"),
+    "decoder.embed_tokens.weight": ("decoder.embed_tokens.weight",),
+    "decoder.output_projection.weight": ("lm_head.weight",),
+}
+_IN_LAYER = re.compile(r"(encoder|decoder)\.(?:layers|block)\.(\d+)\.(.+)\.(weight|bias)")
+_ON_TOP = re.compile(r"(encoder|decoder)\.(\w+)\.(weight|bias)")
+
+
+def to_hugging_face(theirs):
+    """Hugging Face's state dict of the main model, from their training state dict."""
+    named = {}
+    for key, value in theirs.items():
+        if key.endswith(".version"):
+            continue
+        if key in _ALONE:
+            named.update(dict.fromkeys(_ALONE[key], value))
+        elif match := _IN_LAYER.fullmatch(key):
+            stack, layer, part, name = match.groups()
+            named[f"{stack}.block.{layer}.{_LAYER[stack][part]}.{name}"] = value
+        else:
+            stack, part, name = _ON_TOP.fullmatch(key).groups()
+            named[f"{stack}.{_OUTSIDE[part]}.{name}"] = value
+    return named
+
+
+def from_hugging_face(named):
+    """Their training state dict, from Hugging Face's. Raises :class:`UserError` for other names."""
+    theirs, tables = {}, {}
+    for key, value in named.items():
+        if key.endswith("embed_tokens.weight") or key in ("shared.weight", "lm_head.weight"):
+            tables[key] = value
+            continue
+        new = None
+        if match := _IN_LAYER.fullmatch(key):
+            stack, layer, part, name = match.groups()
+            back = {theirs: ours for ours, theirs in _LAYER[stack].items()}
+            new = part in back and f"{stack}.layers.{layer}.{back[part]}.{name}"
+        elif match := _ON_TOP.fullmatch(key):
+            stack, part, name = match.groups()
+            back = {theirs: ours for ours, theirs in _OUTSIDE.items()}
+            new = part in back and f"{stack}.{back[part]}.{name}"
+        if not new:
+            raise UserError(f"parameter {key} is none of the authors' Hugging Face model")
+        theirs[new] = value
+    for key, names in _ALONE.items():
+        values = [tables.pop(name) for name in names if name in tables]
+        if len(values) == 2 and not torch.equal(*values):
+            raise UserError(f"parameters {names[0]} and {names[1]} differ, but must be one table")
+        if values:
+            theirs[key] = values[0]
+    if tables:
+        raise UserError(f"parameter {min(tables)} is none of the authors' Hugging Face model")
+    return theirs
+
+
+def is_release(folder):
+    """Whether ``folder`` looks like one of Hugging Face's."""
+    return (Path(folder) / CONFIG).is_file()
+
+
+def read_release(folder):
+    """Their training state dict (of whatever dtype) and the fields of ``config.json``."""
+    folder = Path(folder)
+    config = read_json(folder / CONFIG)
+    if not isinstance(config, dict):
+        raise UserError(f"{folder / CONFIG}: not a configuration; download the folder again")
+    if (folder / WEIGHTS).is_file():
+        path = folder / WEIGHTS
+        named = _load(path)
+    elif (folder / SAFE_WEIGHTS).is_file():
+        path = folder / SAFE_WEIGHTS
+        named = _load_safetensors(path)
+    else:
+        raise UserError(
+            f"{folder}: neither {WEIGHTS} nor {SAFE_WEIGHTS} in it; weights in several files must "
+            "be joined first"
+        )
+    if not (isinstance(named, dict) and all(torch.is_tensor(value) for value in named.values())):
+        raise UserError(f"{path}: not a state dict; download the folder again")
+    try:
+        return from_hugging_face(named), config
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def _load(path):
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        refused = ", ".join(sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path)))
+        raise UserError(
+            f"{path}: holds objects that are not loaded for safety's sake: {refused}"
+        ) from None
+    except (RuntimeError, EOFError, OSError) as error:
+        raise UserError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from None
+
+
+def _load_safetensors(path):
+    try:
+        from safetensors.torch import load_file
+    except ImportError:
+        raise UserError(
+            f"{path}: needs the package safetensors; install it, or give {WEIGHTS}"
+        ) from None
+    try:
+        return load_file(path)
+    except Exception as error:
+        raise UserError(f"{path}: cannot be read ({error})") from None
+
+
+def write_release(folder, theirs, config, fp32=False):
+    """Write ``config.json`` and ``pytorch_model.bin`` into an existing folder.
+
+    theirs: training state dict of the main model. Weights are fp16 as in the authors' releases.
+    Raises :class:`UserError` where a weight is too large for that.
+    """
+    named, converted = to_hugging_face(theirs), {}
+    for key, value in named.items():
+        if id(value) not in converted:  # one table under four names stays one in the file
+            converted[id(value)] = value.float() if fp32 else value.half()
+            if not torch.isfinite(converted[id(value)]).all():
+                raise UserError(f"parameter {key} has values that fp16 cannot hold; give --fp32")
+    named = {key: converted[id(value)] for key, value in named.items()}
+    write_json(Path(folder) / CONFIG, config)
+    torch.save(named, Path(folder) / WEIGHTS)

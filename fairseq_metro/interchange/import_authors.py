@@ -1,0 +1,81 @@
+"""Import a METRO-T5 or METRO-T0 model of the authors: a run's folder of ours that fairseq loads.
+
+SOURCE is a training checkpoint of theirs, or a Hugging Face release folder. Sizes, heads and sharing
+are read from the parameters. The folder written holds checkpoint_last.pt and vocab/; continue
+pretraining from it with --init-from FOLDER.
+"""
+
+import argparse
+import dataclasses
+import logging
+import sys
+from pathlib import Path
+
+import torch
+
+from fairseq_metro.interchange.authors_vocabulary import LOWERCASE
+from fairseq_metro.interchange.model import METRO, read_model
+from fairseq_metro.interchange.run_folder import write_run_folder
+
+logger = logging.getLogger(__name__)
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(
+        prog="import_authors.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("source", type=Path, help="their checkpoint file, or their Hugging Face folder")
+    add("--out", required=True, type=Path, help="the run's folder to write")
+    add("--vocab", type=Path,
+        help="folder with their sp.model and dict.txt, or a vocabulary folder made of them "
+             "(default: beside SOURCE)")  # fmt: skip
+    add("--main-only", action="store_true",
+        help="leave the auxiliary model and the RTD head behind")  # fmt: skip
+    add("--max-distance", type=int, metavar="N",
+        help="distance from which on all share the last relative-position bucket (default: as the "
+             "files say)")  # fmt: skip
+    add("--heads", type=int, metavar="N", help="attention heads (default: as the files say)")
+    add("--max-positions", type=int, metavar="N",
+        help="keep only the first N positions (default: all)")  # fmt: skip
+    add("--lowercase", choices=LOWERCASE, default="auto",
+        help="lower-case text first; auto: if the model's normaliser folds case (default)")  # fmt: skip
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    import_authors(
+        args.source, args.out, args.vocab, args.main_only, args.max_distance, args.heads,
+        args.max_positions, LOWERCASE[args.lowercase],
+    )  # fmt: skip
+    return 0
+
+
+def import_authors(
+    source, out, vocab=None, main_only=False, max_distance=None, heads=None, max_positions=None,
+    lowercase=None,
+):  # fmt: skip
+    """Write the run's folder ``out``; return the path of its checkpoint."""
+    given = {"max_distance": max_distance, "heads": heads}
+    model = read_model(source, main_only, max_positions, given)
+    if model.name == METRO and not any(key.startswith("rtd_head.") for key in model.state):
+        model = _with_rtd_head_at_start(model)
+    path = write_run_folder(model, out, vocab, lowercase)
+    parameters = {value.data_ptr(): value.numel() for value in model.state.values()}
+    logger.info(
+        "%s: %s with %d + %d layers, width %d, %d buckets to distance %d; %s parameters", path,
+        model.name, model.config["encoder_layers"], model.config["decoder_layers"],
+        model.config["embed_dim"], model.config["relative_position_buckets"],
+        model.config["relative_position_max_distance"], f"{sum(parameters.values()):,}",
+    )  # fmt: skip
+    return path
+
+
+def _with_rtd_head_at_start(model):
+    """Theirs may have none, ours always has one: the simple one, at zero, says p = 0.5."""
+    logger.warning(f"{model.origin}: no RTD head in it; ours is the simple one at its start, zero")
+    dim = model.config["embed_dim"]
+    head = {"rtd_head.out.weight": torch.zeros(1, dim), "rtd_head.out.bias": torch.zeros(1)}
+    return dataclasses.replace(
+        model, config={**model.config, "rtd_head": "simple"}, state={**model.state, **head}
+    )

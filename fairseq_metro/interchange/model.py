@@ -1,0 +1,328 @@
+"""A model outside of any run: our configuration and parameters, from files of ours or theirs."""
+
+import argparse
+import logging
+import pickle
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+import torch
+
+from fairseq_metro.checkpoints import LAST, is_whole, read_facts
+from fairseq_metro.data.vocabulary import VOCAB_FOLDER
+from fairseq_metro.errors import UserError
+from fairseq_metro.interchange.authors_keys import (
+    OFFSET,
+    THEIR_STACK,
+    TOKENS,
+    bucket_shift,
+    layout_of_theirs,
+    to_ours,
+)
+from fairseq_metro.interchange.authors_vocabulary import is_ours, is_theirs
+from fairseq_metro.interchange.hugging_face import is_release, read_release
+from fairseq_metro.models.metro_t5 import MetroT5Config
+
+logger = logging.getLogger(__name__)
+
+# Distances their architectures have for a number of buckets; their converter does not write them.
+DISTANCE_OF_BUCKETS = {32: 128, 128: 256}
+HUGGING_FACE_DISTANCE = 128  # what their Hugging Face class then assumes
+
+METRO, MAIN = "metro_t5", "t5_transformer"
+DEFAULTS = {f.name: f.default for f in fields(MetroT5Config) if not f.name.startswith("_")}
+
+
+@dataclass(frozen=True)
+class Model:
+    """name: ``metro_t5`` or ``t5_transformer``; config: fields of that model's configuration;
+    state: our parameter names -> float32; vocabulary: the folder beside it, ours or theirs, or
+    None; origin: what a message calls it; num_updates: of its training, as far as known; stamp: of
+    the run it comes from, if that was one of ours."""
+
+    name: str
+    config: dict
+    state: dict
+    vocabulary: Path | None
+    origin: str
+    num_updates: int = 0
+    stamp: dict = field(default_factory=dict)
+
+
+def read_model(source, main_only=False, max_positions=None, given=None, defaults=None):
+    """The :class:`Model` in a run's folder of ours, a checkpoint file of ours or the authors', or a
+    Hugging Face release folder of theirs.
+
+    main_only: leave the auxiliary model and the RTD head. max_positions: keep only so many. given:
+    ``max_distance`` and ``heads`` that win over what the files say; defaults: the same, where they
+    say nothing. The last three are for the authors' files. Raises :class:`UserError`.
+    """
+    source = Path(source)
+    if source.is_dir() and is_release(source):
+        theirs, config = read_release(source)
+        facts = _hugging_face_facts(source, config)
+        return _from_theirs(source, theirs, facts, 0, main_only, max_positions, given, defaults)
+    if source.is_dir():
+        if not (source / LAST).is_file():
+            raise UserError(
+                f"{source}: neither a run's folder (no {LAST}) nor a Hugging Face folder (no "
+                "config.json); name the checkpoint file"
+            )
+        source = source / LAST
+    state = read_checkpoint(source)
+    if "encoder.layernorm_embedding.weight" in state["model"]:
+        facts = _training_facts(state)
+        updates = (state.get("optimizer_history") or [{}])[-1].get("num_updates", 0)
+        return _from_theirs(
+            source, state["model"], facts, updates, main_only, max_positions, given, defaults
+        )
+    return _from_ours(source, state, main_only)
+
+
+def read_checkpoint(path):
+    """A fairseq checkpoint as a dict, by weights-only loading.
+
+    Beyond what torch allows only ``argparse.Namespace`` is: the authors' architecture has no
+    dataclass, so their files hold one. Raises :class:`UserError` that lists what else is in it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such file or folder")
+    if not is_whole(path):
+        raise UserError(
+            f"{path}: truncated, or not a checkpoint ({path.stat().st_size:,} bytes); use another"
+        )
+    with torch.serialization.safe_globals([argparse.Namespace]):
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as error:
+            raise UserError(
+                f"{path}: holds objects that are not loaded for safety's sake: "
+                f"{_refused(path) or str(error).splitlines()[0]}; if you trust the file, load it "
+                "with torch.load(weights_only=False) and save it without them"
+            ) from None
+        except (RuntimeError, EOFError, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"{path}: cannot be read as a checkpoint ({reason})") from None
+    if not (isinstance(state, dict) and isinstance(state.get("model"), dict)):
+        raise UserError(f"{path}: not a checkpoint of fairseq (it holds no 'model')")
+    return state
+
+
+def _refused(path):
+    try:
+        return ", ".join(sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path)))
+    except (ValueError, RuntimeError, pickle.UnpicklingError):
+        return ""  # a file of the format before torch 1.6
+
+
+# Theirs
+
+
+def _plain(settings):
+    """A dict of a Namespace, a dict, or None."""
+    if isinstance(settings, argparse.Namespace):
+        return vars(settings)
+    return settings if isinstance(settings, dict) else {}
+
+
+def _training_facts(state):
+    """What their checkpoint says of the model, as a flat dict of their option names.
+
+    ``cfg.model`` (a Namespace, or a dict whose encoder is one of its own) or ``args``. The number of
+    layers and the dropouts in it are not used: building the generator overwrites them.
+    """
+    settings = _plain(_plain(state.get("cfg")).get("model")) or _plain(state.get("args"))
+    facts = dict(settings)
+    for name, value in _plain(settings.get("encoder")).items():
+        facts.setdefault(f"encoder_{name}", value)
+    return {
+        "max_distance": facts.get("encoder_rp_max_dist"),
+        "heads": facts.get("encoder_attention_heads"),
+        "auxiliary_dropout": None if facts.get("generator_zero_dropout") is False else 0.0,
+        "checks": {
+            "encoder_normalize_before": (facts.get("encoder_normalize_before"), False),
+            "decoder_normalize_before": (facts.get("decoder_normalize_before"), False),
+            "activation_fn": (facts.get("activation_fn"), "relu"),
+            "no_scale_embedding": (facts.get("no_scale_embedding"), True),
+        },
+    }
+
+
+def _hugging_face_facts(folder, config):
+    distance = config.get("relative_attention_max_distance")
+    buckets = config.get("relative_attention_num_buckets")
+    if distance is None:
+        distance = DISTANCE_OF_BUCKETS.get(buckets)
+        if distance not in (None, HUGGING_FACE_DISTANCE):
+            logger.warning(
+                f"{folder}: config.json has no relative_attention_max_distance; {distance} is "
+                f"taken, with which the authors trained {buckets} buckets (their Hugging Face "
+                f"class takes {HUGGING_FACE_DISTANCE})"
+            )
+    return {
+        "max_distance": distance,
+        "heads": config.get("num_heads"),
+        "positions": config.get("max_positions"),
+        "checks": {
+            "feed_forward_proj": (config.get("feed_forward_proj"), "relu"),
+            "layer_norm_epsilon": (config.get("layer_norm_epsilon"), 1e-5),
+            "tie_word_embeddings": (config.get("tie_word_embeddings"), True),
+            "decoder_start_token_id": (config.get("decoder_start_token_id"), 2),
+            "vocab_size": (config.get("vocab_size"), None),
+        },
+    }
+
+
+def _from_theirs(source, theirs, facts, updates, main_only, max_positions, given, defaults):
+    given = {key: value for key, value in (given or {}).items() if value is not None}
+    try:
+        known = {key: facts.get(key) for key in ("max_distance", "heads")}
+        for key, value in (defaults or {}).items():
+            known[key] = value if known[key] is None else known[key]
+        known.update(given)
+        if main_only:
+            theirs = {k: v for k, v in theirs.items() if not k.startswith(("generator.", "rtd_"))}
+        theirs = {key: value.float() for key, value in theirs.items()}
+        rows = theirs[TOKENS].size(0) if TOKENS in theirs else None
+        for name, (value, right) in facts["checks"].items():
+            right = rows if name == "vocab_size" else right
+            if value is not None and value != right:
+                raise UserError(f"{name} is {value!r}, but our model has {right!r}")
+        config, shift = _config_of_theirs(theirs, facts, known, max_positions)
+        layout = layout_of_theirs(theirs)
+        state = to_ours(theirs, layout, shift, config["max_positions"])
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from None
+    _fill_in_absent_tables(state, layout, config)
+    name = METRO if layout.auxiliary else MAIN
+    if name == MAIN:
+        # A fine-tuned model may have kept an RTD head; without the generator it has no use.
+        state = {key: value for key, value in state.items() if not key.startswith("rtd_head.")}
+    folder = source if source.is_dir() else source.parent
+    vocabulary = next((f for f in (folder / VOCAB_FOLDER, folder) if is_ours(f)), None)
+    if vocabulary is None and is_theirs(folder):
+        vocabulary = folder
+    return Model(name, config, state, vocabulary, str(source), updates or 0)
+
+
+def _config_of_theirs(theirs, facts, known, max_positions):
+    """Fields of our configuration, by the shapes of their parameters; and the tables' shifts."""
+    layout = layout_of_theirs(theirs)
+    if not (layout.encoder and layout.decoder and TOKENS in theirs):
+        raise UserError("no encoder and decoder in it; is this the authors' METRO-T5?")
+    positions = _positions(theirs, facts, max_positions)
+    smallest = min(positions.values())
+    heads, distance = known["heads"], known["max_distance"]
+    buckets = 32
+    if layout.relative:
+        table = theirs["encoder.layers.0.self_attn_rel_pos.rel_attn_bias.weight"]
+        buckets, of_table = table.shape
+        if heads is not None and heads != of_table:
+            raise UserError(f"{heads} attention heads, but its relative tables have {of_table}")
+        heads = of_table
+        if distance is None:
+            raise UserError(
+                "its relative-position distance is not in the file; give --max-distance (the "
+                "authors have 128 with 32 buckets, 256 with 128)"
+            )
+    if heads is None:
+        raise UserError("its number of attention heads is not in the file; give --heads")
+    if theirs[TOKENS].size(1) % heads:
+        raise UserError(f"{heads} heads cannot share a width of {theirs[TOKENS].size(1)}")
+    distance = distance or DISTANCE_OF_BUCKETS[buckets]
+    config = dict(
+        DEFAULTS,
+        embed_dim=theirs[TOKENS].size(1),
+        ffn_dim=theirs["encoder.layers.0.fc1.weight"].size(0),
+        attention_heads=heads,
+        encoder_layers=layout.encoder,
+        decoder_layers=layout.decoder,
+        relative_position_buckets=buckets,
+        relative_position_max_distance=distance,
+        max_positions=max_positions or smallest,
+        initialization="release",
+    )
+    if layout.auxiliary:
+        config.update(
+            auxiliary_layers=layout.auxiliary,
+            auxiliary_dropout=facts.get("auxiliary_dropout"),
+            share_auxiliary=_sharing(theirs),
+            mlm_head="transform",
+            rtd_head=layout.rtd_head or "roberta",
+        )
+    shift = {stack: bucket_shift(buckets, distance, rows) for stack, rows in positions.items()}
+    return config, shift
+
+
+def _positions(theirs, facts, max_positions):
+    """Positions of each stack; they must agree, or be cut by ``max_positions``."""
+    positions = {}
+    for stack, prefix in THEIR_STACK.items():
+        if (key := f"{prefix}.embed_positions.weight") in theirs:
+            positions[stack] = theirs[key].size(0) - OFFSET
+    if not positions:
+        raise UserError("no position tables in it; is this the authors' METRO-T5?")
+    smallest = min(positions.values())
+    said = facts.get("positions")
+    if said is not None and said != positions.get("encoder"):
+        raise UserError(f"max_positions is {said}, but there are {positions['encoder']} positions")
+    if max_positions is None and len(set(positions.values())) > 1:
+        each = ", ".join(f"{stack} {rows}" for stack, rows in positions.items())
+        raise UserError(
+            f"its position tables differ in length ({each}), ours do not; give --max-positions "
+            f"{smallest} to cut them, or import the main model alone"
+        )
+    if max_positions is not None and not 0 < max_positions <= smallest:
+        raise UserError(f"--max-positions is {max_positions}, must be 1 to {smallest}")
+    return positions
+
+
+def _sharing(theirs):
+    """Which tables main and auxiliary model share, by their values."""
+
+    def same(name):
+        key = f"generator.sentence_encoder.{name}"
+        return key in theirs and torch.equal(theirs[key], theirs[f"encoder.{name}"])
+
+    if not same("embed_positions.weight"):
+        return "token"
+    norm = [same(f"layernorm_embedding.{name}") for name in ("weight", "bias")]
+    return "token_pos_norm" if all(norm) else "token_pos"
+
+
+def _fill_in_absent_tables(state, layout, config):
+    """Relative tables of zeros for an encoder that has none: the same function."""
+    shape = config["relative_position_buckets"], config["attention_heads"]
+    for stack in ("encoder", "auxiliary"):
+        if stack not in layout.relative:
+            for i in range(getattr(layout, stack)):
+                state[f"{stack}.relative_positions.{i}.weight"] = torch.zeros(shape)
+
+
+# Ours
+
+
+def _from_ours(path, state, main_only):
+    facts = read_facts(path)
+    saved = {key: value for key, value in facts["cfg"]["model"].items() if key != "_name"}
+    config = {**DEFAULTS, **saved}
+    metro = any(key.startswith("auxiliary.") for key in state["model"])
+    left = ("auxiliary.", "rtd_head.", "mlm_head.", "clm_head.")
+    parameters = {
+        key: value.float()
+        for key, value in state["model"].items()
+        if not (main_only and key.startswith(left))
+    }
+    if "encoder.embedding.layer_norm.weight" not in parameters:
+        raise UserError(f"{path}: a checkpoint of {facts['arch']}, neither ours nor the authors'")
+    folder = path.parent / VOCAB_FOLDER
+    return Model(
+        METRO if metro and not main_only else MAIN,
+        config,
+        parameters,
+        folder if is_ours(folder) else None,
+        str(path),
+        facts["num_updates"] or 0,
+        facts["task_state"].get("stamp", {}),
+    )

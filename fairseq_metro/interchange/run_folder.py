@@ -1,0 +1,106 @@
+"""A run's folder of ours from a :class:`Model`: ``checkpoint_last.pt`` and ``vocab/``.
+
+The checkpoint is as fairseq writes it: full configuration, plain values, weights-only loading.
+"""
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import torch
+from fairseq import options
+from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+from omegaconf import OmegaConf
+
+import fairseq_metro
+from fairseq_metro.checkpoints import LAST
+from fairseq_metro.data.vocabulary import VOCAB_FOLDER, Vocabulary
+from fairseq_metro.errors import UserError
+from fairseq_metro.interchange.authors_keys import TOKENS
+from fairseq_metro.interchange.authors_vocabulary import (
+    full_symbols,
+    is_ours,
+    write_vocabulary,
+)
+from fairseq_metro.interchange.model import METRO
+from fairseq_metro.interchange.whole_folder import whole_folder
+from fairseq_metro.models.metro_t5 import MetroT5Config, T5TransformerConfig
+from fairseq_metro.stamp import make_stamp
+
+LONGEST_BLOCK = 512  # tokens_per_sample of the paper
+
+
+def write_run_folder(model, out, vocabulary_folder=None, lowercase=None):
+    """Write ``out`` from a :class:`Model`; the vocabulary is the given folder's, ours or theirs, or
+    the one beside the model.
+
+    Raises :class:`UserError` where no vocabulary is there, or one of another size.
+    """
+    out, rows = Path(out), model.state[TOKENS].size(0)
+    folder = vocabulary_folder or model.vocabulary
+    if folder is None:
+        raise UserError(
+            f"{model.origin}: no sp.model and dict.txt beside it; give their folder with --vocab"
+        )
+    with whole_folder(out) as partial:
+        vocab = partial / VOCAB_FOLDER
+        vocab.mkdir()
+        place_vocabulary(folder, vocab, rows, lowercase)
+        vocabulary = Vocabulary.load(vocab)
+        stamp = make_stamp(vocabulary=vocabulary.hash, data=[], imported_from=model.origin)
+        state = {
+            "args": None,
+            "cfg": run_config(model, vocabulary, out),
+            "model": model.state,
+            "criterion": None,
+            "optimizer_history": [
+                {
+                    "criterion_name": "",
+                    "optimizer_name": "",
+                    "lr_scheduler_state": {},
+                    "num_updates": 0,
+                }
+            ],
+            "task_state": {"stamp": stamp, "initial_validation": {}},
+            "extra_state": {"metrics": {}, "previous_training_time": 0},
+            "last_optimizer_state": None,
+        }
+        torch.save(state, partial / LAST)
+    return out / LAST
+
+
+def place_vocabulary(folder, out, rows, lowercase=None):
+    """Our three files in ``out`` from a folder of ours or theirs, with ``rows`` symbols in all."""
+    folder = Path(folder)
+    if is_ours(folder):
+        symbols = len(Vocabulary.load(folder))
+        for path in (folder / name for name in ("spm.model", "dict.txt", "tokenizer.json")):
+            shutil.copyfile(path, out / path.name)
+    else:
+        bare = len(full_symbols(folder, 0))
+        symbols = len(full_symbols(folder, max(0, rows - bare)))
+        if symbols == rows:
+            write_vocabulary(folder, out, rows - bare, lowercase)
+    if symbols != rows:
+        raise UserError(
+            f"{folder}: a vocabulary of {symbols} symbols, but the model's token table has {rows} "
+            "rows; give the vocabulary it was trained with (--vocab)"
+        )
+
+
+def run_config(model, vocabulary, out):
+    """fairseq's whole configuration for a model, as plain values; defaults outside of the model."""
+    fairseq_metro.register()
+    task = "metro_t5" if model.name == METRO else "t5"
+    words = [str(out), "--task", task, "--criterion", task, "--arch", model.name]
+    words += ["--recipe", "release", "--optimizer", "adam"]
+    words += ["--tokens-per-sample", str(min(LONGEST_BLOCK, model.config["max_positions"]))]
+    parser = options.get_training_parser(default_task=task)
+    cfg = convert_namespace_to_omegaconf(options.parse_args_and_arch(parser, words))
+    cfg = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)
+    kind = MetroT5Config if model.name == METRO else T5TransformerConfig
+    known = {field.name for field in dataclasses.fields(kind)}
+    cfg["model"].update({key: value for key, value in model.config.items() if key in known})
+    for stage in ("decoder_start", "pretraining_decoder_start"):
+        cfg["model"][stage] = cfg["model"].get(stage) or vocabulary.roles[stage]
+    return cfg
