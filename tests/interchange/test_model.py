@@ -131,9 +131,8 @@ def test_no_parameter_of_ours_is_left_out_or_named_twice(tmp_path):
     model = read_model(authors.write_checkpoint(tmp_path / "theirs.pt"))
     assert set(model.state) == set(ours.build(model).state_dict())
     for side in ("ours", "theirs"):
-        names = [
-            n for e in entries(layout_of_theirs(authors.training_state())) for n in getattr(e, side)
-        ]
+        table = entries(layout_of_theirs(authors.training_state()))
+        names = [name for entry in table for name in getattr(entry, side)]
         assert len(names) == len(set(names))
 
 
@@ -142,17 +141,19 @@ def test_no_parameter_of_ours_is_left_out_or_named_twice(tmp_path):
 
 def swapped_pairs(state, near):
     """Pairs of different tensors of one shape. near: within a layer, of neighbouring layers, of the
-    same layer in two stacks, and all outside of layers with each other and the layers 0 and 1."""
+    first layers of two stacks, and all outside of layers with each other and the first layers."""
     names = [name for name in state if not name.endswith(".version")]
     for a, b in combinations(names, 2):
         if state[a].shape == state[b].shape and not torch.equal(state[a], state[b]):
-            layers = [
-                int(n.split(".layers.")[1].split(".")[0]) if ".layers." in n else 0 for n in (a, b)
-            ]
-            stacks = [n.split(".layers.")[0] for n in (a, b)]
-            same = stacks[0] == stacks[1] and abs(layers[0] - layers[1]) <= 1
-            if not near or same or (layers[0] == layers[1] == 0):
+            (stack_a, i), (stack_b, j) = map(place, (a, b))
+            if not near or (stack_a == stack_b and abs(i - j) <= 1) or i == j == 0:
                 yield a, b
+
+
+def place(name):
+    """(stack, layer) of a parameter; outside of layers (the name, 0)."""
+    stack, _, rest = name.replace(".block.", ".layers.").partition(".layers.")
+    return stack, int(rest.split(".")[0]) if rest else 0
 
 
 def unnoticed(state, pairs, convert=lambda state: to_ours(state, layout_of_theirs(state))):
@@ -172,7 +173,8 @@ def unnoticed(state, pairs, convert=lambda state: to_ours(state, layout_of_their
                     built[name].copy_(value)
 
     assert ours.same(ours.outputs(model, tokens, previous), expected)
-    for count, (a, b) in enumerate(pairs, 1):
+    for a, b in pairs:
+        count += 1
         wrong = convert({**state, a: state[b], b: state[a]})
         load(wrong, right)
         if ours.same(ours.outputs(model, tokens, previous), expected):
@@ -199,7 +201,7 @@ def read_by_shapes(state):
 def test_a_swap_of_two_parameters_of_one_shape_is_seen():
     """In a layer, in neighbouring layers, between encoder, decoder and generator, with heads."""
     state = authors.training_state(layers=2, generator=2)
-    assert unnoticed(state, swapped_pairs(state, near=True)) == ([], 3302)
+    assert unnoticed(state, swapped_pairs(state, near=True)) == ([], 1867)
 
 
 def test_a_swap_of_two_names_of_hugging_face_is_seen():
@@ -208,14 +210,14 @@ def test_a_swap_of_two_names_of_hugging_face_is_seen():
         return to_ours(state, layout_of_theirs(state))
 
     state = authors.hugging_face_state(authors.training_state(layers=2, generator=0, rtd_head=""))
-    assert unnoticed(state, swapped_pairs(state, near=True), convert) == ([], 1)
+    assert unnoticed(state, swapped_pairs(state, near=True), convert) == ([], 1016)
 
 
 @pytest.mark.slow
 def test_every_swap_of_two_parameters_of_one_shape_is_seen():
     """All pairs of a model of three layers each."""
     state = authors.training_state(layers=3, generator=3)
-    assert unnoticed(state, swapped_pairs(state, near=False)) == ([], 7000)
+    assert unnoticed(state, swapped_pairs(state, near=False)) == ([], 7456)
 
 
 # What cannot be read is one line
