@@ -1,0 +1,159 @@
+"""Pretraining on real text: METRO-T5, its T5 baseline and Table 4's rows, at equal updates.
+
+    python benchmarks/pretraining.py --text DIR --cells metro:1 t5:1 span:1
+
+DIR holds the training text (``*.txt`` and ``books/*.txt``); ``wikitext2.valid.txt`` in it is the
+held-out text, its first ``--valid-lines`` lines, and ``wikitext2.test.txt`` is never read. A cell is
+VARIANT:SEED. Each finished cell is appended at once to ``benchmarks/results/pretraining.jsonl`` and
+is not run again; one that was interrupted goes on from its checkpoint. The table is written to
+``benchmarks/results/pretraining.md``.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from fairseq_metro.analysis.log import read_log  # noqa: E402
+from fairseq_metro.analysis.summary import summarize  # noqa: E402
+from fairseq_metro.errors import UserError, run_command  # noqa: E402
+from fairseq_metro.files import atomic_write  # noqa: E402
+
+RESULTS = ROOT / "benchmarks" / "results" / "pretraining.jsonl"
+VARIANTS = {  # METRO-T0, Table 4: script and options
+    "metro": ("pretrain_metro.sh", []),
+    "all-positions": ("pretrain_metro.sh", ["--clm-positions", "all"]),
+    "copy": ("pretrain_metro.sh", ["--copy-mechanism"]),
+    "rtd-decoder": ("pretrain_metro.sh", ["--rtd-on", "decoder"]),
+    "rtd-decoder-projection": (
+        "pretrain_metro.sh",
+        ["--rtd-on", "decoder", "--clm-head", "projection"],
+    ),
+    "projection": ("pretrain_metro.sh", ["--clm-head", "projection"]),
+    "span": ("pretrain_metro.sh", ["--mask-pattern", "span"]),
+    "t5": ("pretrain_t5.sh", []),
+    "t5-all-tokens": ("pretrain_t5.sh", ["--decoding-target", "all"]),
+}
+SHOWN = (
+    "mlm_loss rtd_loss clm_loss mlm_accuracy clm_accuracy_replaced clm_accuracy_unreplaced "
+    "unigram_accuracy rtd_auc rtd_recall replace_rate_masked lm_loss lm_accuracy"
+).split()
+
+
+def sh(*words, **environment):
+    """Run a command in the clone. Raises :class:`UserError` where it fails."""
+    words = [str(word) for word in words]
+    status = subprocess.run(words, cwd=ROOT, env={**os.environ, **environment}).returncode
+    if status != 0:
+        raise UserError(f"{' '.join(words[:3])} …: status {status}; the output above says why")
+
+
+def prepare(text, work, vocabulary_size, valid_lines):
+    """Vocabulary and data folder of the text; both commands reuse what is there."""
+    held_out = ("wikitext2.valid.txt", "wikitext2.test.txt")
+    files = sorted(path for path in text.glob("*.txt") if path.name not in held_out)
+    files += sorted((text / "books").glob("*.txt"))
+    if not files or not (text / held_out[0]).is_file():
+        raise UserError(f"{text}: no *.txt, or no {held_out[0]} in it; give another --text")
+    work.mkdir(parents=True, exist_ok=True)
+    lines = (text / held_out[0]).read_text(encoding="utf-8").splitlines(keepends=True)
+    if not (work / "valid.txt").exists():
+        with atomic_write(work / "valid.txt") as stream:
+            stream.writelines(lines[:valid_lines])
+    python = sys.executable
+    vocab = ["--out", work / "vocab", "--vocab-size", vocabulary_size]
+    sh(python, "preprocess/train_vocabulary.py", "--input", *files, *vocab)
+    splits = ["--train", *files, "--valid", work / "valid.txt", "--dest", work / "data"]
+    sh(python, "preprocess/binarize.py", "--vocab", work / "vocab", *splits)
+    return work / "data"
+
+
+def run_cell(variant, seed, data, work, args):
+    """Pretrain one cell; its row."""
+    script, options = VARIANTS[variant]
+    folder = work / f"{args.arch}-{variant}-{seed}"
+    folder.mkdir(parents=True, exist_ok=True)
+    every = str(max(1, args.updates // 5))
+    words = [
+        *("--seed", seed, "--max-update", args.updates, "--total-num-update", args.updates),
+        *("--warmup-updates", args.updates * 6 // 100, "--dropout", 0, "--attention-dropout", 0),
+        *("--save-interval-updates", every, "--validate-interval-updates", every),
+        *("--save-interval", 1000000, "--validate-interval", 1000000, *options),
+    ]
+    progress = [sys.executable, "-m", "fairseq_metro.analysis.progress"]
+    sh(
+        *progress,
+        *("--log", folder / "train.log", "--every", 60, "--"),
+        *("bash", f"train_scripts/{script}", *words),
+        DATA=str(data),
+        ARCH=args.arch,
+        PROCESSES=str(args.processes),
+        SAVE=str(folder),
+    )
+    log = read_log(folder / "train.log")
+    row = {"variant": variant, "seed": seed, "arch": args.arch, "processes": args.processes}
+    row |= {"text": "books, news, speeches, reviews; held out: WikiText-2"}
+    values = dict(log.valid[-1].values)
+    return {**row, **summarize(log, folder / "train.log"), "valid": values}
+
+
+def rows_of(path):
+    """(arch, updates, variant, seed) -> row."""
+    if not path.exists():
+        return {}
+    rows = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line)
+    return {(row["arch"], row["updates"], row["variant"], row["seed"]): row for row in rows}
+
+
+def table(rows):
+    """Markdown: a line per cell; what an objective does not have stays empty."""
+    head = ["arch", "updates", "variant", "seed", *SHOWN, "tokens/s", "minutes"]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for (arch, updates, variant, seed), row in sorted(rows.items()):
+        numbers = [row["valid"].get(name) for name in SHOWN]
+        cells = [arch, updates, variant, seed]
+        cells += ["" if n is None else f"{n:.4g}" for n in numbers]
+        cells += [row["tokens_per_second"], row["minutes"]]
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    return "\n".join(lines)
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--text", type=Path, required=True, help="folder of text files")
+    parser.add_argument("--cells", nargs="+", default=["metro:1", "t5:1"], help="VARIANT:SEED …")
+    parser.add_argument("--arch", default="small", help="tiny or small (default: %(default)s)")
+    parser.add_argument("--updates", type=int, default=5000)
+    parser.add_argument("--vocab-size", type=int, default=4000)
+    parser.add_argument("--valid-lines", type=int, default=1000)
+    parser.add_argument("--processes", type=int, default=2, help="of fairseq-train, on the CPU")
+    parser.add_argument("--work", type=Path, default=ROOT / "runs" / "pretraining")
+    args = parser.parse_args(argv)
+    cells = []
+    for cell in args.cells:
+        variant, _, seed = cell.partition(":")
+        if variant not in VARIANTS or not seed.isdecimal():
+            raise UserError(f"--cells {cell}: must be VARIANT:SEED, VARIANT one of {[*VARIANTS]}")
+        cells.append((variant, int(seed)))
+    data = prepare(args.text.resolve(), args.work.resolve(), args.vocab_size, args.valid_lines)
+    for variant, seed in cells:
+        if (args.arch, args.updates, variant, seed) in rows_of(RESULTS):
+            print(f"{variant}:{seed}: measured already, in {RESULTS.name}")
+            continue
+        row = run_cell(variant, seed, data, args.work.resolve(), args)
+        with open(RESULTS, "a", encoding="utf-8") as stream:
+            stream.write(json.dumps(row) + "\n")
+    report = f"# Pretraining on real text\n\n{table(rows_of(RESULTS))}\n"
+    with atomic_write(RESULTS.with_suffix(".md")) as stream:
+        stream.write(report)
+    print(report)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_command(main))
