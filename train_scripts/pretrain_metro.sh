@@ -6,10 +6,11 @@
 # ARCH       tiny | small | base | basepp | largepp
 # PROCESSES  GPUs of this machine, or processes on its CPU (default 1)
 # SAVE       run folder (default checkpoints/metro_t5_$ARCH)
-# TOKENS     tokens in one micro-batch of one process (default: 8192; tiny and small 1024)
+# TOKENS     tokens in one micro-batch of one process (default: derived, at most 8192; tiny and small 1024)
 #
 # The tokens of an update are the constant: 2,048 x 512 in the paper (base and above); gradient
-# accumulation is derived from PROCESSES and TOKENS. Options given at the end win.
+# accumulation is derived from PROCESSES and TOKENS. Options given at the end win; --recipe release takes
+# the released rates as well. All numbers: fairseq_metro/planning/pretraining.yaml.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 : "${DATA:?set DATA to a folder written by preprocess/binarize.py}"
@@ -17,4 +18,4 @@ ARCH=${ARCH:-base} PROCESSES=${PROCESSES:-1}
 SAVE=${SAVE:-checkpoints/metro_t5_$ARCH}
 # shellcheck source=train_scripts/sizes.sh
 source train_scripts/sizes.sh
-pretrain --task metro_t5 --arch "metro_t5_$ARCH" --criterion metro_t5 "${OPTIONS[@]}" "$@"
+pretrain metro_t5 "$@"

@@ -8,7 +8,7 @@
 # ARCH       tiny | small | base | basepp | largepp
 # PROCESSES  GPUs of this machine, or processes on its CPU (default 1)
 # SAVE       run folder (default checkpoints/t5_$ARCH)
-# TOKENS     tokens in one micro-batch of one process (default: 8192; tiny and small 1024)
+# TOKENS     tokens in one micro-batch of one process (default: derived, at most 8192; tiny and small 1024)
 #
 # Tokens are those of the text, before sentinels take their places, as in METRO-T5's batches.
 set -euo pipefail
@@ -18,4 +18,4 @@ ARCH=${ARCH:-base} PROCESSES=${PROCESSES:-1}
 SAVE=${SAVE:-checkpoints/t5_$ARCH}
 # shellcheck source=train_scripts/sizes.sh
 source train_scripts/sizes.sh
-pretrain --task t5 --arch "t5_transformer_$ARCH" --criterion t5 "${OPTIONS[@]}" "$@"
+pretrain t5 "$@"
