@@ -178,9 +178,11 @@ def _from_theirs(source, theirs, facts, updates, main_only, max_positions, given
     given = {key: value for key, value in (given or {}).items() if value is not None}
     try:
         known = {key: facts.get(key) for key in ("max_distance", "heads")}
-        for key, value in (defaults or {}).items():
-            known[key] = value if known[key] is None else known[key]
         known.update(given)
+        for key, value in (defaults or {}).items():
+            if known[key] is None:
+                logger.warning(f"{source}: does not say its {key}; {value} is taken")
+                known[key] = value
         if main_only:
             theirs = {k: v for k, v in theirs.items() if not k.startswith(("generator.", "rtd_"))}
         theirs = {key: value.float() for key, value in theirs.items()}

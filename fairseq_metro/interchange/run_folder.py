@@ -5,6 +5,7 @@ The checkpoint is as fairseq writes it: full configuration, plain values, weight
 
 import dataclasses
 import shutil
+import warnings
 from pathlib import Path
 
 import torch
@@ -96,7 +97,9 @@ def run_config(model, vocabulary, out):
     words += ["--recipe", "release", "--optimizer", "adam"]
     words += ["--tokens-per-sample", str(min(LONGEST_BLOCK, model.config["max_positions"]))]
     parser = options.get_training_parser(default_task=task)
-    cfg = convert_namespace_to_omegaconf(options.parse_args_and_arch(parser, words))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # hydra's, of fairseq's own files
+        cfg = convert_namespace_to_omegaconf(options.parse_args_and_arch(parser, words))
     cfg = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)
     kind = MetroT5Config if model.name == METRO else T5TransformerConfig
     known = {field.name for field in dataclasses.fields(kind)}

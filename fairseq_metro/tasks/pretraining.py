@@ -21,6 +21,7 @@ from fairseq_metro.data.inference_dataset import SourceDataset
 from fairseq_metro.data.vocabulary import VOCAB_FOLDER, Vocabulary
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import sha256_file
+from fairseq_metro.interchange.init_from import initialize_from
 from fairseq_metro.models.metro_t5 import T5TransformerConfig
 from fairseq_metro.recipes import RECIPES, choices
 from fairseq_metro.stamp import make_stamp
@@ -65,6 +66,14 @@ class PretrainingTaskConfig(FairseqDataclass):
         metadata={
             "help": "the group of choices in which METRO-T0's paper and released code differ; "
             "fairseq_metro/recipes.py lists them"
+        },
+    )
+    init_from: str = field(
+        default="",
+        metadata={
+            "help": "begin with the parameters of this model: a run's folder or checkpoint of "
+            "ours, an authors' checkpoint or Hugging Face folder; the optimizer begins anew; "
+            "nothing where --save-dir holds a checkpoint to resume"
         },
     )
     no_initial_validation: bool = field(
@@ -203,8 +212,14 @@ class PretrainingTask(FairseqTask):
                     f"--tokens-per-sample {self.cfg.tokens_per_sample} is longer than the model's "
                     f"--max-positions {positions}; shorten the blocks or give it more positions"
                 )
-            self._look_at_restored_checkpoint()
-        return super().build_model(cfg, from_checkpoint)
+            resumes = self._look_at_restored_checkpoint()
+        model = super().build_model(cfg, from_checkpoint)
+        if self.cfg.init_from and not from_checkpoint:
+            if resumes:
+                logger.info(f"--init-from {self.cfg.init_from}: not read, the run is resumed")
+            else:
+                initialize_from(model, cfg, self.vocabulary, self.cfg.init_from)
+        return model
 
     def _resolve_decoder_starts(self, cfg):
         """Write the symbols into the model's config, so that a checkpoint says what it was fed."""
@@ -223,11 +238,14 @@ class PretrainingTask(FairseqTask):
                 self.pretraining_decoder_start = self.dictionary.index(symbol)
 
     def _look_at_restored_checkpoint(self):
-        """Before fairseq loads it: mend a half-copied file, refuse another vocabulary."""
+        """Before fairseq loads it: mend a half-copied file, refuse another vocabulary.
+
+        Returns whether there is one.
+        """
         self.vocabulary.refuse_another_in(Path(self.cfg.save_dir) / VOCAB_FOLDER)
         path = repair_last(self.cfg.save_dir, self.cfg.restore_file)
         if path is None or not path.exists():
-            return
+            return False
         state = read_facts(path)["task_state"]
         theirs = state.get("stamp", {}).get("vocabulary", self.vocabulary.hash)
         if theirs != self.vocabulary.hash:
@@ -237,6 +255,7 @@ class PretrainingTask(FairseqTask):
                 "--save-dir"
             )
         self.initial_validation.values = state.get("initial_validation", {})
+        return True
 
     def build_criterion(self, cfg, from_checkpoint=False):
         self.criterion = super().build_criterion(cfg, from_checkpoint)
