@@ -4,13 +4,61 @@ Two more live beside what they belong to: :mod:`fairseq_metro.checkpoints` mends
 ``checkpoint_last.pt``; :mod:`fairseq_metro.errors` makes Hydra print a user's error as one line.
 """
 
+import importlib.util
 import os
+from argparse import Namespace
 
 import numpy as np
 import torch
 import torch.distributed as dist
 
 from fairseq_metro.errors import UserError
+
+
+def undo_tpu_of_bf16(args):
+    """Let ``--bf16`` mean bfloat16 on the GPU or CPU at hand; to be called by an architecture.
+
+    Stock ``fairseq-train`` turns ``--bf16`` (and ``--memory-efficient-bf16``) into ``--tpu``, with
+    which the trainer asks torch_xla for its device and dies where there is none, GPU or not;
+    ``fairseq-hydra-train`` does not. An architecture's function is the only code of a plugin that
+    runs after that line and before the options become a config. Changes args, an
+    ``argparse.Namespace``; a config (fairseq calls the function again when it builds the model) is
+    left alone, and so is a machine with torch_xla.
+    """
+    if isinstance(args, Namespace) and getattr(args, "bf16", False) and not has_xla():
+        args.tpu = False
+
+
+def has_xla():
+    """Whether torch_xla, fairseq's way to a TPU, is installed."""
+    return importlib.util.find_spec("torch_xla") is not None
+
+
+def explain_fp16_overflow_on_cpu(optimizer):
+    """Let a gradient beyond float16's range end training on a CPU in one line, with the remedy.
+
+    Stock fairseq halves its loss scale then and leaves the update out, but writes the gradient's
+    norm onto a GPU while doing so: where there is none, it dies by "Torch not compiled with CUDA
+    enabled". optimizer: fairseq's; only one that scales the loss is changed, and once.
+    """
+    scaler = getattr(optimizer, "scaler", None)
+    stock = getattr(scaler, "check_overflow", None)
+    if stock is None or torch.cuda.is_available() or hasattr(stock, "explains"):
+        return
+
+    def check_overflow(grad_norm):
+        scale = scaler.loss_scale
+        try:
+            stock(grad_norm)
+        except OverflowError as error:
+            raise UserError(
+                f"a gradient is beyond float16's range at a loss scale of {scale:g}, and fairseq "
+                "can leave an update out on a GPU only; give --bf16 instead of float16, or begin "
+                "with a smaller --fp16-init-scale and a larger --fp16-scale-window"
+            ) from error
+
+    check_overflow.explains = True
+    scaler.check_overflow = check_overflow
 
 
 def refuse_independent_copies():

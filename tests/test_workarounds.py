@@ -1,8 +1,15 @@
 """Each workaround: what stock does stays wrong without it, and is right with it."""
 
+from argparse import Namespace
+from types import SimpleNamespace
+
 import pytest
 import torch
+from fairseq import options
+from fairseq.models import ARCH_CONFIG_REGISTRY
+from fairseq.optim.dynamic_loss_scaler import DynamicLossScaler
 
+import fairseq_metro.models.metro_t5  # noqa: F401  registers the architectures
 from fairseq_metro import workarounds
 from fairseq_metro.errors import UserError
 
@@ -88,3 +95,48 @@ def test_the_gpu_draws_masks_of_its_own_too():
         workarounds.own_dropout_stream(1, 0, rank)
         drawn.append(torch.nn.functional.dropout(torch.ones(64, device="cuda"), 0.5).tolist())
     assert drawn[0] != drawn[1]
+
+
+def parsed(**options):
+    """The options as fairseq-train's parser leaves them before it asks the architecture."""
+    return Namespace(**{"bf16": False, "tpu": False, "arch": "metro_t5_tiny", **options})
+
+
+@pytest.mark.parametrize("architecture", ["metro_t5", "metro_t5_tiny", "t5_transformer_base"])
+def test_bf16_asks_for_no_tpu_where_there_is_none(architecture, monkeypatch):
+    args = parsed(bf16=True, tpu=True, arch=architecture)
+    monkeypatch.setattr(workarounds, "has_xla", lambda: True)
+    ARCH_CONFIG_REGISTRY[architecture](args)
+    assert args.tpu  # a machine with torch_xla keeps what fairseq made of it
+    monkeypatch.setattr(workarounds, "has_xla", lambda: False)
+    ARCH_CONFIG_REGISTRY[architecture](args)
+    assert args.bf16 and not args.tpu
+
+
+def test_a_tpu_that_was_asked_for_without_bf16_is_left_alone(monkeypatch):
+    monkeypatch.setattr(workarounds, "has_xla", lambda: False)
+    args = parsed(tpu=True)
+    workarounds.undo_tpu_of_bf16(args)
+    assert args.tpu
+
+
+def test_stock_fairseq_still_takes_bf16_for_a_tpu():
+    """Should this fail, the workaround has had its day."""
+    parser = options.get_training_parser()
+    words = ["data", "--bf16", "--arch=transformer_tiny", "--task=translation"]
+    assert options.parse_args_and_arch(parser, words).tpu
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU leaves an overflowing update out")
+def test_an_overflow_on_a_cpu_is_explained_and_other_gradients_pass():
+    optimizer = SimpleNamespace(scaler=DynamicLossScaler(init_scale=128.0))
+    for _ in range(2):  # wrapped once
+        workarounds.explain_fp16_overflow_on_cpu(optimizer)
+    optimizer.scaler.check_overflow(3.0)
+    with pytest.raises(UserError, match=r"loss scale of 128, .* give --bf16"):
+        optimizer.scaler.check_overflow(float("inf"))
+
+
+def test_an_optimizer_without_a_loss_scale_is_left_alone():
+    workarounds.explain_fp16_overflow_on_cpu(SimpleNamespace())
+    workarounds.explain_fp16_overflow_on_cpu(SimpleNamespace(scaler=None))

@@ -5,6 +5,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 from fairseq import utils
@@ -26,7 +27,12 @@ from fairseq_metro.models.metro_t5 import T5TransformerConfig
 from fairseq_metro.recipes import RECIPES, choices
 from fairseq_metro.stamp import make_stamp
 from fairseq_metro.tasks.initial_validation import InitialValidation
-from fairseq_metro.workarounds import own_dropout_stream, refuse_independent_copies
+from fairseq_metro.tasks.trainer_modes import check_trainer_modes
+from fairseq_metro.workarounds import (
+    explain_fp16_overflow_on_cpu,
+    own_dropout_stream,
+    refuse_independent_copies,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +89,16 @@ class PretrainingTaskConfig(FairseqDataclass):
     seed: int = II("common.seed")
     save_dir: str = II("checkpoint.save_dir")
     restore_file: str = II("checkpoint.restore_file")
+    # The trainer's own, to refuse what cannot work; see trainer_modes.py.
+    cpu: bool = II("common.cpu")
+    tpu: bool = II("common.tpu")
+    fp16: bool = II("common.fp16")
+    bf16: bool = II("common.bf16")
+    amp: bool = II("common.amp")
+    memory_efficient_fp16: bool = II("common.memory_efficient_fp16")
+    memory_efficient_bf16: bool = II("common.memory_efficient_bf16")
+    fp16_no_flatten_grads: bool = II("common.fp16_no_flatten_grads")
+    ddp_backend: Any = II("distributed_training.ddp_backend")
 
 
 class PretrainingTask(FairseqTask):
@@ -206,6 +222,7 @@ class PretrainingTask(FairseqTask):
         self.architecture = getattr(cfg, "_name", None) or getattr(cfg, "arch", None) or ""
         self._resolve_decoder_starts(cfg)
         if not from_checkpoint:
+            check_trainer_modes(self.cfg)
             positions = getattr(cfg, "max_positions", T5TransformerConfig.max_positions)
             if self.cfg.tokens_per_sample > positions:
                 raise UserError(
@@ -272,6 +289,7 @@ class PretrainingTask(FairseqTask):
 
     def train_step(self, sample, model, criterion, optimizer, update_num, **kwargs):
         own_dropout_stream(self.cfg.seed, update_num, data_parallel.rank())
+        explain_fp16_overflow_on_cpu(optimizer)
         return super().train_step(sample, model, criterion, optimizer, update_num, **kwargs)
 
     def state_dict(self):

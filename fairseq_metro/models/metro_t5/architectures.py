@@ -2,10 +2,11 @@
 
 import dataclasses
 
-from fairseq.models import register_model_architecture
+from fairseq.models import ARCH_CONFIG_REGISTRY, register_model_architecture
 
 from fairseq_metro.models.metro_t5.config import MetroT5Config
 from fairseq_metro.recipes import choices
+from fairseq_metro.workarounds import undo_tpu_of_bf16
 
 _BASE = dict(
     embed_dim=768,
@@ -73,8 +74,10 @@ def register_architectures(model, config_class):
         sizes_of(name, config_class)  # a wrong table shows at import
 
         def fill_in(args, name=name):
+            undo_tpu_of_bf16(args)
             recipe = getattr(args, "recipe", None) or "paper"
             for key, value in sizes_of(name, config_class, recipe).items():
                 setattr(args, key, getattr(args, key, value))
 
         register_model_architecture(model, f"{model}_{name}")(fill_in)
+    ARCH_CONFIG_REGISTRY[model] = undo_tpu_of_bf16  # fairseq's own does nothing: no named size

@@ -56,6 +56,13 @@ class T5TransformerConfig(FairseqDataclass):
             "code's are the other choice; --recipe sets it"
         },
     )
+    checkpoint_activations: bool = field(
+        default=False,
+        metadata={
+            "help": "keep each layer's input alone and compute the rest again in the backward "
+            "pass: less memory, about a third more time, the same numbers"
+        },
+    )
 
 
 @dataclass

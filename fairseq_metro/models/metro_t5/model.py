@@ -15,6 +15,7 @@ from fairseq.models import (
     register_model,
 )
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from fairseq_metro.errors import UserError
 from fairseq_metro.models.metro_t5.config import MetroT5Config, T5TransformerConfig
@@ -60,6 +61,20 @@ def padding_mask(tokens, pad, padded):
     return mask
 
 
+def recomputed(function, x, *arguments):
+    """``function(x, *arguments)``, of which autograd keeps the arguments and no inner result.
+
+    The backward pass calls it again, under the same random numbers, so that losses and gradients
+    are those of a plain call bit by bit. x: a tensor, on the device whose generator counts.
+    """
+    return checkpoint(function, x, *arguments, use_reentrant=False)
+
+
+def encoder_step(x, layer, relative_position, mask):
+    """A layer with its position bias, which is (H, T, T) large and not kept for it either."""
+    return layer(x, relative_position(x.size(1)), mask)
+
+
 class T5Encoder(FairseqEncoder):
     """Post-LN encoder with absolute positions and a relative-position table in every layer."""
 
@@ -78,6 +93,7 @@ class T5Encoder(FairseqEncoder):
             )
             for _ in range(num_layers)
         )
+        self.checkpoint_activations = cfg.checkpoint_activations
 
     def forward(self, src_tokens, src_lengths=None, padded=None, **unused):
         """src_tokens (B, T), right-padded. Returns a dict of lists, as fairseq's generator expects:
@@ -86,7 +102,10 @@ class T5Encoder(FairseqEncoder):
         mask = padding_mask(src_tokens, self.pad, padded)
         x = self.embedding(src_tokens, self.embed_tokens)
         for layer, relative_position in zip(self.layers, self.relative_positions, strict=True):
-            x = layer(x, relative_position(src_tokens.size(1)), mask)
+            if self.checkpoint_activations and torch.is_grad_enabled():
+                x = recomputed(encoder_step, x, layer, relative_position, mask)
+            else:
+                x = encoder_step(x, layer, relative_position, mask)
         return {"encoder_out": [x], "encoder_padding_mask": [] if mask is None else [mask]}
 
     def reorder_encoder_out(self, encoder_out, new_order):
@@ -107,6 +126,7 @@ class T5Decoder(FairseqIncrementalDecoder):
         self.embed_tokens = embed_tokens
         self.embedding = Embedding(cfg, embed_tokens.embedding_dim)
         self.layers = nn.ModuleList(DecoderLayer(cfg) for _ in range(cfg.decoder_layers))
+        self.checkpoint_activations = cfg.checkpoint_activations
 
     def forward(self, prev_output_tokens, encoder_out=None, incremental_state=None, **unused):
         """prev_output_tokens (B, S) -> logits (B, S, V) and a dict that fairseq's callers read.
@@ -132,7 +152,10 @@ class T5Decoder(FairseqIncrementalDecoder):
         if first > 0 and x.size(1) != 1:
             raise ValueError(f"incremental decoding got {x.size(1)} new positions, expects 1")
         for layer, cache in zip(self.layers, caches, strict=True):
-            x = layer(x, states, mask, cache)
+            if self.checkpoint_activations and torch.is_grad_enabled() and cache is None:
+                x = recomputed(layer, x, states, mask)
+            else:
+                x = layer(x, states, mask, cache)
         return x
 
     def output_layer(self, features):
@@ -294,6 +317,7 @@ def auxiliary_config(cfg):
         max_positions=cfg.max_positions,
         relative_position_buckets=cfg.relative_position_buckets,
         relative_position_max_distance=cfg.relative_position_max_distance,
+        checkpoint_activations=cfg.checkpoint_activations,
     )
 
 
