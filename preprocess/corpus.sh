@@ -1,0 +1,15 @@
+# What the corpora of METRO-T0 share; sourced by corpus_*.sh, which set SOURCES, VOCAB_SIZE, CASE.
+#
+# OUT      folder for documents/, vocab/ and data/ (data/shardN are fairseq-train's argument)
+# WORKERS  processes (default: all cores)     SHARDS  shards, one per epoch in turn (default below)
+# PLAN=1   print disk and time, and stop
+: "${OUT:?set OUT to a folder with room for the corpus; PLAN=1 tells how much}"
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+command -v fairseq-train >/dev/null || PATH=$root/.venv/bin:$PATH
+WORKERS=${WORKERS:-$(nproc)}
+python "$root/preprocess/documents.py" --source "${SOURCES[@]}" --out "$OUT/documents" ${PLAN:+--plan}
+[ -z "${PLAN:-}" ] || exit 0
+python "$root/preprocess/train_vocabulary.py" --input "$OUT"/documents/train/*.zst --out "$OUT/vocab" \
+  --vocab-size "$VOCAB_SIZE" --normalization metro $CASE
+python "$root/preprocess/binarize.py" --vocab "$OUT/vocab" --train "$OUT"/documents/train/*.zst \
+  --valid "$OUT"/documents/valid/*.zst --dest "$OUT/data" --shards "${SHARDS:-$DEFAULT_SHARDS}" --workers "$WORKERS"
