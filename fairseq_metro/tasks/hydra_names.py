@@ -1,39 +1,33 @@
 """What fairseq-hydra-train makes of an architecture's name, and why it is refused."""
 
-import dataclasses
+import sys
+from pathlib import Path
 
-from fairseq.models import ARCH_MODEL_NAME_REGISTRY, MODEL_DATACLASS_REGISTRY
+from fairseq.models import ARCH_MODEL_NAME_REGISTRY
+from hydra.core.hydra_config import HydraConfig
 
 from fairseq_metro.errors import UserError
 
 
-def refuse_architecture_name(name, cfg):
-    """Raise :class:`UserError` where a model's config has lost its defaults.
+def refuse_architecture_name(name):
+    """Raise :class:`UserError` for a YAML file with ``model._name: metro_t5_tiny``.
 
-    A YAML file with ``model._name: metro_t5_base`` makes fairseq take the config as it stands:
-    neither the model's defaults nor what the task knows is merged in. fairseq-train fills in every
-    field while it parses, so there none is missing.
+    fairseq-train lets the architecture fill in its sizes while it parses; fairseq-hydra-train does
+    not, so the run would silently train the model's default sizes under the architecture's name.
 
-    name: of the model or architecture. cfg: the model's config, a DictConfig or a Namespace.
+    name: of the model or architecture of the run.
     """
     model = ARCH_MODEL_NAME_REGISTRY.get(name, name)
-    kind = MODEL_DATACLASS_REGISTRY.get(model)
-    if name == model or kind is None:
-        return
-    fields = [f.name for f in dataclasses.fields(kind) if not f.name.startswith("_")]
-    if all(_has(cfg, field) for field in fields):
+    if name == model or not under_hydra():
         return
     objective = {"t5_transformer": "t5"}.get(model, model)
     raise UserError(
-        f"model._name is {name}, an architecture, whose defaults fairseq-hydra-train loses; give "
-        f"model._name: {model} and the sizes, as train_scripts/configs/"
+        f"model._name is {name}, an architecture, whose sizes fairseq-hydra-train loses; give "
+        f"model._name: {model} with the sizes, as train_scripts/configs/"
         f"{objective}_{name.rpartition('_')[2]}.yaml does"
     )
 
 
-def _has(cfg, field):
-    try:
-        getattr(cfg, field)
-    except AttributeError:
-        return False
-    return True
+def under_hydra():
+    """Whether fairseq-hydra-train runs; the ranks it spawns know by its name alone."""
+    return HydraConfig.initialized() or "hydra" in Path(sys.argv[0]).name

@@ -26,6 +26,7 @@ from fairseq_metro.interchange.init_from import initialize_from
 from fairseq_metro.models.metro_t5 import T5TransformerConfig
 from fairseq_metro.recipes import RECIPES, choices
 from fairseq_metro.stamp import make_stamp
+from fairseq_metro.tasks.hydra_names import refuse_architecture_name
 from fairseq_metro.tasks.initial_validation import InitialValidation
 from fairseq_metro.tasks.trainer_modes import check_trainer_modes
 from fairseq_metro.workarounds import (
@@ -220,6 +221,8 @@ class PretrainingTask(FairseqTask):
 
     def build_model(self, cfg, from_checkpoint=False):
         self.architecture = getattr(cfg, "_name", None) or getattr(cfg, "arch", None) or ""
+        if not from_checkpoint:
+            refuse_architecture_name(self.architecture)
         self._resolve_decoder_starts(cfg)
         if not from_checkpoint:
             check_trainer_modes(self.cfg)
