@@ -39,6 +39,7 @@ setup(
             "metro-vocabulary = fairseq_metro.commands:vocabulary",
             "metro-binarize = fairseq_metro.commands:binarize",
             "metro-parameters = fairseq_metro.commands:parameters",
+            "metro-health = fairseq_metro.commands:health",
             "metro-summary = fairseq_metro.commands:summary",
         ]
     },

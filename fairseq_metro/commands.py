@@ -35,6 +35,11 @@ def parameters():
     return _run("models.metro_t5.parameters")
 
 
+def health():
+    """``metro-health``: how the auxiliary model and RTD do, as a picture and in words."""
+    return _run("analysis.health")
+
+
 def summary():
     """``metro-summary``: what a run learned, as a table, ``summary.json`` and ``curves.png``."""
     return _run("analysis.summary")

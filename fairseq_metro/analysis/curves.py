@@ -61,10 +61,10 @@ def draw_curves(log, path):
 
 def _draw(axis, log, name, label, colour, with_train):
     if with_train:
-        x, y = _series(log.train, name)
+        x, y = series(log.train, name)
         axis.plot(x, y, color=TRAIN_COLOUR, linewidth=1, label="train" if x else None)
     first = [log.start] if log.start is not None else []
-    x, y = _series(first + log.valid, name)
+    x, y = series(first + log.valid, name)
     if not x:
         return
     style = "--" if name == "unigram_accuracy" else "-"
@@ -75,6 +75,7 @@ def _draw(axis, log, name, label, colour, with_train):
         axis.plot(x[:1], y[:1], marker="o", label="start" if label is None else None, **ring)
 
 
-def _series(records, name):
+def series(records, name):
+    """Updates and values of a name, of the records that have it: two lists."""
     found = [(record.update, record.values[name]) for record in records if name in record.values]
     return [update for update, _ in found], [value for _, value in found]

@@ -15,6 +15,8 @@ _HYDRA = re.compile(r"^\[(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),\d+\]\[([^\]]+)\]\[(\w
 _PARAMETERS = re.compile(r"num\. shared model params: ([\d,]+)")
 _SEED = re.compile(r"'seed': (\d+)")
 _MAX_UPDATE = re.compile(r"'max_update': (\d+)")
+# A value of the printed config: 'rtd_on': encoder, 'lr': [0.001], 'save_dir': 'runs/1'.
+_OPTION = re.compile(r"'(\w+)': (?:'([^']*)'|\[([^\]]*)\]|([^,{}]+))")
 _FIRST_LOGGER = "fairseq_cli.train"
 
 TRAIN, EPOCH, VALID, START = "train_inner", "train", "valid", "start"
@@ -44,6 +46,8 @@ class Log:
 
     ``train``: a record per log interval; ``epochs``: one per epoch; ``valid``: one per validation;
     ``start``: the validation before update 1, or None. Updates rise strictly in each list.
+    ``options``: the printed config as name -> text; of equal names the last one, which is fine for
+    a model's and a task's own.
     """
 
     train: list = field(default_factory=list)
@@ -53,6 +57,7 @@ class Log:
     parameters: int | None = None
     seed: int | None = None
     max_update: int | None = None
+    options: dict = field(default_factory=dict)
     seconds: float = 0.0
 
 
@@ -114,6 +119,8 @@ def parse_log(lines):
             began = line.time
             log.seed = _first_int(_SEED, line.message, log.seed)
             log.max_update = _first_int(_MAX_UPDATE, line.message, log.max_update)
+            found = _OPTION.findall(line.message)
+            log.options = {name: "".join(value) for name, *value in found}
         began, previous = began or line.time, line.time
         log.parameters = _first_int(_PARAMETERS, line.message, log.parameters)
         record = parse_record(line)

@@ -33,9 +33,9 @@ def metrics_after(update, updates=400):
     }
 
 
-def _stats(update):
+def _stats(update, metrics):
     stats = OrderedDict()
-    for name, value in metrics_after(update).items():
+    for name, value in metrics(update).items():
         stats[name] = AverageMeter()
         stats[name].update(value)
     stats["wps"] = 19000 + update
@@ -44,8 +44,14 @@ def _stats(update):
     return stats
 
 
-def write_log(stream, first=1, last=400, every=20, valid_every=100, clock=1_790_000_000):
-    """Append one process's lines for updates ``first`` to ``last``; 30 updates take a second."""
+def write_log(
+    stream, first=1, last=400, every=20, valid_every=100, clock=1_790_000_000,
+    metrics=metrics_after, config=CONFIG,
+):  # fmt: skip
+    """Append one process's lines for updates ``first`` to ``last``; 30 updates take a second.
+
+    metrics: update -> name -> value; config: what fairseq prints of it at the start.
+    """
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         logging.Formatter(
@@ -65,21 +71,21 @@ def write_log(stream, first=1, last=400, every=20, valid_every=100, clock=1_790_
 
     import json
 
-    emit("fairseq_cli.train", CONFIG, first)
+    emit("fairseq_cli.train", config, first)
     emit("fairseq_cli.train", "MetroT5Model(\n  (encoder): Encoder(\n  )\n)", first)
     emit(
         "fairseq_cli.train", "num. shared model params: 1,234,567 (num. trained: 1,234,567)", first
     )
     if first == 1:
-        start = {f"start_{name}": round(value, 3) for name, value in metrics_after(0).items()}
+        start = {f"start_{name}": round(value, 3) for name, value in metrics(0).items()}
         emit_stats("start", first, json.dumps(start))
     for update in range(first, last + 1):
         bar.i = update - 1
         if update % every == 0:
-            stats = bar._format_stats(_stats(update), epoch=1, update=update / last)
+            stats = bar._format_stats(_stats(update, metrics), epoch=1, update=update / last)
             emit_stats("train_inner", update, json.dumps(stats))
         if update % valid_every == 0:
             emit("fairseq_cli.train", 'begin validation on "valid" subset', update)
-            prefixed = {f"valid_{key}": value for key, value in _stats(update).items()}
+            prefixed = {f"valid_{key}": value for key, value in _stats(update, metrics).items()}
             emit_stats("valid", update, json.dumps(bar._format_stats(prefixed, epoch=1)))
     handler.flush()

@@ -52,6 +52,7 @@ def test_every_console_command_of_the_package_starts(installed, tmp_path):
     assert commands == [
         "metro-binarize",
         "metro-corpus",
+        "metro-health",
         "metro-parameters",
         "metro-summary",
         "metro-vocabulary",
