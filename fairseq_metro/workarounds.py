@@ -1,6 +1,7 @@
 """What stock fairseq does and we cannot live with: one function each, called by the task.
 
-Two more live beside what they belong to: :mod:`fairseq_metro.checkpoints` mends a truncated
+Three more live beside what they belong to: :mod:`fairseq_metro.master_weights` lets ``--fp16`` and
+``--bf16`` resume exactly; :mod:`fairseq_metro.checkpoints` mends a truncated
 ``checkpoint_last.pt``; :mod:`fairseq_metro.errors` makes Hydra print a user's error as one line.
 """
 

@@ -23,6 +23,7 @@ from fairseq_metro.data.vocabulary import VOCAB_FOLDER, Vocabulary
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import sha256_file
 from fairseq_metro.interchange.init_from import initialize_from
+from fairseq_metro.master_weights import MasterWeights
 from fairseq_metro.models.metro_t5 import T5TransformerConfig
 from fairseq_metro.recipes import RECIPES, choices
 from fairseq_metro.stamp import make_stamp
@@ -114,6 +115,7 @@ class PretrainingTask(FairseqTask):
         self.dictionary = vocabulary.dictionary()
         self.pretraining_decoder_start = vocabulary.index("pretraining_decoder_start")
         self.architecture = ""
+        self.master_weights = MasterWeights()
         self.initial_validation = InitialValidation(self, enabled=not cfg.no_initial_validation)
 
     @property
@@ -293,6 +295,7 @@ class PretrainingTask(FairseqTask):
     def train_step(self, sample, model, criterion, optimizer, update_num, **kwargs):
         own_dropout_stream(self.cfg.seed, update_num, data_parallel.rank())
         explain_fp16_overflow_on_cpu(optimizer)
+        self.master_weights.follow(model, optimizer)
         return super().train_step(sample, model, criterion, optimizer, update_num, **kwargs)
 
     def state_dict(self):

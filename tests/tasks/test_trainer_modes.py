@@ -59,9 +59,9 @@ def test_amp_on_a_cpu_is_float32(plain, data, tmp_path):
     assert equal(*saved)
 
 
-@pytest.mark.parametrize("mode", ["--memory-efficient-bf16", "--memory-efficient-fp16"])
+@pytest.mark.parametrize("mode", [mode for mode, _ in HALF], ids=str)
 def test_a_half_precision_run_resumes_exactly(mode, data, tmp_path):
-    options = ["--disable-validation", mode]
+    options = ["--disable-validation", "--no-initial-validation", *mode]
     straight = train(data, tmp_path / "a", "--max-update=4", *options)
     train(data, tmp_path / "b", "--max-update=2", *options)
     resumed = train(data, tmp_path / "b", "--max-update=4", *options)

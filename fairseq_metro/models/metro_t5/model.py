@@ -226,10 +226,16 @@ class T5TransformerModel(FairseqEncoderDecoderModel):
             del state_dict[key]
 
     def load_state_dict(self, state_dict, strict=True, model_cfg=None, args=None):
-        """As fairseq's, but a checkpoint of another architecture is one clear line."""
+        """As fairseq's, but a checkpoint of another architecture is one clear line.
+
+        A model in half precision keeps the state dict until its first update, for the optimizer's
+        float32 copies of the weights; see :mod:`fairseq_metro.master_weights`.
+        """
         self.upgrade_state_dict(state_dict)
         if strict:
             refuse_other_architecture(self.state_dict(), state_dict)
+        half = self.encoder.embed_tokens.weight.dtype in (torch.float16, torch.bfloat16)
+        self.loaded_weights = state_dict if half else None
         return super().load_state_dict(state_dict, strict, model_cfg, args)
 
 
