@@ -8,7 +8,12 @@
 # ARCH       tiny | small | base | basepp | largepp
 # PROCESSES  GPUs of this machine, or processes on its CPU (default 1)
 # SAVE       run folder (default checkpoints/t5_$ARCH)
-# TOKENS     tokens in one micro-batch of one process (default: derived, at most 8192; tiny and small 1024)
+# TOKENS     tokens in one micro-batch of one process (default: derived; on GPUs the largest that fits,
+#            on a CPU at most 8192; tiny and small 1024)
+# MACHINES, MACHINE, MASTER   several machines: their number, this one's (from 0), host:port of the
+#            first; the same command on each
+# PLAN=1     or --plan: print parameters, memory, tokens and hours (estimates), and start nothing;
+#            GPU=a100-40|a100-80|h100|h200|v100-16|GB:TFLOPS and MFU=0.3 for another than this machine's
 #
 # Tokens are those of the text, before sentinels take their places, as in METRO-T5's batches.
 set -euo pipefail

@@ -17,15 +17,34 @@ recipe_of() {
   echo "$recipe"
 }
 
+# gpu_mib: memory of this machine's smallest GPU; nothing where there is none.
+gpu_mib() {
+  command -v nvidia-smi >/dev/null || return 0
+  nvidia-smi --query-gpu=memory.total --format=csv,noheader,nounits 2>/dev/null | grep -E '^[0-9]+$' | sort -n | head -n 1 || true
+}
+
 # pretrain OBJECTIVE OPTIONS...: prints the command, keeps it beside the checkpoints and runs it.
+# PLAN=1, or --plan among the options, prints what it would cost instead.
 pretrain() {
-  local words cmd row=(--objective "$1" --size "$ARCH" --processes "$PROCESSES"
+  local words cmd word mib row=(--objective "$1" --size "$ARCH" --processes "$PROCESSES"
     --machines "${MACHINES:-1}" --tokens-per-process "${TOKENS:-}")
   shift
-  row+=(--recipe "$(recipe_of "$@")" --data "$DATA")
-  words=$(python -m fairseq_metro.planning.options "${row[@]}" --save-dir "$SAVE") || exit 2
+  local options=()
+  for word in "$@"; do
+    if [[ $word == --plan ]]; then PLAN=1; else options+=("$word"); fi
+  done
+  row+=(--recipe "$(recipe_of "${options[@]}")" --data "$DATA")
+  mib=$(gpu_mib)
+  if [[ ${PLAN:-0} != 0 ]]; then
+    row+=(--mfu "${MFU:-0.3}")
+    if [[ -n ${GPU:-} ]]; then row+=(--gpu "$GPU")
+    elif [[ -n $mib ]]; then row+=(--gpu-mib "$mib"); fi
+    exec python -m fairseq_metro.planning.plan "${row[@]}" -- "${options[@]}"
+  fi
+  [[ -z $mib ]] || row+=(--gpu-mib "$mib")
+  words=$(python -m fairseq_metro.planning.options "${row[@]}" --save-dir "$SAVE" -- "${options[@]}") || exit 2
   mapfile -t words <<< "$words"
-  cmd=(bash train_scripts/launch.sh "$PROCESSES" fairseq-train "$DATA" --user-dir fairseq_metro "${words[@]}" "$@")
+  cmd=(bash train_scripts/launch.sh "$PROCESSES" fairseq-train "$DATA" --user-dir fairseq_metro "${words[@]}" "${options[@]}")
   mkdir -p "$SAVE"
   { printf '%q ' "${cmd[@]}"; echo; } | tee "$SAVE/command.txt"
   exec "${cmd[@]}"

@@ -3,7 +3,8 @@
     python -m fairseq_metro.planning.options --objective metro_t5 --size base --processes 8
 
 prints them, one on each line; what an update is made of goes to the standard error. The scripts
-``train_scripts/pretrain_*.sh`` start fairseq-train with these words.
+``train_scripts/pretrain_*.sh`` start fairseq-train with these words. Options of fairseq-train may
+follow after ``--``; they are not printed, but a batch that has to fit a GPU depends on them.
 """
 
 import argparse
@@ -145,8 +146,20 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_row_arguments(parser)
     parser.add_argument("--save-dir", help="run folder")
+    parser.add_argument(
+        "--gpu-mib",
+        default="",
+        help="memory of a GPU in MiB: the largest batch that fits it is taken (by the estimate of "
+        "planning.plan), unless --tokens-per-process is given",
+    )
+    parser.add_argument("options", nargs="*", help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     row, batches = chosen(args)
+    if args.gpu_mib and not args.tokens_per_process:
+        from fairseq_metro.planning.plan import tokens_that_fit  # brings torch and fairseq
+
+        most = tokens_that_fit(args, positive("--gpu-mib", args.gpu_mib) / 1024, args.options)
+        row, batches = chosen(args, most)
     said = words(row, batches, args.save_dir)
     for line in describe(row, batches, first_folder(args.data)):
         print(line, file=sys.stderr)

@@ -128,3 +128,27 @@ def test_every_machine_adds_its_processes(started):
     machine = {"MACHINE": "1", "MASTER": "first:29500"}
     words = options_of(started("pretrain_metro.sh", **variables, **machine)[1])
     assert int(words["--update-freq"]) * 4096 * 32 == 2048 * 512
+
+
+@pytest.fixture
+def gpu(started, tmp_path):
+    """A stand-in for nvidia-smi with two GPUs of 40 and 80 GiB, beside the other programs."""
+    said = '[ "$1" = -L ] && echo "GPU 0: stand-in" || printf "81920\\n40960\\n"'
+    (tmp_path / "programs" / "nvidia-smi").write_text(f"#!/bin/sh\n{said}\n")
+    (tmp_path / "programs" / "nvidia-smi").chmod(0o755)
+
+
+def test_on_gpus_the_largest_batch_that_fits_is_taken(started, gpu):
+    done, words = started("pretrain_metro.sh", "--bf16", ARCH="base", PROCESSES="8")
+    assert done.returncode == 0, done.stderr
+    words = options_of(words)
+    assert int(words["--max-tokens"]) * int(words["--update-freq"]) * 8 == 2048 * 512
+    assert int(words["--max-tokens"]) > 8192 and words["--distributed-world-size"] == "8"
+
+
+def test_a_plan_starts_nothing(started, tmp_path):
+    variables = {"ARCH": "base", "PROCESSES": "64", "GPU": "a100-40", "MFU": "0.14"}
+    done, words = started("pretrain_metro.sh", "--bf16", "--plan", **variables)
+    assert done.returncode == 0, done.stderr
+    assert words == [] and not (tmp_path / "run").exists()
+    assert "20.8 hours at 14% MFU" in done.stdout and "bf16, 64 x a100-40" in done.stdout

@@ -1,0 +1,260 @@
+"""What a pretraining will cost, before anything starts: ``python -m fairseq_metro.planning.plan``.
+
+    python -m fairseq_metro.planning.plan --size base --processes 8 --gpu a100-40 -- --bf16
+    PLAN=1 DATA=data-bin/mine bash train_scripts/pretrain_metro.sh --bf16
+
+Everything said is an estimate; the formulas are in ``fairseq_metro/planning/costs.py``. What stands
+after ``--`` are options of fairseq-train.
+"""
+
+import argparse
+import logging
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+from fairseq_metro.errors import UserError, run_command
+from fairseq_metro.planning import costs
+from fairseq_metro.planning.batches import real_tokens
+from fairseq_metro.planning.options import (
+    add_row_arguments,
+    chosen,
+    first_folder,
+    positive,
+    words,
+)
+
+RESERVED = 0.08  # of the memory: CUDA's context, the allocator's gaps, communication
+FAIRSEQ_SYMBOLS = 4  # <s> <pad> </s> <unk>, which dict.txt does not hold
+
+
+@dataclass(frozen=True)
+class GPU:
+    """memory in GiB; peaks in TFLOP/s, dense, of half precision and of float32."""
+
+    name: str
+    memory: float
+    half: float
+    single: float
+
+
+GPUS = {
+    gpu.name: gpu
+    for gpu in (
+        GPU("v100-16", 16, 125, 15.7),
+        GPU("a100-40", 40, 312, 19.5),
+        GPU("a100-80", 80, 312, 19.5),
+        GPU("h100", 80, 989, 67),
+        GPU("h200", 140, 989, 67),
+    )
+}
+
+# METRO-T0, A.6: GPUs (A100 of 40 GB) and hours of the authors' METRO-T5 runs.
+AUTHORS_RUNS = {"base": (64, 20.8), "basepp": (128, 159), "largepp": (256, 289)}
+
+
+def gpu_named(text):
+    """A :class:`GPU` from its name or from ``MEMORY_GB:TFLOPS``."""
+    if text in GPUS:
+        return GPUS[text]
+    try:
+        memory, peak = (float(number) for number in text.split(":"))
+        if memory <= 0 or peak <= 0:
+            raise ValueError
+    except ValueError:
+        raise UserError(
+            f"--gpu is {text!r}, must be {', '.join(GPUS)}, or MEMORY_GB:TFLOPS such as 48:150"
+        ) from None
+    return GPU(text, memory, peak, peak)
+
+
+def gpu_of(mib):
+    """The kind of GPU whose memory is nearest; of two, the older."""
+    return min(GPUS.values(), key=lambda gpu: abs(gpu.memory - mib / 1024))
+
+
+def resolved(said):
+    """fairseq's own reading of a command's words: its config."""
+    import fairseq_metro
+
+    fairseq_metro.register()
+    from fairseq import options
+    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+
+    logging.getLogger("hydra").setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # hydra, of fairseq's own files
+        args = options.parse_args_and_arch(options.get_training_parser(), ["DATA", *said])
+        return convert_namespace_to_omegaconf(args)
+
+
+def precision_of(common):
+    """The name in :data:`costs.PRECISIONS` of the trainer's mode."""
+    if common.memory_efficient_fp16 or common.memory_efficient_bf16:
+        return "memory_efficient"
+    return next((mode for mode in ("fp16", "bf16", "amp") if common[mode]), "fp32")
+
+
+def vocabulary_size(folder, size):
+    """Of a data folder's dictionary; without data the authors' for a size."""
+    from fairseq_metro.models.metro_t5.parameters import VOCABULARY
+
+    if not folder:
+        return VOCABULARY[size]
+    with open(Path(folder, "dict.txt"), encoding="utf-8") as stream:
+        return sum(1 for _ in stream) + FAIRSEQ_SYMBOLS
+
+
+def target_share(task):
+    """Tokens of T5's decoder for one of the text; METRO-T5's sees as many."""
+    return 1.0 if task.get("decoding_target") == "all" else costs.T5_TARGET_SHARE
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes on one GPU: of the parameters, whatever the batch, and of each token of a batch."""
+
+    parameters: dict
+    precision: costs.Precision
+    buckets: float
+    activations: float
+    logits: float
+
+    @property
+    def fixed(self):
+        number = sum(self.parameters.values())
+        return number * (self.precision.parameter + self.buckets)
+
+    def of(self, tokens):
+        return self.fixed + tokens * (self.activations + self.logits)
+
+    def most_tokens(self, gib):
+        """The most tokens of a batch that fit ``gib`` GiB, ``RESERVED`` left free."""
+        free = gib * costs.GIB * (1 - RESERVED) - self.fixed
+        return max(0, int(free / (self.activations + self.logits)))
+
+
+def memory_of(row, cfg, vocabulary, processes):
+    """The :class:`Memory` of a run by its resolved config."""
+    precision = costs.PRECISIONS[precision_of(cfg.common)]
+    model = cfg.model
+    shares = dict(mask_prob=cfg.task.mask_prob, target_share=target_share(cfg.task))
+    # Where processes share, their backend keeps one more copy of the gradients.
+    buckets = precision.gradients if processes > 1 else 0
+    return Memory(
+        parameters=costs.parameters(row.objective, model, vocabulary),
+        precision=precision,
+        buckets=buckets,
+        activations=costs.activation_bytes(
+            row.objective, model, cfg.task.tokens_per_sample, precision.element,
+            mask=int(model.dropout > 0), **shares,
+        ),
+        logits=costs.logit_bytes(row.objective, vocabulary, precision.element, **shares),
+    )  # fmt: skip
+
+
+def tokens_that_fit(args, memory_gib, extra):
+    """The most tokens of a batch of one process on a GPU of this memory, for parsed arguments."""
+    row, batches = chosen(args)
+    cfg = resolved([*words(row, batches), *extra])
+    vocabulary = vocabulary_size(first_folder(args.data), row.size)
+    return memory_of(row, cfg, vocabulary, batches.processes).most_tokens(memory_gib)
+
+
+def report(args, extra):
+    """The lines of a plan for parsed arguments and fairseq-train's ``extra`` words."""
+    gpu, folder = gpu_named(args.gpu), first_folder(args.data)
+    row, first = chosen(args)
+    cfg = resolved([*words(row, first), *extra])
+    vocabulary = vocabulary_size(folder, row.size)
+    memory = memory_of(row, cfg, vocabulary, first.processes)
+    most = memory.most_tokens(gpu.memory)
+    fits = most >= row.length
+    row, batches = chosen(args, most if fits else None)
+
+    mode = precision_of(cfg.common)
+    element = costs.PRECISIONS[mode]
+    lines = [
+        f"plan (estimates): {row.architecture}, recipe {row.recipe}, {mode}, "
+        f"{batches.processes} x {gpu.name}"
+    ]
+    parts = ", ".join(f"{name} {number:,}" for name, number in memory.parameters.items())
+    number = sum(memory.parameters.values())
+    lines.append(f"parameters: {number:,} with V = {vocabulary:,}: {parts}")
+
+    def gib(count):
+        return f"{count / costs.GIB:.2f}"
+
+    lines.append(
+        f"memory of one GPU, GiB: weights {gib(number * element.weights)}, gradients "
+        f"{gib(number * element.gradients)}, float32 copies {gib(number * element.copies)}, Adam "
+        f"{gib(number * element.adam)}, buckets of the gradients {gib(number * memory.buckets)}; "
+        f"activations {gib(batches.tokens * memory.activations)}, logits of the rows that carry "
+        f"loss {gib(batches.tokens * memory.logits)}; in all {gib(memory.of(batches.tokens))} of "
+        f"{gpu.memory:g}, {RESERVED:.0%} of which are left free"
+    )
+    lines.append(
+        f"largest batch that fits one GPU: {most:,} tokens"
+        if fits
+        else f"warning: no block of {row.length} tokens fits one {gpu.name}; use half precision "
+        "(--bf16), --checkpoint-activations, or a GPU with more memory"
+    )
+    if args.tokens_per_process and batches.tokens > most and fits:
+        lines.append(f"warning: TOKENS={batches.tokens} is more than the {most:,} that fit")
+    real = batches.update
+    average = ""
+    if folder:
+        block, real = real_tokens(folder, row.length, batches)
+        average = f"; {real:,.0f} on average with this data (blocks of {block:.0f})"
+    lines.append(
+        f"an update: {batches.processes} x {batches.tokens:,} tokens x {batches.accumulate} "
+        f"accumulated = {batches.update:,} tokens at most{average}"
+    )
+    flops = costs.flops_per_token(
+        row.objective, cfg.model, row.length, vocabulary,
+        mask_prob=cfg.task.mask_prob, target_share=target_share(cfg.task),
+    )  # fmt: skip
+    peak = gpu.single if mode == "fp32" else gpu.half
+    total = real * cfg.optimization.max_update
+    speed = peak * 1e12 * args.mfu / flops
+    lines.append(
+        f"compute: {flops / 1e6:,.0f} MFLOP per token; {cfg.optimization.max_update:,} updates are "
+        f"{total / 1e9:,.1f} G tokens, {total * flops:.3g} FLOP"
+    )
+    lines.append(
+        f"time: {total / speed / batches.processes / 3600:,.1f} hours at {args.mfu:.0%} MFU of "
+        f"{peak:g} TFLOP/s ({speed:,.0f} tokens/s on each GPU)"
+    )
+    if mode == "fp32" and peak < gpu.half:
+        lines.append(f"hint: --bf16 would use the {gpu.half:g} TFLOP/s of half precision")
+    if row.objective == "metro_t5" and row.size in AUTHORS_RUNS:
+        gpus, hours = AUTHORS_RUNS[row.size]
+        paper = row.updates * row.update
+        mfu = costs.model_flops_utilization(paper, gpus, hours, flops, GPUS["a100-40"].half)
+        lines.append(
+            f"the authors needed {hours:g} hours on {gpus} x a100-40 for {row.updates:,} updates: "
+            f"{mfu:.1%} MFU"
+        )
+    return lines
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n")[0], epilog="after --: options of fairseq-train"
+    )
+    add_row_arguments(parser)
+    parser.add_argument("--gpu", default="a100-80", help=f"{', '.join(GPUS)} or MEMORY_GB:TFLOPS")
+    parser.add_argument("--gpu-mib", help="memory of the GPU at hand in MiB, its kind is guessed")
+    parser.add_argument("--mfu", type=float, default=0.3, help="share of the peak (default 0.3)")
+    parser.add_argument("options", nargs="*", help=argparse.SUPPRESS)
+    args = parser.parse_args(argv)
+    if args.gpu_mib:
+        args.gpu = gpu_of(positive("--gpu-mib", args.gpu_mib)).name
+    if not 0 < args.mfu <= 1:
+        raise UserError(f"--mfu is {args.mfu:g}, must be above 0 and at most 1")
+    print("\n".join(report(args, args.options)))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_command(main))
