@@ -152,3 +152,28 @@ def test_a_plan_starts_nothing(started, tmp_path):
     assert done.returncode == 0, done.stderr
     assert words == [] and not (tmp_path / "run").exists()
     assert "20.8 hours at 14% MFU" in done.stdout and "bf16, 64 x a100-40" in done.stdout
+
+
+@pytest.mark.parametrize("machine, rank", [("0", "0"), ("3", "3")])
+def test_several_machines_meet_through_torchrun(machine, rank, started):
+    variables = {"MACHINES": "4", "MACHINE": machine, "MASTER": "first:29500", "PROCESSES": "2"}
+    _, words = started("pretrain_metro.sh", ARCH="base", **variables)
+    assert words[0] == "torchrun"
+    told = " ".join(words[: words.index("--no-python")])
+    assert f"--nnodes 4 --node-rank {rank} --master-addr first --master-port 29500" in told
+    assert "--nproc-per-node 2" in told
+
+
+@pytest.mark.parametrize(
+    "variables, said",
+    [
+        ({"MACHINES": "2", "MASTER": "first:29500"}, "MACHINE is '', must be"),
+        ({"MACHINES": "2", "MACHINE": "2", "MASTER": "first:29500"}, "0 to 1"),
+        ({"MACHINES": "2", "MACHINE": "1", "MASTER": "first"}, "MASTER is 'first', must be"),
+        ({"MACHINES": "many"}, "MACHINES is 'many'"),
+    ],
+)
+def test_a_machine_that_is_told_too_little_says_so(variables, said, started):
+    done, words = started("pretrain_metro.sh", ARCH="base", **variables)
+    assert done.returncode != 0 and words == []
+    assert said in done.stderr.strip().splitlines()[-1]
