@@ -221,6 +221,7 @@ def hydra(data, folder, common, **optimization):
         "criterion": {"_name": "metro_t5"},
         "model": {"_name": "metro_t5", **sizes},
         "dataset": {"batch_size": 4, "disable_validation": True},
+        "distributed_training": {"distributed_world_size": 1},
         "optimizer": {"_name": "fused_adam", "adam_betas": "(0.9, 0.98)", "adam_eps": 1e-6,
                       "weight_decay": 0.01},
         "lr_scheduler": {"_name": "polynomial_decay", "warmup_updates": 2, "total_num_update": 40},
@@ -248,11 +249,12 @@ def test_bfloat16_through_hydra_equals_fairseq_train_bit_by_bit(data, tmp_path):
 
 @GPU
 @pytest.mark.parametrize("mode", ["--fp16", "--memory-efficient-fp16", "--bf16", "--amp"])
-def test_half_precision_trains_on_a_gpu_as_float32_does(mode, plain, data, tmp_path):
+def test_half_precision_trains_on_a_gpu_as_float32_does(mode, data, tmp_path):
     words = [word for word in command(data, tmp_path, *SHORT, mode) if word != "--cpu"]
     options = ["--dropout=0", "--attention-dropout=0"]  # masks differ between CPU and GPU
     expected = train(data, tmp_path / "cpu", *SHORT, *options).losses()
-    agree(call("train", [*words, *options]).losses(), expected, 0.02)
+    words += [*options, "--distributed-world-size=1"]
+    agree(call("train", words).losses(), expected, 0.02)
 
 
 @GPU

@@ -60,7 +60,7 @@ class T5TransformerConfig(FairseqDataclass):
         default=False,
         metadata={
             "help": "keep each layer's input alone and compute the rest again in the backward "
-            "pass: less memory, about a third more time, the same numbers"
+            "pass: less memory, one more forward pass of all layers, the same numbers"
         },
     )
 
