@@ -3,7 +3,7 @@
     python -m fairseq_metro.planning.configs --out train_scripts/configs
     python -m fairseq_metro.planning.configs --out my-configs --processes 8 --tokens-per-process 4096
 
-Each file holds what the command of ``planning.options`` sets, read by fairseq's own parser, and the
+Each file holds what the command of ``planning.options`` sets, in fairseq's own groups, and the
 sizes that the architecture function fills in, which fairseq-hydra-train does not call.
 """
 
@@ -19,10 +19,11 @@ import yaml
 from fairseq_metro.errors import run_command
 from fairseq_metro.files import atomic_write
 from fairseq_metro.planning.batches import share_out
-from fairseq_metro.planning.options import positive, words
+from fairseq_metro.planning.options import positive, values, words
 from fairseq_metro.planning.table import MODELS, SIZES, pretraining
 from fairseq_metro.recipes import RECIPES
 
+LISTS = ("lr", "update_freq")  # one value for each epoch
 # Where fairseq's config keeps an option; the first group that has it.
 GROUPS = "common dataset optimization checkpoint task criterion lr_scheduler optimizer".split()
 CPU_SIZES = ("tiny", "small")  # the release has none: one recipe is enough
@@ -51,42 +52,42 @@ def names():
 
 def config(row, batches, name):
     """The YAML file's content: a dict of fairseq's groups."""
-    said = words(row, batches, "SAVE")
-    resolved = _resolved(tuple(said))
     groups = {"common": {"user_dir": "${hydra:runtime.cwd}/fairseq_metro"}}
     groups["task"] = {"_name": row.objective, "data": ""}
     groups["criterion"] = {"_name": row.objective}
     groups["model"] = {"_name": row.model, **_sizes(row)}
     groups["distributed_training"] = {"distributed_world_size": batches.processes}
-    for option in (word for word in said if word.startswith("--")):
+    keys = _keys(row.objective)
+    for option, value in values(row, batches, "").items():
         key = option[2:].replace("-", "_")
         if key in ("task", "criterion", "arch"):
             continue
         if key in ("optimizer", "lr_scheduler"):
-            groups[key] = {"_name": resolved[key]["_name"]}
+            groups[key] = {"_name": value}
             continue
-        group = next(name for name in GROUPS if key in resolved[name])
-        groups.setdefault(group, {})[key] = resolved[group][key]
+        group = next(group for group in GROUPS if key in keys[group])
+        groups.setdefault(group, {})[key] = [value] if key in LISTS else value
     groups["checkpoint"]["save_dir"] = f"${{hydra:runtime.cwd}}/checkpoints/{name}"
     return groups
 
 
 @cache
-def _resolved(said):
-    """fairseq's own reading of a command, as plain values."""
+def _keys(objective):
+    """The names of options in every group of fairseq's config, by fairseq's own parser."""
     import fairseq_metro
 
     fairseq_metro.register()
     from fairseq import options
     from fairseq.dataclass.utils import convert_namespace_to_omegaconf
-    from omegaconf import OmegaConf
 
+    row = pretraining(objective, "base")
+    said = ["DATA", *words(row, share_out(row, 1))]
     logging.getLogger("hydra").setLevel(logging.WARNING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # hydra, of fairseq's own files
-        args = options.parse_args_and_arch(options.get_training_parser(), ["DATA", *said])
+        args = options.parse_args_and_arch(options.get_training_parser(), said)
         cfg = convert_namespace_to_omegaconf(args)
-    return OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)
+    return {group: set(cfg[group]) for group in GROUPS}
 
 
 def _sizes(row):

@@ -17,10 +17,11 @@ from fairseq_metro.planning.table import MODELS, SIZES, pretraining
 from fairseq_metro.recipes import RECIPES, choices
 
 PAPER_UPDATE = 2048 * 512
+DERIVED = ("--max-tokens", "--update-freq", "--batch-size", "--tokens-per-sample")
 
 
-def words(row, batches, save_dir=None):
-    """fairseq-train's words for a row of the table, without the data: a list of strings."""
+def values(row, batches, save_dir=None):
+    """fairseq-train's options for a row of the table: dict of option -> value, True for a flag."""
     options = {
         "--task": row.objective,
         "--arch": row.architecture,
@@ -48,11 +49,16 @@ def words(row, batches, save_dir=None):
         "--log-format": "json",
         "--log-interval": row.log_every,
     }
+    return {option: value for option, value in options.items() if value is not None}
+
+
+def words(row, batches, save_dir=None):
+    """fairseq-train's words for a row of the table, without the data: a list of strings."""
     said = []
-    for option, value in options.items():
+    for option, value in values(row, batches, save_dir).items():
         if value is True:
             said.append(option)
-        elif value is not None:
+        else:
             said += [option, f"{value:g}" if isinstance(value, float) else str(value)]
     return said
 
@@ -96,6 +102,15 @@ def describe(row, batches, folder=None):
             f"not {PAPER_UPDATE:,}"
         )
     return lines
+
+
+def replaced(extra):
+    """A warning where a run's own options change what an update is made of: list of lines."""
+    names = {word.split("=")[0] for word in extra}
+    own = [name for name in DERIVED if name in names]
+    if not own:
+        return []
+    return [f"warning: {', '.join(own)} given at the end: an update has other tokens than that"]
 
 
 def add_row_arguments(parser):
@@ -161,7 +176,8 @@ def main(argv=None):
         most = tokens_that_fit(args, positive("--gpu-mib", args.gpu_mib) / 1024, args.options)
         row, batches = chosen(args, most)
     said = words(row, batches, args.save_dir)
-    for line in describe(row, batches, first_folder(args.data)):
+    described = describe(row, batches, first_folder(args.data))
+    for line in [*described, *replaced(args.options)]:
         print(line, file=sys.stderr)
     print("\n".join(said))
     return 0

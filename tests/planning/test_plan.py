@@ -3,7 +3,7 @@
 import pytest
 
 from fairseq_metro.errors import UserError
-from fairseq_metro.planning import plan
+from fairseq_metro.planning import options, plan
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # hydra, of fairseq's own config
 
@@ -48,6 +48,18 @@ def test_the_largest_batch_that_fits_and_divides_the_update_is_taken(capsys):
     fits = int(said.split("fits one GPU: ")[1].split()[0].replace(",", ""))
     tokens = int(said.split("an update: 4 x ")[1].split()[0].replace(",", ""))
     assert 2048 * 512 % (4 * tokens) == 0 and tokens <= fits < 2 * tokens
+
+
+def test_a_run_on_gpus_takes_the_batch_of_the_plan(capsys):
+    words = ["--processes=4", "--gpu-mib=81920"]
+    options.main([*words, "--", "--bf16"])
+    said = capsys.readouterr().out.splitlines()
+    tokens = said[said.index("--max-tokens") + 1]
+    assert f"an update: 4 x {int(tokens):,} tokens" in planned(capsys, *words, "--", "--bf16")
+    assert int(tokens) > 8192 and "--bf16" not in said
+    options.main([*words, "--tokens-per-process=2048", "--", "--update-freq=1"])
+    said = capsys.readouterr()
+    assert "2048" in said.out.splitlines() and "warning: --update-freq given" in said.err
 
 
 def test_a_model_that_does_not_fit_is_said(capsys):

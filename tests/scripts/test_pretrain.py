@@ -132,26 +132,36 @@ def test_every_machine_adds_its_processes(started):
 
 @pytest.fixture
 def gpu(started, tmp_path):
-    """A stand-in for nvidia-smi with two GPUs of 40 and 80 GiB, beside the other programs."""
+    """Stand-ins: nvidia-smi with two GPUs of 40 and 80 GiB; python, which notes its words."""
     said = '[ "$1" = -L ] && echo "GPU 0: stand-in" || printf "81920\\n40960\\n"'
     (tmp_path / "programs" / "nvidia-smi").write_text(f"#!/bin/sh\n{said}\n")
     (tmp_path / "programs" / "nvidia-smi").chmod(0o755)
+    note = 'printf "%s\\n" "$@" > "$RECORD.python"; echo --max-tokens; echo 512'
+    (tmp_path / "programs" / "python").write_text(f"#!/bin/sh\n{note}\n")
+    return lambda: (tmp_path / "record.python").read_text().splitlines()
 
 
-def test_on_gpus_the_largest_batch_that_fits_is_taken(started, gpu):
-    done, words = started("pretrain_metro.sh", "--bf16", ARCH="base", PROCESSES="8")
+def test_on_gpus_the_batch_is_chosen_for_the_smallest(started, gpu):
+    done, words = started("pretrain_metro.sh", "--bf16", ARCH="base", PROCESSES="2")
     assert done.returncode == 0, done.stderr
-    words = options_of(words)
-    assert int(words["--max-tokens"]) * int(words["--update-freq"]) * 8 == 2048 * 512
-    assert int(words["--max-tokens"]) > 8192 and words["--distributed-world-size"] == "8"
+    asked = gpu()
+    assert asked[:2] == ["-m", "fairseq_metro.planning.options"]
+    assert asked[asked.index("--gpu-mib") + 1] == "40960"
+    assert asked[-2:] == ["--", "--bf16"]
+    assert options_of(words)["--distributed-world-size"] == "2"
+    assert options_of(words)["--max-tokens"] == "512" and "--bf16" in words
 
 
-def test_a_plan_starts_nothing(started, tmp_path):
-    variables = {"ARCH": "base", "PROCESSES": "64", "GPU": "a100-40", "MFU": "0.14"}
-    done, words = started("pretrain_metro.sh", "--bf16", "--plan", **variables)
+@pytest.mark.parametrize("options, variables", [(["--plan"], {}), ([], {"PLAN": "1"})])
+def test_a_plan_starts_nothing(options, variables, started, gpu, tmp_path):
+    variables = {**variables, "GPU": "a100-40", "MFU": "0.14", "PROCESSES": "64"}
+    done, words = started("pretrain_metro.sh", "--bf16", *options, **variables)
     assert done.returncode == 0, done.stderr
     assert words == [] and not (tmp_path / "run").exists()
-    assert "20.8 hours at 14% MFU" in done.stdout and "bf16, 64 x a100-40" in done.stdout
+    asked = gpu()
+    assert asked[:2] == ["-m", "fairseq_metro.planning.plan"] and asked[-2:] == ["--", "--bf16"]
+    for option, value in {"--gpu": "a100-40", "--mfu": "0.14", "--processes": "64"}.items():
+        assert asked[asked.index(option) + 1] == value
 
 
 @pytest.mark.parametrize("machine, rank", [("0", "0"), ("3", "3")])
