@@ -161,6 +161,15 @@ def tokens_that_fit(args, memory_gib, extra):
     return memory_of(row, cfg, vocabulary, batches.processes).most_tokens(memory_gib)
 
 
+def duration(seconds):
+    """Hours, or minutes where those are few.
+
+    >>> duration(75000), duration(90)
+    ('20.8 hours', '1.5 minutes')
+    """
+    return f"{seconds / 3600:,.1f} hours" if seconds >= 3600 else f"{seconds / 60:.1f} minutes"
+
+
 def report(args, extra):
     """The lines of a plan for parsed arguments and fairseq-train's ``extra`` words."""
     gpu, folder = gpu_named(args.gpu), first_folder(args.data)
@@ -219,10 +228,10 @@ def report(args, extra):
     speed = peak * 1e12 * args.mfu / flops
     lines.append(
         f"compute: {flops / 1e6:,.0f} MFLOP per token; {cfg.optimization.max_update:,} updates are "
-        f"{total / 1e9:,.1f} G tokens, {total * flops:.3g} FLOP"
+        f"{total / 1e6:,.0f} M tokens, {total * flops:.3g} FLOP"
     )
     lines.append(
-        f"time: {total / speed / batches.processes / 3600:,.1f} hours at {args.mfu:.0%} MFU of "
+        f"time: {duration(total / speed / batches.processes)} at {args.mfu:.0%} MFU of "
         f"{peak:g} TFLOP/s ({speed:,.0f} tokens/s on each GPU)"
     )
     if mode == "fp32" and peak < gpu.half:

@@ -16,7 +16,7 @@ def planned(capsys, *words):
 def test_the_authors_base_run(capsys):
     said = planned(capsys, "--processes=64", "--gpu=a100-40", "--mfu=0.14", "--", "--bf16")
     assert said.startswith("plan (estimates): metro_t5_base, recipe paper, bf16, 64 x a100-40")
-    assert "1,597 MFLOP per token; 125,000 updates are 131.1 G tokens" in said
+    assert "1,597 MFLOP per token; 125,000 updates are 131,072 M tokens" in said
     assert "time: 20.8 hours at 14% MFU of 312 TFLOP/s" in said  # METRO-T0, A.6
     assert "the authors needed 20.8 hours on 64 x a100-40" in said and "14.0% MFU" in said
     assert "auxiliary model 29,140,992, RTD head 592,897" in said
