@@ -63,7 +63,8 @@ def write_run_folder(model, out, vocabulary_folder=None, lowercase=None):
                 }
             ],
             "task_state": {"stamp": stamp, "initial_validation": {}},
-            "extra_state": {"metrics": {}, "previous_training_time": 0},
+            # A run that resumes from it starts its first epoch.
+            "extra_state": {"train_iterator": {"epoch": 1, "iterations_in_epoch": 0}},
             "last_optimizer_state": None,
         }
         torch.save(state, partial / LAST)

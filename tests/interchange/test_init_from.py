@@ -135,6 +135,14 @@ def test_a_checkpoint_that_does_not_say_its_distance_is_taken_at_ours(folder, da
     assert "only the number of its ids is checked" in said(log)
 
 
+def test_a_run_that_begins_in_an_imported_folder_starts_at_its_parameters(run, data, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    log = train(data, tmp_path / "run", "--max-update=2", "--disable-validation")
+    assert list(log.losses()) == [1, 2]
+    train(data, tmp_path / "other", f"--init-from={run}", "--max-update=2", "--disable-validation")
+    assert training.equal(saved(tmp_path / "run"), saved(tmp_path / "other"))
+
+
 # Mistakes
 
 

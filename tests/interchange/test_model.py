@@ -262,19 +262,21 @@ def test_a_parameter_that_does_not_fit(tmp_path, key, value, said):
         read_model(authors.write_checkpoint(tmp_path / "theirs.pt", state))
 
 
-def test_tables_of_positions_are_cut_where_asked(tmp_path):
+@pytest.mark.parametrize("positions, shift", [(8, 0), (5, 1)])
+def test_tables_of_positions_are_cut_where_asked(tmp_path, positions, shift):
+    """A generator with fewer positions; with very few its buckets lie lower than the encoder's."""
+    assert authors_keys.bucket_shift(authors.BUCKETS, authors.DISTANCE, positions) == shift
     state = authors.training_state()
     generator = "generator.sentence_encoder.embed_positions.weight"
-    short = {**state, generator: state[generator][:10]}
+    short = {**state, generator: state[generator][: positions + 2]}
     path = authors.write_checkpoint(tmp_path / "theirs.pt", short)
-    model = read_model(path, max_positions=7)
-    assert model.config["max_positions"] == 7
-    tokens, previous = authors.batch(length=7)
-    # The generator's own few positions (8) shift nothing at this distance; nor do 7 of ours.
+    model = read_model(path, max_positions=5)
+    assert model.config["max_positions"] == 5
+    tokens, previous = authors.batch(length=5)
     ours.assert_same(
         ours.outputs(ours.load(model), tokens, previous), ours.expected(short, tokens, previous)
     )
-    with pytest.raises(UserError, match="--max-positions is 9, must be 1 to 8"):
+    with pytest.raises(UserError, match=f"--max-positions is 9, must be 1 to {positions}"):
         read_model(path, max_positions=9)
 
 
