@@ -11,7 +11,6 @@ from fairseq.tasks import register_task
 from fairseq_metro.data.span_corruption import longest_target, most_spans
 from fairseq_metro.data.t5_dataset import DECODING_TARGETS, CorruptedBlocks
 from fairseq_metro.errors import UserError
-from fairseq_metro.models.metro_t5 import T5TransformerConfig
 from fairseq_metro.tasks.pretraining import PretrainingTask, PretrainingTaskConfig
 
 
@@ -103,13 +102,11 @@ class T5Task(PretrainingTask):
             )
         sentinels = len(self.vocabulary.sentinel_indices)
         length = longest_target(*self._noise, sentinels)
-        # Under hydra a field that the file does not name is filled in later.
-        positions = getattr(cfg, "max_positions", T5TransformerConfig.max_positions)
-        if self.cfg.decoding_target == "spans" and length > positions:
+        if self.cfg.decoding_target == "spans" and length > cfg.max_positions:
             raise UserError(
                 f"targets can be {length} tokens long with --mask-prob {self.cfg.mask_prob} and "
                 f"--tokens-per-sample {self.cfg.tokens_per_sample}, but the model has "
-                f"--max-positions {positions}; mask less, or give it more positions"
+                f"--max-positions {cfg.max_positions}; mask less, or give it more positions"
             )
 
     def build_criterion(self, cfg, from_checkpoint=False):
