@@ -34,6 +34,7 @@ HEADER = """\
 # the numbers are those of {script}. Paths are absolute, as hydra changes folders:
 #   fairseq-hydra-train --config-dir $PWD/train_scripts/configs --config-name {name} \\
 #       task.data=$PWD/data-bin/mine
+# Start it in the clone. Other options of task, criterion and model take a plus: +model.dropout=0.
 # An update has {update:,} tokens: max_tokens x update_freq x distributed_world_size. For other
 # numbers of processes write files of your own (--processes N --out DIR).
 """
