@@ -148,7 +148,7 @@ def test_a_run_that_begins_in_an_imported_folder_starts_at_its_parameters(run, d
 
 def message_of(*words, **changes):
     with pytest.raises(Exception) as caught:  # fairseq may wrap ours in its own
-        train(*words, **changes)
+        train(*words, "--max-update=1", **changes)
     message = user_message(caught.value)
     assert message and "\n" not in message, repr(caught.value)
     return message
