@@ -5,6 +5,8 @@ from fairseq.data import FairseqDataset
 
 from fairseq_metro.data import randomness
 
+PAD_TO_MULTIPLE = 8  # of a batch's width: what matrix units like
+
 
 class BlockDataset(FairseqDataset):
     """Base of datasets over blocks of tokens; a sample is a function of (seed, epoch, index) alone.
@@ -29,7 +31,7 @@ class BlockDataset(FairseqDataset):
         mask_prob,
         seed,
         shuffle,
-        pad_to_multiple=8,
+        pad_to_multiple=PAD_TO_MULTIPLE,
     ):
         super().__init__()
         self.tokens, self.blocks = tokens, blocks

@@ -16,6 +16,7 @@ from omegaconf import II, OmegaConf, open_dict
 
 from fairseq_metro import criterions, data_parallel, optim  # noqa: F401  they register options
 from fairseq_metro.checkpoints import read_facts, repair_last
+from fairseq_metro.data.block_dataset import PAD_TO_MULTIPLE
 from fairseq_metro.data.blocks import BREAK_MODES, cut_blocks
 from fairseq_metro.data.indexed import IndexedTokens, read_stamp
 from fairseq_metro.data.inference_dataset import SourceDataset
@@ -229,10 +230,12 @@ class PretrainingTask(FairseqTask):
         if not from_checkpoint:
             check_trainer_modes(self.cfg)
             positions = getattr(cfg, "max_positions", T5TransformerConfig.max_positions)
-            if self.cfg.tokens_per_sample > positions:
+            padded = -(-self.cfg.tokens_per_sample // PAD_TO_MULTIPLE) * PAD_TO_MULTIPLE
+            if padded > positions:
                 raise UserError(
-                    f"--tokens-per-sample {self.cfg.tokens_per_sample} is longer than the model's "
-                    f"--max-positions {positions}; shorten the blocks or give it more positions"
+                    f"--tokens-per-sample {self.cfg.tokens_per_sample} (padded to {padded}) is "
+                    f"longer than the model's --max-positions {positions}; shorten the blocks or "
+                    "give it more positions"
                 )
             resumes = self._look_at_restored_checkpoint()
         model = super().build_model(cfg, from_checkpoint)

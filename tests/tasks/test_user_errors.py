@@ -73,6 +73,11 @@ def test_blocks_longer_than_the_models_positions(data, tmp_path):
     assert "--max-positions 64" in message
 
 
+def test_blocks_that_padding_makes_longer_than_the_positions(data, tmp_path):
+    message = message_of(data, tmp_path, "--tokens-per-sample=62", "--max-positions=62")
+    assert "padded to 64" in message
+
+
 def test_a_checkpoint_of_another_architecture(data, tmp_path):
     train(data, tmp_path, "--max-update=1", "--disable-validation")
     message = message_of(data, tmp_path, "--max-update=2", "--encoder-layers=3")
