@@ -63,7 +63,8 @@ def start(clone, cwd=None, **variables):
     kept = {key: value for key, value in os.environ.items() if key not in ("TEXT", "RUN", "SEED")}
     return subprocess.Popen(
         ["bash", str(clone / "train_scripts" / "quickstart.sh")],
-        cwd=cwd or clone, env=kept | {"MPLBACKEND": "Agg", "PROCESSES": "1"} | variables, start_new_session=True,
+        cwd=cwd or clone, start_new_session=True,
+        env=kept | {"MPLBACKEND": "Agg", "PROCESSES": "1"} | variables,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
     )  # fmt: skip
 
