@@ -98,8 +98,9 @@ def run_cell(variant, seed, data, work, args):
     log = read_log(folder / "train.log")
     row = {"variant": variant, "seed": seed, "arch": args.arch, "processes": args.processes}
     row |= {"text": "books, news, speeches, reviews; held out: WikiText-2"}
-    values = dict(log.valid[-1].values)
-    return {**row, **summarize(log, folder / "train.log"), "valid": values}
+    summary = summarize(log, folder / "train.log")
+    del summary["stamp"]["command"]  # it names folders of this machine
+    return {**row, **summary, "valid": dict(log.valid[-1].values)}
 
 
 def rows_of(path):

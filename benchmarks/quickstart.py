@@ -38,7 +38,9 @@ def run(seed):
     )
     if done.returncode != 0:
         raise UserError(f"train_scripts/quickstart.sh with SEED={seed}: status {done.returncode}")
-    return read_json(ROOT / folder / "summary.json")
+    summary = read_json(ROOT / folder / "summary.json")
+    del summary["stamp"]["command"]  # it names folders of this machine
+    return summary
 
 
 def rows_of(path):
