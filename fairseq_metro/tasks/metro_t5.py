@@ -7,7 +7,11 @@ from fairseq.tasks import register_task
 
 from fairseq_metro.data.metro_dataset import CLM_POSITIONS, MASK_PATTERNS, MaskedBlocks
 from fairseq_metro.errors import UserError
-from fairseq_metro.tasks.pretraining import PretrainingTask, PretrainingTaskConfig
+from fairseq_metro.tasks.pretraining import (
+    PretrainingTask,
+    PretrainingTaskConfig,
+    architecture_of,
+)
 
 
 @dataclass
@@ -59,7 +63,7 @@ class MetroT5Task(PretrainingTask):
         return super().build_criterion(cfg, from_checkpoint)
 
     def build_model(self, cfg, from_checkpoint=False):
-        name = getattr(cfg, "_name", None) or getattr(cfg, "arch", "")
+        name = architecture_of(cfg)
         if not name.startswith("metro_t5"):
             raise UserError(
                 f"--task metro_t5 needs a model with an auxiliary one, which {name} is not; give "

@@ -223,7 +223,7 @@ class PretrainingTask(FairseqTask):
         return choices(str(self.cfg.recipe), self.architecture.rpartition("_")[2])
 
     def build_model(self, cfg, from_checkpoint=False):
-        self.architecture = getattr(cfg, "_name", None) or getattr(cfg, "arch", None) or ""
+        self.architecture = architecture_of(cfg)
         if not from_checkpoint:
             refuse_architecture_name(self.architecture)
         self._resolve_decoder_starts(cfg)
@@ -248,8 +248,8 @@ class PretrainingTask(FairseqTask):
 
     def _resolve_decoder_starts(self, cfg):
         """Write the symbols into the model's config, so that a checkpoint says what it was fed."""
-        name = self.architecture
-        model_class = ARCH_MODEL_REGISTRY.get(name) or MODEL_REGISTRY.get(name)
+        model_class = ARCH_MODEL_REGISTRY.get(self.architecture)
+        model_class = model_class or MODEL_REGISTRY.get(self.architecture)
         for stage in getattr(model_class, "decoder_starts", ()):
             symbol = getattr(cfg, stage, "") or self.vocabulary.roles[stage]
             if symbol not in self.dictionary:
@@ -319,6 +319,11 @@ class PretrainingTask(FairseqTask):
                 f"{self.vocabulary.path} is {self.vocabulary.hash[:12]}; give the folder beside "
                 "the checkpoint with --vocab"
             )
+
+
+def architecture_of(cfg):
+    """Name of the model or architecture in a model's configuration; "" where it has none."""
+    return getattr(cfg, "_name", None) or getattr(cfg, "arch", None) or ""
 
 
 def check_options(cfg):

@@ -11,7 +11,11 @@ from fairseq.tasks import register_task
 from fairseq_metro.data.span_corruption import longest_target, most_spans
 from fairseq_metro.data.t5_dataset import DECODING_TARGETS, CorruptedBlocks
 from fairseq_metro.errors import UserError
-from fairseq_metro.tasks.pretraining import PretrainingTask, PretrainingTaskConfig
+from fairseq_metro.tasks.pretraining import (
+    PretrainingTask,
+    PretrainingTaskConfig,
+    architecture_of,
+)
 
 
 @dataclass
@@ -94,7 +98,7 @@ class T5Task(PretrainingTask):
 
     def _check_model(self, cfg):
         """Before anything is built: the main model alone, with positions for every target."""
-        name = getattr(cfg, "_name", None) or getattr(cfg, "arch", "")
+        name = architecture_of(cfg)
         if name.startswith("metro_t5"):
             raise UserError(
                 f"--task t5 trains the main model alone, which --arch {name} is not; give --arch "
