@@ -88,6 +88,14 @@ class Vocabulary:
         """The ids of the sentinels, in their order."""
         return [self.indices[symbol] for symbol in self.roles["sentinels"]]
 
+    @property
+    def source_prefix(self):
+        """The ids before a source's tokens in fine-tuning and inference: ``<s>``, or none.
+
+        None where ``tokenizer.json`` has ``"source_bos": false``, as T5's own vocabulary does.
+        """
+        return [self.indices[SPECIALS[0]]] if self.settings.get("source_bos", True) else []
+
     @cached_property
     def processor(self):
         """The ``SentencePieceProcessor`` of ``spm.model``."""
@@ -190,6 +198,8 @@ def read_settings(path):
         )
     if not isinstance(lowercase := settings.get("lowercase"), bool):
         raise UserError(f"{path}: lowercase is {lowercase!r}, must be true or false")
+    if not isinstance(source_bos := settings.get("source_bos", True), bool):
+        raise UserError(f"{path}: source_bos is {source_bos!r}, must be true or false")
     roles = settings.get("roles")
     if not isinstance(roles, dict):
         raise UserError(f"{path}: no roles; {MAKE}")

@@ -135,6 +135,7 @@ def settings_with(folder, **changes):
         (lambda f: settings_with(f, version=2), "not a tokenizer.json of version 1"),
         (lambda f: settings_with(f, normalization="nfc"), "'nfc', must be one of none, metro"),
         (lambda f: settings_with(f, lowercase="yes"), "lowercase is 'yes', must be true or false"),
+        (lambda f: settings_with(f, source_bos=0), "source_bos is 0, must be true or false"),
         (lambda f: settings_with(f, roles=None), "no roles"),
         (lambda f: settings_with(f, roles={"mask": "<mask>"}), "'pretraining_decoder_start'"),
         (lambda f: lines_of(f, lambda x: x[:-200]), "is not in dict.txt"),
@@ -163,6 +164,12 @@ def test_one_symbol_may_have_three_roles(folder):
     settings_with(folder, roles=roles)
     vocabulary = Vocabulary.load(folder)
     assert vocabulary.index("mask") == vocabulary.index("end_of_target") == 605
+
+
+def test_a_source_begins_with_bos_unless_the_vocabulary_says_otherwise(folder):
+    assert Vocabulary.load(folder).source_prefix == [0]
+    settings_with(folder, source_bos=False)
+    assert Vocabulary.load(folder).source_prefix == []
 
 
 def test_a_vocabulary_can_be_sent_to_another_process(folder):
