@@ -11,6 +11,7 @@ from torch import nn
 from fairseq_metro.errors import UserError
 from fairseq_metro.modules.attention import attention
 from fairseq_metro.modules.norm import add_dropout_norm
+from fairseq_metro.modules.segments import positions_within
 
 
 def split_heads(x, heads):
@@ -32,8 +33,9 @@ class SelfAttention(nn.Module):
         self.qkv_proj = nn.Linear(dim, 3 * dim)
         self.out_proj = nn.Linear(dim, dim)
 
-    def forward(self, x, bias=None, key_padding_mask=None, causal=False, cache=None):
-        """x (B, T, C), bias (H, T, T), key_padding_mask (B, T) bool -> (B, T, C).
+    def forward(self, x, bias=None, key_padding_mask=None, causal=False, cache=None, visible=None):
+        """x (B, T, C), bias (H, T, T), key_padding_mask (B, T) bool, visible (B, T, T) bool ->
+        (B, T, C).
 
         With a ``cache`` (dict, changed in place) x holds the newest positions only.
         """
@@ -45,7 +47,14 @@ class SelfAttention(nn.Module):
             cache["key"], cache["value"] = k, v
         dropout = self.dropout if self.training else 0.0
         mixed = attention(
-            q, k, v, bias=bias, key_padding_mask=key_padding_mask, causal=causal, dropout=dropout
+            q,
+            k,
+            v,
+            bias=bias,
+            key_padding_mask=key_padding_mask,
+            visible=visible,
+            causal=causal,
+            dropout=dropout,
         )
         return self.out_proj(merge_heads(mixed))
 
@@ -60,18 +69,31 @@ class CrossAttention(nn.Module):
         self.kv_proj = nn.Linear(dim, 2 * dim)
         self.out_proj = nn.Linear(dim, dim)
 
-    def forward(self, x, states, key_padding_mask=None, cache=None):
-        """x (B, S, C), states (B, T, C), key_padding_mask (B, T) bool -> (B, S, C)."""
+    def forward(self, x, states, key_padding_mask=None, cache=None, visible=None):
+        """x (B, S, C), states (B, T, C), key_padding_mask (B, T) bool, visible (B, S, T) bool ->
+        (B, S, C).
+
+        Several targets of each input: x (B * n, S, C), those of an input in neighbouring rows. They
+        become one long row of queries (a query sees nothing of the others), so keys and values stay
+        (B, ...) and are neither computed nor copied n times. visible is then (B, n * S, T).
+        """
         if cache is not None and "key" in cache:
             k, v = cache["key"], cache["value"]
         else:
             k, v = (split_heads(part, self.heads) for part in self.kv_proj(states).chunk(2, -1))
             if cache is not None:
                 cache["key"], cache["value"] = k, v
-        q = split_heads(self.q_proj(x), self.heads)
+        if x.size(0) % k.size(0):
+            raise ValueError(
+                f"{x.size(0)} targets cannot belong to {k.size(0)} inputs in equal parts"
+            )
+        queries = x.reshape(k.size(0), -1, x.size(-1))
+        q = split_heads(self.q_proj(queries), self.heads)
         dropout = self.dropout if self.training else 0.0
-        mixed = attention(q, k, v, key_padding_mask=key_padding_mask, dropout=dropout)
-        return self.out_proj(merge_heads(mixed))
+        mixed = attention(
+            q, k, v, key_padding_mask=key_padding_mask, visible=visible, dropout=dropout
+        )
+        return self.out_proj(merge_heads(mixed)).view_as(x)
 
 
 class FeedForward(nn.Module):
@@ -102,9 +124,10 @@ class EncoderLayer(nn.Module):
             residual, update, norm, dropout=self.dropout, training=self.training
         )
 
-    def forward(self, x, bias=None, key_padding_mask=None):
-        """x (B, T, C) -> (B, T, C)."""
-        x = self._post(x, self.self_attn(x, bias, key_padding_mask), self.self_attn_layer_norm)
+    def forward(self, x, bias=None, key_padding_mask=None, visible=None):
+        """x (B, T, C) -> (B, T, C); visible (B, T, T) bool where examples are packed."""
+        update = self.self_attn(x, bias, key_padding_mask, visible=visible)
+        x = self._post(x, update, self.self_attn_layer_norm)
         return self._post(x, self.ffn(x), self.final_layer_norm)
 
 
@@ -118,16 +141,20 @@ class DecoderLayer(EncoderLayer):
         )
         self.encoder_attn_layer_norm = nn.LayerNorm(cfg.embed_dim)
 
-    def forward(self, x, states, key_padding_mask=None, cache=None):
-        """x (B, S, C), states (B, T, C) -> (B, S, C).
+    def forward(self, x, states, key_padding_mask=None, cache=None, visible=(None, None)):
+        """x (B, S, C) or, with several targets of each input, (B * n, S, C); states (B, T, C) ->
+        as x.
 
         cache: dict with entries ``self`` and ``cross`` in incremental decoding. There x holds either
         the first positions or one new one, which may see every cached one: no causal mask then.
+        visible: where examples are packed, bool masks of self-attention (B, S, S), causal already,
+        and of cross-attention (B, S, T).
         """
         own, cross = (None, None) if cache is None else (cache["self"], cache["cross"])
-        update = self.self_attn(x, causal=x.size(1) > 1, cache=own)
+        causal = x.size(1) > 1 and visible[0] is None
+        update = self.self_attn(x, causal=causal, cache=own, visible=visible[0])
         x = self._post(x, update, self.self_attn_layer_norm)
-        update = self.encoder_attn(x, states, key_padding_mask, cross)
+        update = self.encoder_attn(x, states, key_padding_mask, cross, visible[1])
         x = self._post(x, update, self.encoder_attn_layer_norm)
         return self._post(x, self.ffn(x), self.final_layer_norm)
 
@@ -148,15 +175,21 @@ class Embedding(nn.Module):
         self.positions = nn.Embedding(cfg.max_positions, cfg.embed_dim)
         self.layer_norm = nn.LayerNorm(cfg.embed_dim)
 
-    def forward(self, tokens, table, first_position=0):
-        """tokens (B, T) int64, table nn.Embedding -> (B, T, C); positions count from the first."""
+    def forward(self, tokens, table, first_position=0, segments=None):
+        """tokens (B, T) int64, table nn.Embedding -> (B, T, C); positions count from the first.
+
+        segments (B, T) int64: positions begin anew with every one of them.
+        """
         length = tokens.size(1)
         if first_position + length > self.max_positions:
             raise UserError(
                 f"an input of {first_position + length} tokens, but the model has "
                 f"{self.max_positions} positions; shorten it or train with more --max-positions"
             )
-        positions = self.positions.weight[first_position : first_position + length]
+        if segments is None:
+            positions = self.positions.weight[first_position : first_position + length]
+        else:
+            positions = self.positions(positions_within(segments))
         x = table(tokens)
         if self.token_proj is not None:
             x = self.token_proj(x)

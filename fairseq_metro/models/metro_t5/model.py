@@ -28,6 +28,7 @@ from fairseq_metro.modules.heads import (
 )
 from fairseq_metro.modules.relative_position import RelativePositionBias
 from fairseq_metro.modules.sampling import sample_tokens
+from fairseq_metro.modules.segments import see_own_segment
 from fairseq_metro.modules.transformer import DecoderLayer, Embedding, EncoderLayer
 
 
@@ -70,9 +71,21 @@ def recomputed(function, x, *arguments):
     return checkpoint(function, x, *arguments, use_reentrant=False)
 
 
-def encoder_step(x, layer, relative_position, mask):
+def encoder_step(x, layer, relative_position, mask, visible=None):
     """A layer with its position bias, which is (H, T, T) large and not kept for it either."""
-    return layer(x, relative_position(x.size(1)), mask)
+    return layer(x, relative_position(x.size(1)), mask, visible)
+
+
+def decoder_visibility(target_segments, encoder_out):
+    """What packed targets (B, S) may see: of themselves, causally, (B, S, S), and of the sources
+    (B, S, T), bool; (None, None) where nothing is packed."""
+    sources = encoder_out.get("encoder_segments")
+    if target_segments is None and not sources:
+        return None, None
+    if target_segments is None or not sources:
+        raise ValueError("source_segments and target_segments are needed together")
+    own = see_own_segment(target_segments, target_segments).tril()
+    return own, see_own_segment(target_segments, sources[0])
 
 
 class T5Encoder(FairseqEncoder):
@@ -95,18 +108,26 @@ class T5Encoder(FairseqEncoder):
         )
         self.checkpoint_activations = cfg.checkpoint_activations
 
-    def forward(self, src_tokens, src_lengths=None, padded=None, **unused):
+    def forward(self, src_tokens, src_lengths=None, padded=None, source_segments=None, **unused):
         """src_tokens (B, T), right-padded. Returns a dict of lists, as fairseq's generator expects:
         encoder_out [(B, T, C)] and encoder_padding_mask [(B, T) bool] or [].
+
+        source_segments (B, T) int64 where examples are packed, see :mod:`~fairseq_metro.modules.
+        segments`: they hide padding as well, and are handed on as encoder_segments.
         """
-        mask = padding_mask(src_tokens, self.pad, padded)
-        x = self.embedding(src_tokens, self.embed_tokens)
+        mask = visible = None
+        if source_segments is None:
+            mask = padding_mask(src_tokens, self.pad, padded)
+        else:
+            visible = see_own_segment(source_segments, source_segments)
+        x = self.embedding(src_tokens, self.embed_tokens, segments=source_segments)
         for layer, relative_position in zip(self.layers, self.relative_positions, strict=True):
             if self.checkpoint_activations and torch.is_grad_enabled():
-                x = recomputed(encoder_step, x, layer, relative_position, mask)
+                x = recomputed(encoder_step, x, layer, relative_position, mask, visible)
             else:
-                x = encoder_step(x, layer, relative_position, mask)
-        return {"encoder_out": [x], "encoder_padding_mask": [] if mask is None else [mask]}
+                x = encoder_step(x, layer, relative_position, mask, visible)
+        out = {"encoder_out": [x], "encoder_padding_mask": [] if mask is None else [mask]}
+        return out if source_segments is None else {**out, "encoder_segments": [source_segments]}
 
     def reorder_encoder_out(self, encoder_out, new_order):
         return {
@@ -136,8 +157,15 @@ class T5Decoder(FairseqIncrementalDecoder):
         x = self.extract_features(prev_output_tokens, encoder_out, incremental_state)
         return self.output_layer(x), {"attn": [None]}
 
-    def extract_features(self, prev_output_tokens, encoder_out, incremental_state=None):
-        """The last layer's states (B, S, C), before the output layer."""
+    def extract_features(
+        self, prev_output_tokens, encoder_out, incremental_state=None, target_segments=None
+    ):
+        """The last layer's states (B, S, C), before the output layer.
+
+        Several targets of each input: prev_output_tokens (B * n, S), those of an input in
+        neighbouring rows, beside encoder states of B inputs; states (B * n, S, C).
+        target_segments (B, S) int64 where examples are packed.
+        """
         states = encoder_out["encoder_out"][0]
         mask = encoder_out["encoder_padding_mask"]
         mask = mask[0] if mask else None
@@ -148,14 +176,15 @@ class T5Decoder(FairseqIncrementalDecoder):
             )
             if "key" in caches[0]["self"]:
                 first = caches[0]["self"]["key"].size(2)
-        x = self.embedding(prev_output_tokens[:, first:], self.embed_tokens, first)
+        visible = decoder_visibility(target_segments, encoder_out)
+        x = self.embedding(prev_output_tokens[:, first:], self.embed_tokens, first, target_segments)
         if first > 0 and x.size(1) != 1:
             raise ValueError(f"incremental decoding got {x.size(1)} new positions, expects 1")
         for layer, cache in zip(self.layers, caches, strict=True):
             if self.checkpoint_activations and torch.is_grad_enabled() and cache is None:
-                x = recomputed(layer, x, states, mask)
+                x = recomputed(layer, x, states, mask, None, visible)
             else:
-                x = layer(x, states, mask, cache)
+                x = layer(x, states, mask, cache, visible)
         return x
 
     def output_layer(self, features):
@@ -208,17 +237,25 @@ class T5TransformerModel(FairseqEncoderDecoderModel):
         prev_output_tokens,
         padded=None,
         target_index=None,
+        source_segments=None,
+        target_segments=None,
         **unused,
     ):
         """(B, T), (B,), (B, S) int64 -> logits (B, S, V) and a dict.
 
         target_index (N,) int64 into the flattened (B, S): logits (N, V), of these positions only.
+        source_segments (B, T), target_segments (B, S) int64, together, where examples are packed:
+        0 at padding, 1, 2, ... over each; every example gets the logits it would get alone.
         """
-        encoder_out = self.encoder(src_tokens, src_lengths, padded=padded)
-        if target_index is None:
-            return self.decoder(prev_output_tokens, encoder_out)
-        h_dec = self.decoder.extract_features(prev_output_tokens, encoder_out)
-        return self.decoder.output_layer(select_rows(h_dec, target_index)), {"attn": [None]}
+        encoder_out = self.encoder(
+            src_tokens, src_lengths, padded=padded, source_segments=source_segments
+        )
+        h_dec = self.decoder.extract_features(
+            prev_output_tokens, encoder_out, target_segments=target_segments
+        )
+        if target_index is not None:
+            h_dec = select_rows(h_dec, target_index)
+        return self.decoder.output_layer(h_dec), {"attn": [None]}
 
     def upgrade_state_dict_named(self, state_dict, name):
         super().upgrade_state_dict_named(state_dict, name)
@@ -275,17 +312,18 @@ class MetroT5Model(T5TransformerModel):
         uniform=None,
         clm_index=None,
         padded=None,
-        **unused,
+        **others,
     ):
         """A pretraining pass (METRO-T0, equations 6 to 9) when masked_index is given.
 
         src_tokens (B, T) with masks; prev_output_tokens (B, T); masked_index (M,) int64 into the
         flattened (B, T); uniform (M,) float64; clm_index (N,) int64: rows that carry CLM loss, not
         given: the masked ones; padded: is there padding (None: unknown). Returns
-        :class:`MetroOutput`. Without masked_index: the main model's logits and a dict.
+        :class:`MetroOutput`. Without masked_index: the main model's logits and a dict, and
+        ``others`` are the main model's.
         """
         if masked_index is None:
-            return super().forward(src_tokens, src_lengths, prev_output_tokens, padded)
+            return super().forward(src_tokens, src_lengths, prev_output_tokens, padded, **others)
         embedding = self.encoder.embed_tokens.weight
 
         h_aux = self.auxiliary(src_tokens, padded=padded)["encoder_out"][0]
