@@ -1,0 +1,6 @@
+"""log p(choice | input) of an encoder-decoder: rank classification's only source of numbers."""
+
+from fairseq_metro.scoring.batches import token_batches
+from fairseq_metro.scoring.choices import best, evaluating, score_choices
+
+__all__ = ["best", "evaluating", "score_choices", "token_batches"]
