@@ -6,23 +6,13 @@ one who puts chunks together knows what comes before and after. A line that is n
 has no tokens (control characters alone) is dropped and counted.
 """
 
-import collections
-import contextlib
-import multiprocessing
-import os
-import signal
-import sys
-import threading
-import time
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
 import numpy as np
 
 from fairseq_metro.data.indexed import token_type
 from fairseq_metro.data.vocabulary import UNKNOWN, Vocabulary
-from fairseq_metro.errors import UserError
+from fairseq_metro.prepare.workers import Workers
 
 END = 2  # </s>
 
@@ -80,99 +70,21 @@ def encode_chunk(vocabulary, chunk, blank_ends_document, as_text=False):
     )
 
 
-class Encoders:
-    """Worker processes that encode chunks; results come in the order of the chunks.
-
-    At most ``2 * workers + 2`` chunks are in memory. One worker means: in this process.
-    """
+class Encoders(Workers):
+    """Worker processes that encode chunks; results come in the order of the chunks."""
 
     def __init__(self, vocabulary_folder, workers, blank_ends_document, as_text):
-        self.workers = workers
-        self._arguments = (str(vocabulary_folder), blank_ends_document, as_text)
-        self._pool = None
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
-
-    def map(self, chunks):
-        """Yield the :class:`Encoded` of each chunk."""
-        if self.workers == 1:
-            if _state.get("arguments") != self._arguments:
-                _set_up(*self._arguments)
-            yield from map(_encode, chunks)
-            return
-        if self._pool is None:
-            self._pool = self._start_pool()
-        waiting = collections.deque()
-        try:
-            for chunk in chunks:
-                waiting.append(self._pool.submit(_encode, chunk))
-                if len(waiting) > 2 * self.workers + 2:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        except BrokenProcessPool:
-            raise UserError(
-                "a worker process was killed (too little memory?); run again with fewer --workers"
-            ) from None
-        finally:
-            for future in waiting:
-                future.cancel()
-
-    def _start_pool(self):
-        # A fork starts at once, but not safely beside the threads of torch.
-        fork = sys.platform == "linux" and "torch" not in sys.modules
-        # Python runs hooks around a fork and drops an exception in them: Ctrl-C has to wait.
-        with signals_waiting():
-            pool = ProcessPoolExecutor(
-                self.workers,
-                mp_context=multiprocessing.get_context("fork" if fork else "spawn"),
-                initializer=_start_worker,
-                initargs=(os.getpid(), *self._arguments),
-            )
-            for _ in range(self.workers):
-                pool.submit(int)
-        return pool
-
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-@contextlib.contextmanager
-def signals_waiting():
-    """Deliver Ctrl-C and SIGTERM only after the block."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        arguments = (str(vocabulary_folder), blank_ends_document, as_text)
+        super().__init__(workers, _set_up, arguments, _encode)
 
 
 _state = {}
 
 
-def _start_worker(parent, *arguments):
-    # The parent alone answers Ctrl-C; if it is killed, its workers must not stay.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-    threading.Thread(target=_follow, args=(parent,), daemon=True).start()
-    _set_up(*arguments)
-
-
-def _follow(parent):
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
-
-
 def _set_up(folder, blank_ends_document, as_text):
-    _state["arguments"] = (folder, blank_ends_document, as_text)
-    _state["vocabulary"] = Vocabulary.load(folder)
+    if _state.get("arguments") != (folder, blank_ends_document, as_text):
+        _state["vocabulary"] = Vocabulary.load(folder)
+        _state["arguments"] = (folder, blank_ends_document, as_text)
 
 
 def _encode(chunk):
