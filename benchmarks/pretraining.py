@@ -66,7 +66,7 @@ def prepare(text, work, vocabulary_size, valid_lines):
         with atomic_write(work / "valid.txt") as stream:
             stream.writelines(lines[:valid_lines])
     python = sys.executable
-    vocab = ["--out", work / "vocab", "--vocab-size", vocabulary_size]
+    vocab = ["--out", work / "vocab", "--vocab-size", vocabulary_size, "--lowercase"]
     sh(python, "preprocess/train_vocabulary.py", "--input", *files, *vocab)
     splits = ["--train", *files, "--valid", work / "valid.txt", "--dest", work / "data"]
     sh(python, "preprocess/binarize.py", "--vocab", work / "vocab", *splits)
@@ -129,10 +129,10 @@ def main(argv=None):
     parser.add_argument("--text", type=Path, required=True, help="folder of text files")
     parser.add_argument("--cells", nargs="+", default=["metro:1", "t5:1"], help="VARIANT:SEED …")
     parser.add_argument("--arch", default="small", help="tiny or small (default: %(default)s)")
-    parser.add_argument("--updates", type=int, default=5000)
-    parser.add_argument("--vocab-size", type=int, default=4000)
+    parser.add_argument("--updates", type=int, default=7000)
+    parser.add_argument("--vocab-size", type=int, default=2000, help="pieces, of lower-cased text")
     parser.add_argument("--valid-lines", type=int, default=1000)
-    parser.add_argument("--processes", type=int, default=2, help="of fairseq-train, on the CPU")
+    parser.add_argument("--processes", type=int, default=1, help="of fairseq-train, on the CPU")
     parser.add_argument("--work", type=Path, default=ROOT / "runs" / "pretraining")
     args = parser.parse_args(argv)
     cells = []

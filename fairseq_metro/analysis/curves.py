@@ -30,17 +30,32 @@ PANELS = (
         None,
     ),
 )
+T5_PANELS = (
+    ("LM loss", "nats per target token", {"lm_loss": None}, None),
+    (
+        "Accuracy on target tokens",
+        "share",
+        {"lm_accuracy": "LM", "unigram_accuracy": "commonest token"},
+        None,
+    ),
+)
 
 
 def draw_curves(log, path):
-    """Write ``path`` (PNG): losses (training faint, validation strong, a ring at start), shares."""
+    """Write ``path`` (PNG): losses (training faint, validation strong, a ring at start), shares.
+
+    The panels are those of the objective: METRO-T5's six, or T5's two.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12, 6.8), dpi=110, layout="constrained")
+    is_t5 = any("lm_loss" in record.values for record in [*log.train, *log.valid])
+    panels, rows = (T5_PANELS, 1) if is_t5 else (PANELS, 2)
+    columns = len(panels) // rows
+    figure = Figure(figsize=(4 * columns, 3.4 * rows), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(2, 3).flat
-    for axis, (title, unit, names, guide) in zip(axes, PANELS, strict=True):
+    axes = figure.subplots(rows, columns).flat
+    for axis, (title, unit, names, guide) in zip(axes, panels, strict=True):
         single = len(names) == 1
         for index, (name, label) in enumerate(names.items()):
             _draw(axis, log, name, label, None if single else f"C{index}", with_train=single)

@@ -19,11 +19,13 @@ METRICS = {
     "mlm_loss": ("MLM loss (nats)", "{:.3f}"),
     "rtd_loss": ("RTD loss (nats)", "{:.4f}"),
     "clm_loss": ("CLM loss (nats)", "{:.3f}"),
+    "lm_loss": ("LM loss (nats)", "{:.3f}"),
     "loss": ("loss, weighted sum", "{:.3f}"),
     "mlm_accuracy": ("MLM accuracy", "{:.1%}"),
     "mlm_entropy": ("MLM entropy (nats)", "{:.3f}"),
     "clm_accuracy_replaced": ("CLM accuracy, replaced tokens", "{:.1%}"),
     "clm_accuracy_unreplaced": ("CLM accuracy, unreplaced tokens", "{:.1%}"),
+    "lm_accuracy": ("LM accuracy, target tokens", "{:.1%}"),
     "unigram_accuracy": ("guessing the commonest token", "{:.1%}"),
     "rtd_auc": ("RTD AUC", "{:.3f}"),
     "rtd_precision": ("RTD precision at 0.5", "{:.3f}"),
@@ -102,6 +104,12 @@ def verdict(summary):
             f"CLM corrects {replaced:.1%} of replaced tokens, {replaced / unigram:.1f} times the "
             "commonest-token guess" + ("." if replaced >= 2 * unigram else ": LESS THAN TWICE.")
         )
+    right = end.get("lm_accuracy")
+    if right is not None and unigram:
+        sentences.append(
+            f"The decoder predicts {right:.1%} of target tokens, {right / unigram:.1f} times the "
+            "commonest-token guess."
+        )
     auc = end.get("rtd_auc")
     if auc is not None:
         grew = auc > start.get("rtd_auc", 0.5)
@@ -111,7 +119,7 @@ def verdict(summary):
         )
     risen = [
         f"{METRICS[name][0].split()[0]} {start[name]:.3f} to {end[name]:.3f}"
-        for name in ("mlm_loss", "rtd_loss", "clm_loss")
+        for name in ("mlm_loss", "rtd_loss", "clm_loss", "lm_loss")
         if name in start and name in end and end[name] >= start[name]
     ]
     if risen:

@@ -24,7 +24,7 @@ def test_summary_holds_every_number_and_is_told_in_words(run, capsys):
     for when, update in (("start", 0), ("end", 400)):
         expected = metrics_after(update)
         assert summary[when] == pytest.approx(expected, abs=6e-4)
-        assert set(expected) == set(METRICS)
+        assert set(expected) == set(METRICS) - {"lm_loss", "lm_accuracy"}  # T5's
     assert summary["updates"] == summary["updates_planned"] == 400
     assert (summary["parameters"], summary["seed"]) == (1_234_567, 7)
     assert summary["tokens_per_second"] == 19_210
@@ -53,6 +53,21 @@ def test_run_without_the_auxiliary_model_is_summed_up_with_what_it_has(tmp_path)
     assert "loss, weighted sum" in describe(summarize(log))
     draw_curves(log, tmp_path / "curves.png")
     assert (tmp_path / "curves.png").stat().st_size > 10_000
+
+
+def test_t5_is_summed_up_and_drawn_by_its_own_loss(tmp_path):
+    values = {"loss": 5.0, "lm_loss": 5.0, "lm_accuracy": 0.12, "unigram_accuracy": 0.04}
+    start = Record(0, values | {"lm_loss": 4.5})
+    log = Log(valid=[Record(10, values)], start=start)
+    said = describe(summarize(log))
+    assert "predicts 12.0% of target tokens, 3.0 times the commonest-token guess." in said
+    assert "NOT LEARNED, the loss has not fallen: LM 4.500 to 5.000" in said
+    draw_curves(log, tmp_path / "t5.png")
+    draw_curves(Log(valid=[Record(10, metrics_after(9))]), tmp_path / "metro.png")
+    width = [
+        int.from_bytes((tmp_path / f"{n}.png").read_bytes()[16:20], "big") for n in ("t5", "metro")
+    ]
+    assert width[0] < width[1]
 
 
 def test_log_without_a_validation_is_a_user_error(tmp_path):

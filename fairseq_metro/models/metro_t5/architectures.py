@@ -29,9 +29,9 @@ ARCHITECTURES = {
         max_positions=512,
     ),
     "small": dict(
-        embed_dim=192,
-        ffn_dim=768,
-        attention_heads=3,
+        embed_dim=128,
+        ffn_dim=512,
+        attention_heads=2,
         encoder_layers=3,
         decoder_layers=3,
         auxiliary_layers=1,
