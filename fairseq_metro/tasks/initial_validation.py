@@ -15,8 +15,9 @@ logger = logging.getLogger("start")
 class InitialValidation:
     """Runs once, from the task's ``begin_epoch``, on all ranks; not again when a run is resumed.
 
-    values: name -> number once it has run (a checkpoint keeps them); batching: the arguments of
-    the training iterator, which tell batch sizes and this rank's share.
+    values: name -> number once it has run (a checkpoint keeps them), of the task's first split
+    under the metric's own name, of further ones under ``<split>_<name>``; batching: the arguments
+    of the training iterator, which tell batch sizes and this rank's share.
     """
 
     def __init__(self, task, enabled):
@@ -24,18 +25,23 @@ class InitialValidation:
         self.values, self.batching = {}, None
 
     def run_once(self, model):
-        """Validate unless the model was updated before, and log one JSON line."""
-        split = next((name for name in self.task.datasets if name.startswith("valid")), None)
-        if not self.enabled or split is None or model.num_updates > 0 or self.values:
+        """Validate unless the model was updated before, and log one JSON line for each split."""
+        splits = self.task.initially_validated()
+        if not self.enabled or not splits or model.num_updates > 0 or self.values:
             return
         was_training = model.training
         model.eval()
-        total = self._total_over_ranks(self.task.dataset(split), model)
+        for split in splits:
+            total = self._total_over_ranks(self.task.dataset(split), model)
+            with metrics.aggregate(new_root=True) as aggregate:
+                self.task.reduce_metrics([total], self.task.criterion)
+            found = dict(aggregate.get_smoothed_values())
+            if split != splits[0]:
+                found = {f"{split}_{name}": value for name, value in found.items()}
+            self.values.update(found)
+            logger.info(json.dumps({f"start_{name}": value for name, value in found.items()}))
+            self.task.after_initial_validation(split, aggregate)
         model.train(was_training)
-        with metrics.aggregate(new_root=True) as aggregate:
-            self.task.reduce_metrics([total], self.task.criterion)
-        self.values = dict(aggregate.get_smoothed_values())
-        logger.info(json.dumps({f"start_{name}": value for name, value in self.values.items()}))
 
     def _total_over_ranks(self, dataset, model):
         """The sum of all logging outputs of the split, over batches and ranks."""

@@ -7,11 +7,8 @@ from fairseq.tasks import register_task
 
 from fairseq_metro.data.metro_dataset import CLM_POSITIONS, MASK_PATTERNS, MaskedBlocks
 from fairseq_metro.errors import UserError
-from fairseq_metro.tasks.pretraining import (
-    PretrainingTask,
-    PretrainingTaskConfig,
-    architecture_of,
-)
+from fairseq_metro.tasks.base import architecture_of
+from fairseq_metro.tasks.pretraining import PretrainingTask, PretrainingTaskConfig
 
 
 @dataclass

@@ -11,11 +11,8 @@ from fairseq.tasks import register_task
 from fairseq_metro.data.span_corruption import longest_target, most_spans
 from fairseq_metro.data.t5_dataset import DECODING_TARGETS, CorruptedBlocks
 from fairseq_metro.errors import UserError
-from fairseq_metro.tasks.pretraining import (
-    PretrainingTask,
-    PretrainingTaskConfig,
-    architecture_of,
-)
+from fairseq_metro.tasks.base import architecture_of
+from fairseq_metro.tasks.pretraining import PretrainingTask, PretrainingTaskConfig
 
 
 @dataclass
@@ -47,9 +44,14 @@ class T5Task(PretrainingTask):
     """Sentinels for spans of the source. The decoder starts as METRO-T5's does in pretraining."""
 
     @classmethod
-    def setup_task(cls, cfg, **kwargs):
-        check_options(cfg)
-        return super().setup_task(cfg, **kwargs)
+    def check_options(cls, cfg):
+        if cfg.mask_multiple_length < 1:
+            raise UserError(
+                f"--mask-multiple-length is {cfg.mask_multiple_length}, must be at least 1"
+            )
+        if not 0 <= cfg.empty_prob < 1:
+            raise UserError(f"--empty-prob is {cfg.empty_prob}, must be at least 0 and below 1")
+        super().check_options(cfg)
 
     def load_dataset(self, split, epoch=1, combine=False, **kwargs):
         self._check_sentinels()
@@ -91,12 +93,7 @@ class T5Task(PretrainingTask):
                 "with more"
             )
 
-    def build_model(self, cfg, from_checkpoint=False):
-        if not from_checkpoint:
-            self._check_model(cfg)
-        return super().build_model(cfg, from_checkpoint)
-
-    def _check_model(self, cfg):
+    def check_model(self, cfg):
         """Before anything is built: the main model alone, with positions for every target."""
         name = architecture_of(cfg)
         if name.startswith("metro_t5"):
@@ -112,16 +109,9 @@ class T5Task(PretrainingTask):
                 f"--tokens-per-sample {self.cfg.tokens_per_sample}, but the model has "
                 f"--max-positions {cfg.max_positions}; mask less, or give it more positions"
             )
+        super().check_model(cfg)
 
     def build_criterion(self, cfg, from_checkpoint=False):
         if cfg._name != "t5":
             raise UserError(f"--criterion {cfg._name} is not for --task t5; give --criterion t5")
         return super().build_criterion(cfg, from_checkpoint)
-
-
-def check_options(cfg):
-    """What can be known to be wrong before anything is read."""
-    if cfg.mask_multiple_length < 1:
-        raise UserError(f"--mask-multiple-length is {cfg.mask_multiple_length}, must be at least 1")
-    if not 0 <= cfg.empty_prob < 1:
-        raise UserError(f"--empty-prob is {cfg.empty_prob}, must be at least 0 and below 1")

@@ -1,0 +1,284 @@
+"""What every training task shares: vocabulary, model, precision, resuming, first validation."""
+
+import logging
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from fairseq.dataclass import FairseqDataclass
+from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_REGISTRY
+from fairseq.tasks import FairseqTask
+from omegaconf import II, OmegaConf, open_dict
+
+from fairseq_metro import criterions, data_parallel, optim  # noqa: F401  they register options
+from fairseq_metro.checkpoints import read_facts, repair_last
+from fairseq_metro.data.inference_dataset import SourceDataset
+from fairseq_metro.data.vocabulary import VOCAB_FOLDER, Vocabulary
+from fairseq_metro.errors import UserError
+from fairseq_metro.files import sha256_file
+from fairseq_metro.interchange.init_from import initialize_from
+from fairseq_metro.master_weights import MasterWeights
+from fairseq_metro.stamp import make_stamp
+from fairseq_metro.tasks.hydra_names import refuse_architecture_name
+from fairseq_metro.tasks.initial_validation import InitialValidation
+from fairseq_metro.tasks.trainer_modes import check_trainer_modes
+from fairseq_metro.workarounds import (
+    explain_fp16_overflow_on_cpu,
+    own_dropout_stream,
+    refuse_independent_copies,
+)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class TextTaskConfig(FairseqDataclass):
+    data: str = field(default="", metadata={"help": "data folder"})
+    vocab: str = field(
+        default="",
+        metadata={
+            "help": "vocabulary folder; needed only for a checkpoint or data folder that was "
+            "moved without its own (default: DATA/vocab)"
+        },
+    )
+    init_from: str = field(
+        default="",
+        metadata={
+            "help": "begin with the parameters of this model: a run's folder or checkpoint of "
+            "ours, an authors' checkpoint or Hugging Face folder; the optimizer begins anew; "
+            "nothing where --save-dir holds a checkpoint to resume"
+        },
+    )
+    no_initial_validation: bool = field(
+        default=False,
+        metadata={"help": "do not validate before the first update of a run"},
+    )
+    seed: int = II("common.seed")
+    save_dir: str = II("checkpoint.save_dir")
+    restore_file: str = II("checkpoint.restore_file")
+    # The trainer's own, to refuse what cannot work; see trainer_modes.py.
+    cpu: bool = II("common.cpu")
+    tpu: bool = II("common.tpu")
+    fp16: bool = II("common.fp16")
+    bf16: bool = II("common.bf16")
+    amp: bool = II("common.amp")
+    memory_efficient_fp16: bool = II("common.memory_efficient_fp16")
+    memory_efficient_bf16: bool = II("common.memory_efficient_bf16")
+    fp16_no_flatten_grads: bool = II("common.fp16_no_flatten_grads")
+    ddp_backend: Any = II("distributed_training.ddp_backend")
+
+
+class TextTask(FairseqTask):
+    """Base of the tasks; evaluation and generation read the same folders.
+
+    A task adds ``load_dataset``, and the checks of its own options and of its data's stamp.
+    """
+
+    make_data = "preprocess/binarize.py"  # what makes a data folder, for messages
+
+    def __init__(self, cfg, vocabulary, stamps):
+        super().__init__(cfg)
+        self.vocabulary, self.stamps = vocabulary, stamps
+        self.dictionary = vocabulary.dictionary()
+        self.decoder_start = vocabulary.index("decoder_start")
+        self.pretraining_decoder_start = vocabulary.index("pretraining_decoder_start")
+        self.architecture = ""
+        self.master_weights = MasterWeights()
+        self.initial_validation = InitialValidation(self, enabled=not cfg.no_initial_validation)
+
+    @property
+    def source_dictionary(self):
+        return self.dictionary
+
+    @property
+    def target_dictionary(self):
+        return self.dictionary
+
+    @classmethod
+    def setup_task(cls, cfg, **kwargs):
+        refuse_independent_copies()
+        cls.check_options(cfg)
+        folders = cls.data_folders(cfg.data)
+        vocabulary = find_vocabulary(cfg.vocab, folders)
+        stamps = []
+        for folder in folders:
+            if not (folder / "dict.txt").exists():
+                continue  # a run's folder, for interactive use: a vocabulary and no data
+            stamp = cls.read_stamp(folder)
+            if stamp is None:
+                continue
+            if stamp["vocabulary"] != vocabulary.hash:
+                raise UserError(
+                    f"{folder}: its data was made with vocabulary {stamp['vocabulary'][:12]}, but "
+                    f"{vocabulary.path} is {vocabulary.hash[:12]}; give the folder it was made "
+                    "with, or make the data again"
+                )
+            stamps.append(stamp)
+        return cls(cfg, vocabulary, stamps)
+
+    @classmethod
+    def check_options(cls, cfg):
+        """Raise :class:`UserError` for what can be known to be wrong before anything is read."""
+        if not cfg.data:
+            raise UserError(f"no data folder given; make one with {cls.make_data}")
+
+    @classmethod
+    def data_folders(cls, data):
+        """The folders of a data argument. Raises :class:`UserError` for a missing one."""
+        folders = [Path(folder) for folder in cls.split_data(data)]
+        for folder in folders:
+            if not folder.is_dir():
+                raise UserError(f"{folder}: no such data folder; make it with {cls.make_data}")
+        return folders
+
+    @staticmethod
+    def split_data(data):
+        """The data argument as a list of folders."""
+        return [data]
+
+    @classmethod
+    def read_stamp(cls, folder):
+        """A data folder's stamp, a dict with ``vocabulary`` and ``data``; None where it has none."""
+        raise TypeError(f"{cls.__name__} must define read_stamp")
+
+    def build_dataset_for_inference(self, src_tokens, src_lengths, **kwargs):
+        """Sources for generation: ``<s>`` tokens ``</s>``, right-padded."""
+        return SourceDataset(src_tokens, self.dictionary)
+
+    def build_bpe(self, args):
+        """The vocabulary folder's own tokenizer, whatever --bpe says; symbols joined by spaces."""
+        return SimpleNamespace(encode=self.vocabulary.encode_pieces, decode=self.vocabulary.decode)
+
+    # Model and training
+
+    def build_model(self, cfg, from_checkpoint=False):
+        self.architecture = architecture_of(cfg)
+        if from_checkpoint:
+            self._resolve_decoder_starts(cfg)
+            return super().build_model(cfg, from_checkpoint)
+        refuse_architecture_name(self.architecture)
+        self._resolve_decoder_starts(cfg)
+        check_trainer_modes(self.cfg)
+        self.check_model(cfg)
+        resumes = self._look_at_restored_checkpoint()
+        model = super().build_model(cfg, from_checkpoint)
+        if self.cfg.init_from and resumes:
+            logger.info(f"--init-from {self.cfg.init_from}: not read, the run is resumed")
+        elif self.cfg.init_from:
+            self.initialize(model, cfg)
+        return model
+
+    def check_model(self, cfg):
+        """Raise :class:`UserError` where a model's configuration does not suit the task."""
+
+    def initialize(self, model, cfg):
+        """Give a model just built from ``cfg`` the parameters that ``--init-from`` names."""
+        initialize_from(model, cfg, self.vocabulary, self.cfg.init_from)
+
+    def _resolve_decoder_starts(self, cfg):
+        """Write the symbols into the model's config, so that a checkpoint says what it was fed."""
+        model_class = ARCH_MODEL_REGISTRY.get(self.architecture)
+        model_class = model_class or MODEL_REGISTRY.get(self.architecture)
+        for stage in getattr(model_class, "decoder_starts", ()):
+            symbol = getattr(cfg, stage, "") or self.vocabulary.roles[stage]
+            if symbol not in self.dictionary:
+                raise UserError(
+                    f"--{stage.replace('_', '-')} {symbol!r} is not in {self.vocabulary.path}; "
+                    "give a symbol of its dict.txt"
+                )
+            with open_dict(cfg) if OmegaConf.is_config(cfg) else nullcontext():
+                setattr(cfg, stage, symbol)
+            setattr(self, stage, self.dictionary.index(symbol))
+
+    def _look_at_restored_checkpoint(self):
+        """Before fairseq loads it: mend a half-copied file, refuse another vocabulary.
+
+        Returns whether there is one.
+        """
+        self.vocabulary.refuse_another_in(Path(self.cfg.save_dir) / VOCAB_FOLDER)
+        path = repair_last(self.cfg.save_dir, self.cfg.restore_file)
+        if path is None or not path.exists():
+            return False
+        self.check_restored(read_facts(path))
+        return True
+
+    def check_restored(self, facts):
+        """Raise :class:`UserError` where the run cannot go on from a checkpoint's facts."""
+        state = facts["task_state"]
+        theirs = state.get("stamp", {}).get("vocabulary", self.vocabulary.hash)
+        if theirs != self.vocabulary.hash:
+            raise UserError(
+                f"{facts['path']}: trained with vocabulary {theirs[:12]}, but "
+                f"{self.vocabulary.path} is {self.vocabulary.hash[:12]}; give the data it was "
+                "trained on, or another --save-dir"
+            )
+        self.initial_validation.values = state.get("initial_validation", {})
+
+    def build_criterion(self, cfg, from_checkpoint=False):
+        self.criterion = super().build_criterion(cfg, from_checkpoint)
+        return self.criterion
+
+    def get_batch_iterator(self, dataset, **kwargs):
+        if dataset is self.datasets.get("train"):
+            self.initial_validation.batching = kwargs
+        return super().get_batch_iterator(dataset, **kwargs)
+
+    def begin_epoch(self, epoch, model):
+        super().begin_epoch(epoch, model)
+        self.initial_validation.run_once(model)
+
+    def initially_validated(self):
+        """Names of the splits that are validated before the first update."""
+        return [name for name in self.datasets if name.startswith("valid")][:1]
+
+    def after_initial_validation(self, split, aggregate):
+        """Called with the meters of each split that was validated before the first update."""
+
+    def train_step(self, sample, model, criterion, optimizer, update_num, **kwargs):
+        own_dropout_stream(self.cfg.seed, update_num, data_parallel.rank())
+        explain_fp16_overflow_on_cpu(optimizer)
+        self.master_weights.follow(model, optimizer)
+        return super().train_step(sample, model, criterion, optimizer, update_num, **kwargs)
+
+    def state_dict(self):
+        """What a checkpoint says about its origin. fairseq asks for it when it saves, and the
+        vocabulary is copied beside the checkpoint then, so that a run's folder needs no other."""
+        if data_parallel.rank() == 0:
+            self.vocabulary.copy_to(Path(self.cfg.save_dir) / VOCAB_FOLDER)
+        stamp = make_stamp(
+            vocabulary=self.vocabulary.hash, data=[stamp["data"] for stamp in self.stamps]
+        )
+        return {"stamp": stamp, "initial_validation": self.initial_validation.values}
+
+    def load_state_dict(self, state_dict):
+        theirs = state_dict.get("stamp", {}).get("vocabulary", self.vocabulary.hash)
+        if theirs != self.vocabulary.hash:
+            raise UserError(
+                f"the checkpoint was trained with vocabulary {theirs[:12]}, but "
+                f"{self.vocabulary.path} is {self.vocabulary.hash[:12]}; give the folder beside "
+                "the checkpoint with --vocab"
+            )
+
+
+def architecture_of(cfg):
+    """Name of the model or architecture in a model's configuration; "" where it has none."""
+    return getattr(cfg, "_name", None) or getattr(cfg, "arch", None) or ""
+
+
+def find_vocabulary(override, folders):
+    """The vocabulary of a run: ``--vocab``, else the folder ``vocab/`` in the data folder.
+
+    A ``dict.txt`` beside the data must be the vocabulary's own, byte for byte.
+    """
+    vocabulary = Vocabulary.load(override or folders[0] / VOCAB_FOLDER)
+    ours = sha256_file(vocabulary.path / "dict.txt")
+    for folder in folders:
+        beside = folder / "dict.txt"
+        if beside.exists() and sha256_file(beside) != ours:
+            raise UserError(
+                f"{beside}: differs from {vocabulary.path / 'dict.txt'}, so its ids mean other "
+                "tokens; make the data again with this vocabulary"
+            )
+    return vocabulary
