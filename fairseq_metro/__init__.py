@@ -15,7 +15,7 @@ import pkgutil
 from fairseq_metro.errors import UserError, print_user_errors_as_one_line
 from fairseq_metro.stamp import __version__
 
-__all__ = ["UserError", "__version__", "register"]
+__all__ = ["UserError", "__version__", "load", "register"]
 
 print_user_errors_as_one_line()
 
@@ -36,3 +36,11 @@ def register():
         package = importlib.import_module(f"{__name__}.{part}")
         for module in pkgutil.iter_modules(package.__path__):
             importlib.import_module(f"{package.__name__}.{module.name}")
+
+
+def load(source, device=None):
+    """A trained model that answers: ``load(DIR).generate(texts)``, ``.score_choices(texts, choices)``.
+
+    See :func:`fairseq_metro.loading.load`.
+    """
+    return importlib.import_module(f"{__name__}.loading").load(source, device)

@@ -1,0 +1,103 @@
+"""From a run's folder to a model that answers: what :func:`fairseq_metro.load` does."""
+
+import tempfile
+from pathlib import Path
+
+import torch
+from fairseq import checkpoint_utils, models, tasks, utils
+from omegaconf import open_dict
+
+import fairseq_metro
+from fairseq_metro.checkpoints import LAST, read_facts
+from fairseq_metro.data.vocabulary import VOCAB_FOLDER, Vocabulary
+from fairseq_metro.errors import UserError
+from fairseq_metro.interchange.authors_vocabulary import is_ours
+from fairseq_metro.interchange.hugging_face import is_release
+from fairseq_metro.interchange.model import read_model
+from fairseq_metro.interchange.run_folder import write_run_folder
+from fairseq_metro.predictor import Predictor
+
+
+def load(source, device=None):
+    """The :class:`~fairseq_metro.predictor.Predictor` of a trained model.
+
+    source: a run's folder (its newest ``checkpoint_last.pt``, in it or one folder below), one of its
+    checkpoint files, or a Hugging Face folder of METRO-T0 (as ``eval/export_authors.py`` writes it);
+    a vocabulary folder ``vocab/`` lies beside. device: "cpu", "cuda", ...; None: a GPU where there
+    is one. A METRO-T5 model leaves its auxiliary model and RTD head behind.
+
+    Raises :class:`UserError` where there is no such folder, no whole checkpoint, or no vocabulary
+    or another than that of the training.
+    """
+    source, device = Path(source), _device(device)
+    if source.is_dir() and is_release(source):
+        with tempfile.TemporaryDirectory() as folder:
+            checkpoint = write_run_folder(read_model(source, main_only=True), Path(folder) / "run")
+            return _load(checkpoint, device)
+    return _load(find_checkpoint(source), device)
+
+
+def find_checkpoint(source):
+    """The checkpoint file that ``source``, a file or a run's folder, means."""
+    source = Path(source)
+    if source.is_file():
+        return source
+    if not source.is_dir():
+        raise UserError(f"{source}: no such folder; give a run's folder or a checkpoint file")
+    last = [source / LAST] if (source / LAST).is_file() else [*source.glob(f"*/{LAST}")]
+    if not last:
+        others = sorted(path.name for path in source.glob("*.pt"))
+        remedy = f"name one of {', '.join(others[:5])}" if others else "give a run's --save-dir"
+        raise UserError(f"{source}: no {LAST} in it or one folder below; {remedy}")
+    return max(last, key=lambda path: (path.stat().st_mtime_ns, path))
+
+
+def find_vocabulary_of(checkpoint, facts):
+    """The vocabulary beside a checkpoint or one folder above, checked against the training's."""
+    folders = [folder / VOCAB_FOLDER for folder in (checkpoint.parent, checkpoint.parent.parent)]
+    vocabulary = Vocabulary.load(next(filter(is_ours, folders), folders[0]))
+    theirs = facts["task_state"].get("stamp", {}).get("vocabulary", vocabulary.hash)
+    if theirs != vocabulary.hash:
+        raise UserError(
+            f"{checkpoint}: trained with vocabulary {theirs[:12]}, but {vocabulary.path} is "
+            f"{vocabulary.hash[:12]}; put the folder it was trained with there"
+        )
+    return vocabulary
+
+
+def _device(name):
+    try:
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"device {name!r} cannot be used ({reason}); give cpu") from None
+    return device
+
+
+def _load(checkpoint, device):
+    checkpoint = Path(checkpoint).absolute()
+    vocabulary = find_vocabulary_of(checkpoint, read_facts(checkpoint))
+    fairseq_metro.register()
+    state = checkpoint_utils.load_checkpoint_to_cpu(str(checkpoint))
+    cfg = state["cfg"]
+    with open_dict(cfg):
+        # As fairseq-interactive with a run's folder for data: the training's may be long gone.
+        cfg.task.data, cfg.task.vocab = str(checkpoint.parent), str(vocabulary.path)
+    task = tasks.setup_task(cfg.task, from_checkpoint=True)
+    model = _build_model(cfg.model, task)
+    model.load_state_dict(state["model"], strict=True, model_cfg=cfg.model)
+    positions = utils.resolve_max_positions(task.max_positions(), model.max_positions())
+    symbol = cfg.model.get("decoder_start") or vocabulary.roles["decoder_start"]
+    return Predictor(
+        model.to(device).eval(), task, vocabulary, vocabulary.indices[symbol], positions
+    )
+
+
+def _build_model(cfg, task):
+    """The model of a checkpoint; of a METRO-T5 one the main model, which shares its fields."""
+    if not str(cfg._name).startswith("metro_t5"):
+        return task.build_model(cfg, from_checkpoint=True)
+    with open_dict(cfg):
+        cfg._name = "t5_transformer"
+    return models.build_model(cfg, task, from_checkpoint=True)
