@@ -106,28 +106,49 @@ def read_release(folder):
     config = read_json(folder / CONFIG)
     if not isinstance(config, dict):
         raise UserError(f"{folder / CONFIG}: not a configuration; download the folder again")
-    if (folder / WEIGHTS).is_file():
-        path = folder / WEIGHTS
-        named = _load(path)
-    elif (folder / SAFE_WEIGHTS).is_file():
-        path = folder / SAFE_WEIGHTS
-        named = _load_safetensors(path)
-    else:
-        raise UserError(
-            f"{folder}: neither {WEIGHTS} nor {SAFE_WEIGHTS} in it; weights in several files must "
-            "be joined first"
-        )
-    if not (isinstance(named, dict) and all(torch.is_tensor(value) for value in named.values())):
-        raise UserError(f"{path}: not a state dict; download the folder again")
+    path, named = read_weights(folder)
     try:
         return from_hugging_face(named), config
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
 
 
+def read_weights(folder):
+    """(path, name -> tensor) of a folder's weights: one file or several that an index lists.
+
+    Weights-only loading. Raises :class:`UserError` where there are none, or one cannot be read.
+    """
+    folder = Path(folder)
+    for name, load in ((WEIGHTS, _load), (SAFE_WEIGHTS, _load_safetensors)):
+        path, index = folder / name, folder / f"{name}.index.json"
+        if path.is_file():
+            return path, load(path)
+        if index.is_file():
+            return index, _load_listed(index, load)
+    raise UserError(
+        f"{folder}: neither {WEIGHTS} nor {SAFE_WEIGHTS} in it, nor an index of several files; "
+        "download the folder again"
+    )
+
+
+def _load_listed(index, load):
+    listed = read_json(index)
+    listed = listed.get("weight_map") if isinstance(listed, dict) else None
+    if not isinstance(listed, dict) or not all(Path(name).name == name for name in listed.values()):
+        raise UserError(f"{index}: not an index of weights; download the folder again")
+    named = {}
+    for name in sorted(set(listed.values())):
+        if not (index.parent / name).is_file():
+            raise UserError(f"{index.parent / name}: no such file, but {index.name} lists it")
+        named.update(load(index.parent / name))
+    if missing := sorted(set(listed) - set(named)):
+        raise UserError(f"{index}: parameter {missing[0]} is in none of its files")
+    return named
+
+
 def _load(path):
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        named = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         refused = ", ".join(sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path)))
         raise UserError(
@@ -135,6 +156,9 @@ def _load(path):
         ) from None
     except (RuntimeError, EOFError, OSError) as error:
         raise UserError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from None
+    if not (isinstance(named, dict) and all(torch.is_tensor(value) for value in named.values())):
+        raise UserError(f"{path}: not a state dict; download the folder again")
+    return named
 
 
 def _load_safetensors(path):

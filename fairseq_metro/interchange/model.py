@@ -29,13 +29,13 @@ logger = logging.getLogger(__name__)
 DISTANCE_OF_BUCKETS = {32: 128, 128: 256}
 HUGGING_FACE_DISTANCE = 128  # what their Hugging Face class then assumes
 
-METRO, MAIN = "metro_t5", "t5_transformer"
+METRO, MAIN, HF_T5 = "metro_t5", "t5_transformer", "hf_t5"
 DEFAULTS = {f.name: f.default for f in fields(MetroT5Config) if not f.name.startswith("_")}
 
 
 @dataclass(frozen=True)
 class Model:
-    """name: ``metro_t5`` or ``t5_transformer``; config: fields of that model's configuration;
+    """name: ``metro_t5``, ``t5_transformer`` or ``hf_t5``; config: fields of that model's configuration;
     state: our parameter names -> float32; vocabulary: the folder beside it, ours or theirs, or
     None; origin: what a message calls it; num_updates: of its training, as far as known; stamp: of
     the run it comes from, if that was one of ours."""

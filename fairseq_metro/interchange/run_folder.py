@@ -23,11 +23,13 @@ from fairseq_metro.interchange.authors_vocabulary import (
     is_ours,
     write_vocabulary,
 )
-from fairseq_metro.interchange.model import METRO
+from fairseq_metro.interchange.model import HF_T5, MAIN, METRO
 from fairseq_metro.interchange.whole_folder import whole_folder
+from fairseq_metro.models.hf_t5 import HfT5Config
 from fairseq_metro.models.metro_t5 import MetroT5Config, T5TransformerConfig
 from fairseq_metro.stamp import make_stamp
 
+CONFIGS = {METRO: MetroT5Config, MAIN: T5TransformerConfig, HF_T5: HfT5Config}
 LONGEST_BLOCK = 512  # tokens_per_sample of the paper
 
 
@@ -102,8 +104,7 @@ def run_config(model, vocabulary, out):
         warnings.simplefilter("ignore", UserWarning)  # hydra's, of fairseq's own files
         cfg = convert_namespace_to_omegaconf(options.parse_args_and_arch(parser, words))
     cfg = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)
-    kind = MetroT5Config if model.name == METRO else T5TransformerConfig
-    known = {field.name for field in dataclasses.fields(kind)}
+    known = {field.name for field in dataclasses.fields(CONFIGS[model.name])}
     cfg["model"].update({key: value for key, value in model.config.items() if key in known})
     for stage in ("decoder_start", "pretraining_decoder_start"):
         cfg["model"][stage] = cfg["model"].get(stage) or vocabulary.roles[stage]

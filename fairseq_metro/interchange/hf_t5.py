@@ -1,0 +1,231 @@
+"""Hugging Face's T5, v1.0 and v1.1: a local folder of theirs into a run's folder of ours, and back.
+
+``config.json``, ``model.safetensors`` or ``pytorch_model.bin`` (or several files and their index),
+``spiece.model``. Their library is not needed; ``safetensors`` is for files of that format.
+"""
+
+import dataclasses
+import logging
+import shutil
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+
+from fairseq_metro.checkpoints import LAST
+from fairseq_metro.data.vocabulary import VOCAB_FOLDER, Vocabulary
+from fairseq_metro.errors import UserError
+from fairseq_metro.files import read_json, write_json
+from fairseq_metro.interchange.hf_t5_keys import to_ours, to_theirs
+from fairseq_metro.interchange.hf_t5_vocabulary import (
+    THEIR_MODEL,
+    TOKENIZER_CONFIG,
+    read_symbols,
+    rows_of,
+    tokenizer_config,
+    write_vocabulary,
+)
+from fairseq_metro.interchange.hugging_face import (
+    CONFIG,
+    SAFE_WEIGHTS,
+    WEIGHTS,
+    is_release,
+    read_weights,
+)
+from fairseq_metro.interchange.model import HF_T5, Model, read_checkpoint
+from fairseq_metro.interchange.whole_folder import whole_folder
+from fairseq_metro.models.hf_t5 import HfT5Config
+from fairseq_metro.models.hf_t5.config import ACTIVATIONS
+
+logger = logging.getLogger(__name__)
+
+DEFAULTS = {f.name: f.default for f in dataclasses.fields(HfT5Config) if f.name[0] != "_"}
+# Their fields of the same meaning as ours, and what they are where config.json leaves them out.
+SIZES = {
+    "embed_dim": ("d_model", 512),
+    "ffn_dim": ("d_ff", 2048),
+    "head_dim": ("d_kv", 64),
+    "attention_heads": ("num_heads", 8),
+    "encoder_layers": ("num_layers", 6),
+    "relative_position_buckets": ("relative_attention_num_buckets", 32),
+    "relative_position_max_distance": ("relative_attention_max_distance", 128),
+    "dropout": ("dropout_rate", 0.1),
+    "layer_norm_epsilon": ("layer_norm_epsilon", 1e-6),
+}
+IDS = {"pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0, "vocab_size": 32128}
+
+
+def read_config(folder):
+    """(fields of our configuration, their ``config.json`` with its ids filled in).
+
+    Raises :class:`UserError` for a model of another kind.
+    """
+    path = Path(folder) / CONFIG
+    theirs = read_json(path)
+    kind = theirs.get("model_type") if isinstance(theirs, dict) else None
+    if kind not in ("t5", "mt5"):
+        raise UserError(f"{path}: model_type is {kind!r}, must be 't5' or 'mt5'")
+    config = {ours: theirs.get(name, default) for ours, (name, default) in SIZES.items()}
+    if wrong := [name for name, value in config.items() if type(value) not in (int, float)]:
+        raise UserError(f"{path}: {SIZES[wrong[0]][0]} is {config[wrong[0]]!r}, must be a number")
+    projection = theirs.get("feed_forward_proj", "relu")
+    inner = {"relu": "relu", "gated-gelu": "gelu_new"}.get(projection)
+    if projection not in ACTIVATIONS or theirs.get("dense_act_fn", inner) != inner:
+        raise UserError(
+            f"{path}: feed_forward_proj is {projection!r}"
+            f"{_said(theirs, 'dense_act_fn', inner)}, must be one of {', '.join(ACTIVATIONS)}"
+        )
+    tied = theirs.get("tie_word_embeddings", True)
+    if theirs.get("scale_decoder_outputs", tied) != tied:
+        raise UserError(
+            f"{path}: scale_decoder_outputs must be as tie_word_embeddings, which is {tied}"
+        )
+    config |= {
+        "decoder_layers": theirs.get("num_decoder_layers") or config["encoder_layers"],
+        "attention_dropout": config["dropout"],
+        "activation": projection,
+        "untied_output": not tied,
+    }
+    ids = {key: theirs.get(key) for key in IDS}
+    if ids["decoder_start_token_id"] is None:
+        ids["decoder_start_token_id"] = theirs.get("pad_token_id")
+    ids = {key: IDS[key] if value is None else value for key, value in ids.items()}
+    return {**DEFAULTS, **config}, {**theirs, **ids}
+
+
+def _said(theirs, key, expected):
+    value = theirs.get(key, expected)
+    return "" if value == expected else f" with {key} {value!r}"
+
+
+def read_folder(folder, vocabulary):
+    """The :class:`Model` in a folder of theirs; ``vocabulary`` is an existing empty folder, into
+    which its tokenizer is written as a vocabulary of ours. Raises :class:`UserError`."""
+    folder = Path(folder)
+    config, theirs = read_config(folder)
+    rows = write_vocabulary(folder, vocabulary, theirs)
+    config["no_bos_logit"] = rows.bos is None
+    path, named = read_weights(folder)
+    try:
+        state = to_ours(named, config, rows)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    return Model(HF_T5, config, state, Path(vocabulary), str(folder))
+
+
+def read_run(source):
+    """The :class:`Model` in a run's folder or checkpoint of ours. Raises :class:`UserError`."""
+    source = Path(source)
+    path = source / LAST if source.is_dir() else source
+    state = read_checkpoint(path)
+    cfg = (state.get("cfg") or {}).get("model") or {}
+    if not any(key.endswith("self_attn.qkv_proj.weight") for key in state["model"]) or (
+        "head_dim" not in cfg
+    ):
+        raise UserError(f"{path}: not a checkpoint of hf_t5 (it is of {cfg.get('_name')})")
+    folder = path.parent / VOCAB_FOLDER
+    return Model(
+        HF_T5,
+        {**DEFAULTS, **{key: value for key, value in cfg.items() if key in DEFAULTS}},
+        {key: value.float() for key, value in state["model"].items()},
+        folder if folder.is_dir() else None,
+        str(path),
+        ((state.get("optimizer_history") or [{}])[-1]).get("num_updates", 0),
+        (state.get("task_state") or {}).get("stamp", {}),
+    )
+
+
+def read_any(source, scratch):
+    """A folder of theirs, or a run of ours: :class:`Model`. scratch: an empty folder to use."""
+    if Path(source).is_dir() and is_release(source):
+        return read_folder(source, scratch)
+    return read_run(source)
+
+
+def initialize_hf_t5(model, cfg, vocabulary, source):
+    """Copy the parameters in ``source`` into ``model``, an ``HfT5Model`` just built from ``cfg``.
+
+    source: a folder of theirs, or a run's folder or checkpoint of ours. vocabulary: the data's.
+    Raises :class:`UserError` for other sizes or another vocabulary.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        found = read_any(source, scratch)
+        _check_symbols(found, vocabulary)
+    _compare(found, cfg)
+    own = model.state_dict()
+    with torch.no_grad():
+        for key, value in found.state.items():
+            own[key].copy_(value)
+    logger.info(f"--init-from {found.origin}: {HF_T5}, {found.num_updates} updates")
+
+
+def _check_symbols(found, vocabulary):
+    if found.vocabulary is None:
+        raise UserError(f"--init-from {found.origin}: no folder {VOCAB_FOLDER} beside it")
+    theirs = Vocabulary.load(found.vocabulary).symbols
+    if theirs != vocabulary.symbols:
+        raise UserError(
+            f"--init-from {found.origin}: its {len(theirs)} symbols are not the {len(vocabulary)} "
+            f"of {vocabulary.path}; import it with eval/import_t5.py and binarize with the "
+            "vocabulary that it writes"
+        )
+
+
+def _compare(found, cfg):
+    free = ("dropout", "attention_dropout", "max_positions", "checkpoint_activations")
+    names = [n for n in DEFAULTS if n not in free and not n.endswith("decoder_start")]
+    other = [n for n in names if str(found.config[n]) != str(getattr(cfg, n))]
+    if other:
+        flags = " ".join(f"--{n.replace('_', '-')} {found.config[n]}" for n in other)
+        here = ", ".join(str(getattr(cfg, n)) for n in other)
+        raise UserError(
+            f"--init-from {found.origin}: it has {flags}, but here it is {here}; give its"
+        )
+
+
+def their_config(model, vocabulary):
+    """``config.json`` for their ``T5ForConditionalGeneration``."""
+    config, rows = model.config, rows_of(vocabulary)
+    start = config["decoder_start"] or vocabulary.roles["decoder_start"]
+    return {
+        "architectures": ["T5ForConditionalGeneration"],
+        "model_type": "t5",
+        **{name: config[ours] for ours, (name, _) in SIZES.items()},
+        "num_decoder_layers": config["decoder_layers"],
+        "feed_forward_proj": str(config["activation"]),
+        "tie_word_embeddings": not config["untied_output"],
+        "is_encoder_decoder": True,
+        "vocab_size": rows.rows,
+        "pad_token_id": rows.pad,
+        "eos_token_id": rows.eos,
+        "decoder_start_token_id": rows.order[vocabulary.indices[start]],
+        "torch_dtype": "float32",
+    }
+
+
+def write_folder(model, out, safetensors=None):
+    """Write a folder of theirs from a :class:`Model`; weights are float32.
+
+    safetensors: whether as ``model.safetensors`` (None: if that package is installed) or as
+    ``pytorch_model.bin``. Raises :class:`UserError`, and leaves nothing half-written.
+    """
+    if model.vocabulary is None:
+        raise UserError(f"{model.origin}: no vocabulary folder {VOCAB_FOLDER} beside it")
+    if safetensors is None:
+        safetensors = find_spec("safetensors") is not None
+    elif safetensors and find_spec("safetensors") is None:
+        raise UserError(f"{out}: {SAFE_WEIGHTS} needs the package safetensors; install it, or "
+                        "give --format bin")  # fmt: skip
+    vocabulary = Vocabulary.load(model.vocabulary)
+    named = to_theirs(model.state, model.config, rows_of(vocabulary))
+    with whole_folder(out) as partial:
+        write_json(partial / CONFIG, their_config(model, vocabulary))
+        write_json(partial / TOKENIZER_CONFIG, tokenizer_config(vocabulary))
+        shutil.copyfile(vocabulary.path / "spm.model", partial / THEIR_MODEL)
+        if safetensors:
+            from safetensors.torch import save_file
+
+            save_file(named, partial / SAFE_WEIGHTS, metadata={"format": "pt"})
+        else:
+            torch.save(named, partial / WEIGHTS)

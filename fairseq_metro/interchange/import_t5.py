@@ -1,0 +1,47 @@
+"""Import T5 v1.0 or v1.1 from a local Hugging Face folder: a run's folder of ours that fairseq loads.
+
+FOLDER holds config.json, model.safetensors or pytorch_model.bin (or several files and their index),
+and spiece.model. The folder written holds checkpoint_last.pt and vocab/; fine-tune it with
+--arch hf_t5 --init-from OUT, data made with OUT/vocab.
+"""
+
+import argparse
+import logging
+import sys
+import tempfile
+from pathlib import Path
+
+from fairseq_metro.interchange.hf_t5 import read_folder
+from fairseq_metro.interchange.run_folder import write_run_folder
+
+logger = logging.getLogger(__name__)
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(
+        prog="import_t5.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("folder", type=Path, help="the Hugging Face folder")
+    parser.add_argument("--out", required=True, type=Path, help="the run's folder to write")
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    import_t5(args.folder, args.out)
+    return 0
+
+
+def import_t5(folder, out):
+    """Write the run's folder ``out``; return the path of its checkpoint."""
+    with tempfile.TemporaryDirectory() as scratch:
+        model = read_folder(folder, scratch)
+        path = write_run_folder(model, out)
+    config = model.config
+    parameters = {value.data_ptr(): value.numel() for value in model.state.values()}
+    logger.info(
+        "%s: T5 with %d + %d layers, width %d, %s, output %s; %s parameters", path,
+        config["encoder_layers"], config["decoder_layers"], config["embed_dim"],
+        config["activation"], "untied" if config["untied_output"] else "tied",
+        f"{sum(parameters.values()):,}",
+    )  # fmt: skip
+    return path
