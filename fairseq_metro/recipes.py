@@ -14,7 +14,8 @@ share_auxiliary               token table (section 5)       base, large++: the s
 buckets, distance of large++  64, 128 (Table 5)             128, 256
 initialization                not given: embeddings 0.02    (2 V)^-1/2 tokens, (2 C)^-1/2 uniform
 masking                       a mask for each token (A.2),  80 % mask, 10 % kept, 10 % random of
-                              never a special token         all tokens, special ones included
+                              never a special token; T5's   all tokens, special ones included;
+                              spans likewise                T5's spans mask these as well
 long lines                    split at the limit            a random crop of each, in training
 weighted_lm_loss              no (equation 12)              base: CLM rows weighted by the RTD
                                                             probability of "replaced"

@@ -11,7 +11,7 @@ and longest span ``L``; int(x + u) with u uniform in [0, 1) rounds x at random, 
 
 Only ordinary tokens count and are masked, as in METRO's i.i.d. masks, so that both objectives
 corrupt the same kind of token, in equal shares; a span that meets ``<s>`` or ``</s>`` goes on behind
-it and has another sentinel there. (The released code masks them as well.)
+it and has another sentinel there. (``--recipe release`` masks them as well.)
 """
 
 import math

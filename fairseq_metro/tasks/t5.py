@@ -5,6 +5,7 @@ Data, blocks, batches, model and scripts are METRO-T5's; only the objective diff
 
 from dataclasses import dataclass, field
 
+import numpy as np
 from fairseq.dataclass import ChoiceEnum
 from fairseq.tasks import register_task
 
@@ -66,7 +67,7 @@ class T5Task(PretrainingTask):
             decoder_start=self.pretraining_decoder_start,
             sentinels=self.vocabulary.sentinel_indices,
             end_of_target=self.vocabulary.index("end_of_target"),
-            ordinary=self.ordinary_tokens(),
+            ordinary=self._maskable_tokens(),
             mask_prob=self.cfg.mask_prob,
             empty_prob=self.cfg.empty_prob,
             longest_span=self.cfg.mask_multiple_length,
@@ -76,11 +77,21 @@ class T5Task(PretrainingTask):
             shuffle=shuffle,
         )
 
+    def _maskable_tokens(self):
+        """Bool array (V,): the ordinary tokens; the release masks special ones too."""
+        if self.recipe_choices["masking"] == "mask":
+            return self.ordinary_tokens()
+        return np.ones(len(self.dictionary), dtype=bool)
+
     @property
     def _noise(self):
-        """What the size of the noise depends on, for a block without special tokens inside."""
+        """What the size of the noise depends on, for a block without special tokens inside.
+
+        Of its tokens all but ``<s>`` may be masked; in the release all.
+        """
         cfg = self.cfg
-        return cfg.tokens_per_sample - 1, cfg.mask_prob, cfg.empty_prob, cfg.mask_multiple_length
+        maskable = cfg.tokens_per_sample - (self.recipe_choices["masking"] == "mask")
+        return maskable, cfg.mask_prob, cfg.empty_prob, cfg.mask_multiple_length
 
     def _check_sentinels(self):
         """Every block without ``</s>`` inside must have a sentinel for each of its spans."""

@@ -4,11 +4,13 @@ import json
 import shutil
 import sys
 
+import numpy as np
 import pytest
 import torch
 
 from fairseq_metro.data.vocabulary import Vocabulary
 from fairseq_metro.errors import user_message
+from fairseq_metro.tasks.t5 import T5Task, T5TaskConfig
 from tests.training import ROOT, call, command, equal, parameters, spawn, train
 
 T5 = ["--task=t5", "--criterion=t5"]
@@ -227,3 +229,20 @@ def test_targets_longer_than_the_models_positions(data, tmp_path):
 )
 def test_impossible_noise(option, data, tmp_path):
     assert option.split("=")[0] in message_of(data, tmp_path, option)
+
+
+@pytest.mark.parametrize("recipe", ["paper", "release"])
+def test_only_the_release_masks_special_tokens(recipe, data):
+    options = T5TaskConfig(
+        data=str(data), recipe=recipe, tokens_per_sample=64, mask_prob=0.5, sample_break_mode="none"
+    )
+    options.seed, options.mask_multiple_length = 1, 5
+    task = T5Task.setup_task(options)
+    task.load_dataset("train")
+    samples = [task.datasets["train"][i] for i in range(40)]
+    kept = sum(sample["source"][0] == task.dictionary.bos() for sample in samples)
+    assert kept == 40 if recipe == "paper" else 10 < kept < 30
+    for sample in samples:
+        both = np.concatenate([sample["source"], sample["target"]])
+        sentinels = np.isin(both, task.vocabulary.sentinel_indices).sum()
+        assert len(both) == sample["size"] + sentinels + 1  # and the symbol that ends the target
