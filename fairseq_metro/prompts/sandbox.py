@@ -1,46 +1,50 @@
 """The Jinja environment that templates are rendered in: promptsource's, in a sandbox.
 
 Templates come from files that others wrote. They may use Python's methods and indexing, as many of
-promptsource's do, but reach no code, and ask for no enormous range, number or text.
+promptsource's do, but reach no code, and no single operation makes an enormous range, number or
+text. What many small operations add up to is bounded only in the number of printed pieces.
 """
 
 from collections import Counter
+from functools import cached_property
 from itertools import islice
 
 from jinja2 import meta, nodes, pass_context
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import SandboxedEnvironment
 
+from fairseq_metro.prompts import limits
 from fairseq_metro.prompts.randomness import drawing
 
-LONGEST = 1_000_000  # characters, items or bits that one operation may make
-MOST_PIECES = 1_000_000  # printed pieces of one rendering
-
-
-def _refuse_beyond(size, what):
-    if size > LONGEST:
-        raise SecurityError(f"{what} of size {size} is too large (at most {LONGEST})")
-
-
-def _size(value):
-    return len(value) if isinstance(value, (str, bytes, list, tuple)) else None
+MOST_PIECES = 1_000_000  # of one rendering
 
 
 class TemplateEnvironment(SandboxedEnvironment):
-    """Jinja's sandbox that also refuses multiplications and powers with enormous results."""
+    """Jinja's sandbox that also refuses single operations with enormous results."""
 
-    intercepted_binops = frozenset(["*", "**"])
+    intercepted_binops = frozenset(["*", "**", "%"])
 
     def call_binop(self, context, operator, left, right):
-        if operator == "**" and isinstance(left, int) and isinstance(right, int):
-            _refuse_beyond(left.bit_length() * max(right, 0), "a power")
-        elif operator == "*":
-            for sequence, times in ((left, right), (right, left)):
-                if _size(sequence) is not None and isinstance(times, int):
-                    _refuse_beyond(_size(sequence) * times, "a repetition")
-            if isinstance(left, int) and isinstance(right, int):
-                _refuse_beyond(left.bit_length() + right.bit_length(), "a product")
+        limits.check_operator(operator, left, right)
         return super().call_binop(context, operator, left, right)
+
+    def call(self, context, function, *args, **kwargs):
+        owner = getattr(function, "__self__", None)
+        if isinstance(owner, (str, bytes, int, list)):
+            limits.check_method(owner, function.__name__, (*args, *kwargs.values()))
+        return super().call(context, function, *args, **kwargs)
+
+    def unsafe_undefined(self, obj, attribute):
+        kind = type(obj).__name__
+        raise SecurityError(
+            f"access to attribute {attribute!r} of a value of type {kind} is unsafe"
+        )
+
+    def wrap_str_format(self, value):
+        formatting = super().wrap_str_format(value)
+        if formatting is not None:
+            limits.check_format(value.__self__)
+        return formatting
 
 
 # `pass_context` keeps Jinja from evaluating these once, when it compiles a template.
@@ -79,8 +83,25 @@ def highlight(text):
 
 ENVIRONMENT = TemplateEnvironment()
 ENVIRONMENT.globals["zip"] = zip
-ENVIRONMENT.filters.update(
-    choice=choice, random=random_item, most_frequent=most_frequent, highlight=highlight
+del ENVIRONMENT.globals["lipsum"]  # random paragraphs, as many as one asks for
+_FILTERS = ENVIRONMENT.filters
+for _name in ("batch", "center", "indent", "slice", "tojson", "wordwrap"):
+    _FILTERS[_name] = limits.bounded(limits.check_counts, _FILTERS[_name])
+_FILTERS.update(
+    choice=choice,
+    random=random_item,
+    most_frequent=most_frequent,
+    highlight=highlight,
+    format=limits.bounded(
+        lambda text, *_, **__: limits.check_format(str(text)), _FILTERS["format"]
+    ),
+    join=limits.bounded(
+        lambda _, items, d="", *__, **___: limits.check_separator(str(d)), _FILTERS["join"]
+    ),
+    replace=limits.bounded(
+        lambda _, text, old, new, *__: limits.check_replacement(str(text), str(old), str(new)),
+        _FILTERS["replace"],
+    ),
 )
 
 _CHANGING = frozenset(
@@ -91,20 +112,24 @@ _CHANGING = frozenset(
 class Compiled:
     """A piece of Jinja, compiled once.
 
-    variables: names it takes from the row; random: whether it draws; changes: whether it calls a
-    method that changes a list or dict, which may be the row's.
-    Raises jinja2.TemplateSyntaxError.
+    random: whether it draws; changes: whether it calls a method that changes a list or dict, which
+    may be the row's. Raises jinja2.TemplateSyntaxError.
     """
 
     def __init__(self, source):
         tree = ENVIRONMENT.parse(source)
-        self.variables = frozenset(meta.find_undeclared_variables(tree))
+        self._source = source
         self.random = any(f.name in ("choice", "random") for f in tree.find_all(nodes.Filter))
         self.changes = any(
             isinstance(call.node, nodes.Getattr) and call.node.attr in _CHANGING
             for call in tree.find_all(nodes.Call)
         )
-        self._template = ENVIRONMENT.from_string(source)
+        self._template = ENVIRONMENT.from_string(tree)
+
+    @cached_property
+    def variables(self):
+        """Names that it takes from the row: a frozenset of str."""
+        return frozenset(meta.find_undeclared_variables(ENVIRONMENT.parse(self._source)))
 
     def render(self, variables):
         """The text for ``variables`` (dict by name). Raises whatever the template runs into."""
