@@ -35,6 +35,7 @@ setup(
     extras_require={"test": ["hypothesis", "pytest", "pytest-timeout", "ruff"]},
     entry_points={
         "console_scripts": [
+            "fairseq-metro = fairseq_metro.commands:main",
             "metro-corpus = fairseq_metro.commands:corpus",
             "metro-vocabulary = fairseq_metro.commands:vocabulary",
             "metro-binarize = fairseq_metro.commands:binarize",

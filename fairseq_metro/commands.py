@@ -1,11 +1,31 @@
-"""The console commands (``metro-corpus``, …): each runs one module's ``main`` and returns a status.
+"""The console commands: ``fairseq-metro NAME``, and the shorter ``metro-NAME`` of a few.
 
-A module is imported only when its command runs, so that ``metro-corpus --help`` needs no torch.
+Each runs one module's ``main`` and returns a status. A module is imported only when its command
+runs, so that ``fairseq-metro --help`` and ``metro-corpus --help`` need no torch.
 """
 
+import difflib
 import importlib
+import sys
 
-from fairseq_metro.errors import run_command
+from fairseq_metro.errors import UserError, run_command
+from fairseq_metro.stamp import __version__
+
+# Name -> module below fairseq_metro, what it does; in the order of a whole project.
+COMMANDS = {
+    "corpus": ("prepare.default_corpus", "the default corpus, from installed documentation"),
+    "documents": ("prepare.documents", "corpora in their usual formats to plain text documents"),
+    "vocabulary": ("prepare.train_vocabulary", "train a vocabulary folder"),
+    "import-vocabulary": ("interchange.authors_vocabulary", "the authors' vocabulary to ours"),
+    "binarize": ("prepare.binarize", "raw text to a data folder for pretraining"),
+    "parameters": ("models.metro_t5.parameters", "parameter counts beside the paper's"),
+    "plan": ("planning.plan", "memory, FLOPs and hours of a pretraining before it starts"),
+    "health": ("analysis.health", "how a run's auxiliary model and RTD do: picture and words"),
+    "summary": ("analysis.summary", "what a pretraining run learned: table, JSON, curves"),
+    "predict": ("predict", "ask a trained model: text in, text or the likeliest choice out"),
+    "import": ("interchange.import_authors", "the authors' models to a run's folder"),
+    "export": ("interchange.export_authors", "a run's model to the authors' formats"),
+}
 
 
 def _run(module):
@@ -13,6 +33,44 @@ def _run(module):
         return importlib.import_module(f"fairseq_metro.{module}").main(argv)
 
     return run_command(main)
+
+
+def main():
+    """``fairseq-metro``: every command of the package by its name."""
+    return run_command(_named, sys.argv[1:])
+
+
+def _named(argv):
+    if not argv or argv[0] in ("-h", "--help"):
+        print(usage())
+        return 0 if argv else 2
+    if argv[0] == "--version":
+        print(f"fairseq-metro {__version__}")
+        return 0
+    name = argv[0]
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, 3, 0.4) or COMMANDS
+        raise UserError(
+            f"fairseq-metro has no command {name!r}; perhaps {', '.join(near)} "
+            "(all: fairseq-metro --help)"
+        )
+    sys.argv = [f"fairseq-metro {name}", *argv[1:]]  # what the command's help calls itself
+    return importlib.import_module(f"fairseq_metro.{COMMANDS[name][0]}").main(argv[1:])
+
+
+def usage():
+    """The list of commands, as ``fairseq-metro --help`` prints it."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:{width}}  {text}" for name, (_, text) in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: fairseq-metro COMMAND [options]",
+            "",
+            "METRO-T5 and friends on fairseq. The options of each: fairseq-metro COMMAND --help",
+            "",
+            *lines,
+        ]
+    )
 
 
 def corpus():

@@ -1,8 +1,10 @@
 """fairseq_metro.load: from a run's folder to texts and scores, as a person would use it."""
 
+import json
 import logging
 import os
 import shutil
+import sys
 from argparse import Namespace
 
 import pytest
@@ -17,7 +19,7 @@ from fairseq_metro.loading import find_checkpoint
 from fairseq_metro.predictor import Predictor, choices_by_text
 from tests.interchange.vocabulary import write_theirs
 from tests.tasks.conftest import corpus, data, vocabulary  # noqa: F401  fixtures
-from tests.training import call, command, train
+from tests.training import call, command, spawn, train
 
 TEXTS = ["the old river follows the house", "the winter", "a small letter remembers the old garden"]
 CHOICES = [["the garden", "a letter"], ["river"], ["stone house", "child", "the bright winter"]]
@@ -238,3 +240,15 @@ def test_the_decoder_starts_as_the_checkpoint_says(predictor, monkeypatch):
     other.generate(TEXTS, beam=1, max_len_b=3)
     other.score_choices(TEXTS, CHOICES)
     assert seen and all(starts == {start} for starts in seen)
+
+
+def test_the_command_answers_as_python_does(runs, predictor):
+    words = [sys.executable, "-m", "fairseq_metro", "predict", runs["metro_t5"], "--json"]
+    done = spawn([*words, "--device", "cpu", "--input", *TEXTS, "--choices", "river", "a letter"])
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    answers = list(map(json.loads, done.stdout.splitlines()))
+    scores = predictor.score_choices(TEXTS, ["river", "a letter"])
+    assert [answer["scores"] for answer in answers] == [pytest.approx(row) for row in scores]
+    assert [answer["output"] for answer in answers] == predictor.predict(
+        TEXTS, ["river", "a letter"]
+    )

@@ -10,6 +10,8 @@ from pathlib import Path
 import fairseq
 import pytest
 
+from fairseq_metro.commands import COMMANDS
+
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory, root):
@@ -48,8 +50,9 @@ def test_every_module_and_data_file_is_installed(installed):
 
 
 def test_every_console_command_of_the_package_starts(installed, tmp_path):
-    commands = sorted(path.name for path in (installed / "bin").glob("metro-*"))
+    commands = sorted(path.name for path in (installed / "bin").glob("*metro*"))
     assert commands == [
+        "fairseq-metro",
         "metro-binarize",
         "metro-corpus",
         "metro-health",
@@ -61,6 +64,13 @@ def test_every_console_command_of_the_package_starts(installed, tmp_path):
         done = run(installed, tmp_path, command, "--help")
         assert done.returncode == 0, f"{command}: {done.stderr}"
         assert done.stdout.startswith("usage: ")
+
+
+@pytest.mark.parametrize("name", ["predict", "corpus"])
+def test_a_command_below_fairseq_metro_starts(installed, tmp_path, name):
+    done = run(installed, tmp_path, "fairseq-metro", name, "--help")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("usage: ")
 
 
 def test_user_mistake_in_a_console_command_is_one_line(installed, tmp_path):
@@ -98,5 +108,7 @@ def test_readme_names_scripts_and_commands_that_exist(root):
     modules = set(re.findall(r"python -m (fairseq_metro[\w.]+)", text))
     files = [root / f"{name.replace('.', '/')}.py" for name in modules]
     assert files and all(file.is_file() for file in files)
+    named = re.findall(r"(?:fairseq-metro|python -m fairseq_metro) ([a-z][\w-]*)", text)
+    assert set(named) <= set(COMMANDS)
     commands = set(re.findall(r"`(metro-\w+)`", text))
     assert commands == set(re.findall(r'"(metro-\w+) = ', (root / "setup.py").read_text("utf-8")))
