@@ -14,14 +14,13 @@ from pathlib import Path
 import torch
 
 from fairseq_metro.checkpoints import LAST
-from fairseq_metro.data.vocabulary import VOCAB_FOLDER, Vocabulary
+from fairseq_metro.data.vocabulary import MODEL, VOCAB_FOLDER, Vocabulary
 from fairseq_metro.errors import UserError
-from fairseq_metro.files import read_json, write_json
+from fairseq_metro.files import read_json, sha256_file, write_json
 from fairseq_metro.interchange.hf_t5_keys import to_ours, to_theirs
 from fairseq_metro.interchange.hf_t5_vocabulary import (
     THEIR_MODEL,
     TOKENIZER_CONFIG,
-    read_symbols,
     rows_of,
     tokenizer_config,
     write_vocabulary,
@@ -163,11 +162,12 @@ def initialize_hf_t5(model, cfg, vocabulary, source):
 def _check_symbols(found, vocabulary):
     if found.vocabulary is None:
         raise UserError(f"--init-from {found.origin}: no folder {VOCAB_FOLDER} beside it")
-    theirs = Vocabulary.load(found.vocabulary).symbols
-    if theirs != vocabulary.symbols:
+    theirs = Vocabulary.load(found.vocabulary)
+    model, their_model = (sha256_file(v.path / MODEL) for v in (vocabulary, theirs))
+    if theirs.symbols != vocabulary.symbols or model != their_model:
         raise UserError(
-            f"--init-from {found.origin}: its {len(theirs)} symbols are not the {len(vocabulary)} "
-            f"of {vocabulary.path}; import it with eval/import_t5.py and binarize with the "
+            f"--init-from {found.origin}: its vocabulary of {len(theirs)} symbols is another than "
+            f"{vocabulary.path}; import it with eval/import_t5.py and make the data with the "
             "vocabulary that it writes"
         )
 
@@ -178,6 +178,7 @@ def _compare(found, cfg):
     other = [n for n in names if str(found.config[n]) != str(getattr(cfg, n))]
     if other:
         flags = " ".join(f"--{n.replace('_', '-')} {found.config[n]}" for n in other)
+        flags = flags.replace(" True", "")
         here = ", ".join(str(getattr(cfg, n)) for n in other)
         raise UserError(
             f"--init-from {found.origin}: it has {flags}, but here it is {here}; give its"
@@ -222,7 +223,7 @@ def write_folder(model, out, safetensors=None):
     with whole_folder(out) as partial:
         write_json(partial / CONFIG, their_config(model, vocabulary))
         write_json(partial / TOKENIZER_CONFIG, tokenizer_config(vocabulary))
-        shutil.copyfile(vocabulary.path / "spm.model", partial / THEIR_MODEL)
+        shutil.copyfile(vocabulary.path / MODEL, partial / THEIR_MODEL)
         if safetensors:
             from safetensors.torch import save_file
 

@@ -35,10 +35,10 @@ DEFAULTS = {f.name: f.default for f in fields(MetroT5Config) if not f.name.start
 
 @dataclass(frozen=True)
 class Model:
-    """name: ``metro_t5``, ``t5_transformer`` or ``hf_t5``; config: fields of that model's configuration;
-    state: our parameter names -> float32; vocabulary: the folder beside it, ours or theirs, or
-    None; origin: what a message calls it; num_updates: of its training, as far as known; stamp: of
-    the run it comes from, if that was one of ours."""
+    """name: ``metro_t5``, ``t5_transformer`` or ``hf_t5``; config: fields of that model's
+    configuration; state: our parameter names -> float32; vocabulary: the folder beside it, ours or
+    theirs, or None; origin: what a message calls it; num_updates: of its training, as far as known;
+    stamp: of the run it comes from, if that was one of ours."""
 
     name: str
     config: dict

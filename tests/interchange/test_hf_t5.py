@@ -2,6 +2,7 @@ import json
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,6 +14,8 @@ from fairseq_metro.errors import UserError
 from fairseq_metro.interchange import export_t5, import_t5
 from fairseq_metro.interchange.hf_t5 import read_run
 from fairseq_metro.interchange.hf_t5_vocabulary import Rows, rows_of
+from fairseq_metro.interchange.init_from import initialize_from
+from fairseq_metro.models.hf_t5 import HfT5Config, HfT5Model
 from tests.interchange import t5_folders
 from tests.interchange.t5_folders import KINDS
 
@@ -234,3 +237,59 @@ def test_the_commands_say_what_they_do(root):
             [sys.executable, root / "eval" / name, "--help"], capture_output=True, text=True
         )
         assert done.returncode == 0 and "Hugging Face folder" in done.stdout
+
+
+# --init-from
+
+
+def fresh(config, vocabulary):
+    """A new model as a task would build it."""
+    task = SimpleNamespace(source_dictionary=vocabulary.dictionary())
+    return HfT5Model.build_model(config, task)
+
+
+@pytest.fixture
+def imported(tmp_path):
+    """(folder of theirs, run of ours, vocabulary, configuration)."""
+    folder, _ = t5_folders.write_folder(tmp_path / "theirs", **KINDS["v1.1"])
+    import_t5.import_t5(folder, tmp_path / "run")
+    saved = read_run(tmp_path / "run")
+    return folder, tmp_path / "run", Vocabulary.load(saved.vocabulary), HfT5Config(**saved.config)
+
+
+def test_a_new_model_begins_with_a_folder_of_theirs_or_a_run_of_ours(imported):
+    folder, run, vocabulary, config = imported
+    expected = read_run(run).state
+    for source in (folder, run, run / "checkpoint_last.pt"):
+        model = fresh(config, vocabulary)
+        initialize_from(model, config, vocabulary, source)
+        state = model.state_dict()
+        assert state.keys() == expected.keys()
+        assert all(torch.equal(state[key], expected[key]) for key in state)
+
+
+def test_other_sizes_are_listed_as_options(imported):
+    folder, _, vocabulary, config = imported
+    config.encoder_layers, config.untied_output = 2, False
+    with pytest.raises(UserError, match=r"it has --encoder-layers 3 --untied-output, but here"):
+        initialize_from(fresh(config, vocabulary), config, vocabulary, folder)
+
+
+def test_another_vocabulary_is_refused(imported, tmp_path):
+    _, run, vocabulary, config = imported
+    other, _ = t5_folders.write_folder(
+        tmp_path / "other", tokenizer=t5_folders.tokenizer_model(seed=2), **KINDS["v1.1"]
+    )
+    with pytest.raises(UserError, match="is another than"):
+        initialize_from(fresh(config, vocabulary), config, vocabulary, other)
+    shutil.rmtree(run / "vocab")
+    with pytest.raises(UserError, match="no folder vocab beside it"):
+        initialize_from(fresh(config, vocabulary), config, vocabulary, run)
+
+
+def test_a_checkpoint_of_another_model_is_refused(imported, tmp_path):
+    _, _, vocabulary, config = imported
+    torch.save({"model": {"w": torch.zeros(1)}, "cfg": {"model": {"_name": "x"}}},
+               tmp_path / "x.pt")  # fmt: skip
+    with pytest.raises(UserError, match=r"not a checkpoint of hf_t5 \(it is of x\)"):
+        initialize_from(fresh(config, vocabulary), config, vocabulary, tmp_path / "x.pt")
