@@ -6,8 +6,12 @@ from pathlib import Path
 import yaml
 from jinja2 import Environment, meta, nodes
 
-SCHEMAS = yaml.safe_load(Path(__file__).with_name("schemas.yaml").read_text("utf-8"))
-WORDS = "the a cat 3 Zoë said “why?” {{x}} <b>&amp;</b> it's 1.5 \n no. 東京 \t - %s {a} \\n".split(" ")
+_READ = yaml.safe_load(Path(__file__).with_name("schemas.yaml").read_text("utf-8"))
+MIXTURES = frozenset(_READ["mixtures"])
+SCHEMAS = _READ["mixtures"] | _READ["others"]
+WORDS = "the a cat 3 Zoë said “why?” {{x}} <b>&amp;</b> it's 1.5 \n no. 東京 \t - %s {a} \\n".split(
+    " "
+)
 TEXT_METHODS = {"split", "lower", "upper", "replace", "capitalize", "strip", "startswith", "title"}
 TEXT_METHODS |= {"endswith", "find", "rstrip", "lstrip", "splitlines", "isdigit", "format"}
 NUMBER_FILTERS, TEXT_FILTERS = {"abs", "round", "int", "float"}, {"lower", "upper", "capitalize"}
