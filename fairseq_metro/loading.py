@@ -11,8 +11,10 @@ import fairseq_metro
 from fairseq_metro.checkpoints import LAST, read_facts
 from fairseq_metro.data.vocabulary import VOCAB_FOLDER, Vocabulary
 from fairseq_metro.errors import UserError
+from fairseq_metro.files import read_json
 from fairseq_metro.interchange.authors_vocabulary import is_ours
-from fairseq_metro.interchange.hugging_face import is_release
+from fairseq_metro.interchange.hugging_face import CONFIG, is_release
+from fairseq_metro.interchange.import_t5 import import_t5
 from fairseq_metro.interchange.model import read_model
 from fairseq_metro.interchange.run_folder import write_run_folder
 from fairseq_metro.predictor import Predictor
@@ -22,9 +24,9 @@ def load(source, device=None):
     """The :class:`~fairseq_metro.predictor.Predictor` of a trained model.
 
     source: a run's folder (its newest ``checkpoint_last.pt``, in it or one folder below), one of its
-    checkpoint files, or a Hugging Face folder of METRO-T0 (as ``eval/export_authors.py`` writes it);
-    a vocabulary folder ``vocab/`` lies beside. device: "cpu", "cuda", ...; None: a GPU where there
-    is one. A METRO-T5 model leaves its auxiliary model and RTD head behind.
+    checkpoint files, with a vocabulary folder ``vocab/`` beside; or a Hugging Face folder, of
+    METRO-T0 (as ``eval/export_authors.py`` writes it) or of T5. device: "cpu", "cuda", ...; None: a
+    GPU where there is one. A METRO-T5 model leaves its auxiliary model and RTD head behind.
 
     Raises :class:`UserError` where there is no such folder, no whole checkpoint, or no vocabulary
     or another than that of the training.
@@ -32,9 +34,18 @@ def load(source, device=None):
     source, device = Path(source), _device(device)
     if source.is_dir() and is_release(source):
         with tempfile.TemporaryDirectory() as folder:
-            checkpoint = write_run_folder(read_model(source, main_only=True), Path(folder) / "run")
-            return _load(checkpoint, device)
+            return _load(_import(source, Path(folder) / "run"), device)
     return _load(find_checkpoint(source), device)
+
+
+def _import(source, out):
+    """A Hugging Face folder as a run's folder ``out``; returns its checkpoint."""
+    config = read_json(source / CONFIG)
+    config = config if isinstance(config, dict) else {}
+    authors = any("Fairseq" in str(name) for name in config.get("architectures") or [])
+    if config.get("model_type") in ("t5", "mt5") and not authors:
+        return import_t5(source, out)
+    return write_run_folder(read_model(source, main_only=True), out)
 
 
 def find_checkpoint(source):

@@ -8,6 +8,7 @@ import sys
 from argparse import Namespace
 
 import pytest
+import sentencepiece
 import torch
 from fairseq import checkpoint_utils
 
@@ -17,6 +18,7 @@ from fairseq_metro.interchange.authors_vocabulary import import_vocabulary
 from fairseq_metro.interchange.export_authors import export_hugging_face
 from fairseq_metro.loading import find_checkpoint
 from fairseq_metro.predictor import Predictor, choices_by_text
+from tests.interchange.t5_folders import write_folder
 from tests.interchange.vocabulary import write_theirs
 from tests.tasks.conftest import corpus, data, vocabulary  # noqa: F401  fixtures
 from tests.training import call, command, spawn, train
@@ -159,6 +161,31 @@ def test_an_exported_hugging_face_folder_predicts_the_same(runs, predictor, tmp_
     ours, theirs_ = (p.score_choices(TEXTS, CHOICES) for p in (predictor, exported))
     for row, other in zip(ours, theirs_, strict=True):
         assert row == pytest.approx(other, abs=1e-4)
+
+
+def test_a_t5_folder_of_hugging_face_predicts_as_transformers_does(tmp_path):
+    pytest.importorskip("transformers", reason="the reference, transformers, is not installed")
+    folder, reference = write_folder(tmp_path / "t5")
+    predictor, processor = fairseq_metro.load(folder, device="cpu"), sentencepiece_of(folder)
+    for text, output in zip(TEXTS, predictor.generate(TEXTS, beam=1, max_len_b=9), strict=True):
+        ids = [*processor.encode(text), processor.eos_id()]
+        with torch.no_grad():
+            found = reference.generate(torch.tensor([ids]), max_new_tokens=9, do_sample=False)[0]
+        found = [i for i in found.tolist() if i not in (0, 1) and i < len(processor)]
+        assert output == processor.decode(found)
+    for text, each, row in zip(
+        TEXTS, CHOICES, predictor.score_choices(TEXTS, CHOICES), strict=True
+    ):
+        for choice, score in zip(each, row, strict=True):
+            ids = torch.tensor([[*processor.encode(text), processor.eos_id()]])
+            labels = torch.tensor([[*processor.encode(choice), processor.eos_id()]])
+            with torch.no_grad():
+                loss = reference(input_ids=ids, labels=labels).loss.item()
+            assert score == pytest.approx(-loss * labels.numel(), abs=1e-3)
+
+
+def sentencepiece_of(folder):
+    return sentencepiece.SentencePieceProcessor(model_file=str(folder / "spiece.model"))
 
 
 def test_missing_folders_and_checkpoints_are_one_line(tmp_path, runs):
