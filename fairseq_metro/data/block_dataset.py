@@ -3,9 +3,8 @@
 import numpy as np
 from fairseq.data import FairseqDataset
 
-from fairseq_metro.data import randomness
-
-PAD_TO_MULTIPLE = 8  # of a batch's width: what matrix units like
+from fairseq_metro.data import padding, randomness
+from fairseq_metro.data.padding import PAD_TO_MULTIPLE
 
 
 class BlockDataset(FairseqDataset):
@@ -116,11 +115,7 @@ class BlockDataset(FairseqDataset):
 
     def right_padded(self, rows):
         """List of int arrays (n,) -> int64 (B, T), T a multiple of ``pad_to_multiple``."""
-        width = -(-max(map(len, rows)) // self.pad_to_multiple) * self.pad_to_multiple
-        padded = np.full((len(rows), width), self.pad, dtype=np.int64)
-        for row, tokens in enumerate(rows):
-            padded[row, : len(tokens)] = tokens
-        return padded
+        return padding.right_padded(rows, self.pad, self.pad_to_multiple)
 
     def decoder_input(self, rows):
         """The start symbol, then each target without its last token: padded like the targets."""

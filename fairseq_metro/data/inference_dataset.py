@@ -1,17 +1,23 @@
-"""Sources for generation: one ``<s>`` tokens ``</s>`` each, right-padded."""
+"""Sources for generation: a prefix (``<s>``), tokens, ``</s>`` each, right-padded."""
 
 import torch
 from fairseq.data import FairseqDataset, data_utils
 
 
 class SourceDataset(FairseqDataset):
-    """src_tokens: list of (T,) int tensors that end in ``</s>``; ``<s>`` is put in front."""
+    """src_tokens: list of (T,) int tensors that end in ``</s>``.
 
-    def __init__(self, src_tokens, dictionary):
+    prefix: ids to put in front of each. longest: tokens, prefix included, beyond which a source is
+    cut on its right, ``</s>`` staying; None: no limit.
+    """
+
+    def __init__(self, src_tokens, dictionary, prefix, longest=None):
         super().__init__()
         self.dictionary = dictionary
-        bos = torch.tensor([dictionary.bos()])
-        self.src_tokens = [torch.cat([bos, tokens.long()]) for tokens in src_tokens]
+        prefix = torch.tensor(prefix, dtype=torch.int64)
+        self.src_tokens = [torch.cat([prefix, tokens.long()]) for tokens in src_tokens]
+        if longest is not None:
+            self.src_tokens = [cut(tokens, longest) for tokens in self.src_tokens]
         self.sizes = [len(tokens) for tokens in self.src_tokens]
 
     def __len__(self):
@@ -38,3 +44,14 @@ class SourceDataset(FairseqDataset):
                 "src_lengths": torch.tensor([len(source) for source in tokens]),
             },
         }
+
+
+def cut(tokens, longest):
+    """A tensor (n,) of at most ``longest`` ids: its first ones, and its last, ``</s>``.
+
+    >>> cut(torch.tensor([0, 7, 8, 9, 2]), 4).tolist()
+    [0, 7, 8, 2]
+    """
+    if len(tokens) <= longest:
+        return tokens
+    return torch.cat([tokens[: longest - 1], tokens[-1:]])

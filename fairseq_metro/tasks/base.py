@@ -145,7 +145,7 @@ class TextTask(FairseqTask):
 
     def build_dataset_for_inference(self, src_tokens, src_lengths, **kwargs):
         """Sources for generation: ``<s>`` tokens ``</s>``, right-padded."""
-        return SourceDataset(src_tokens, self.dictionary)
+        return SourceDataset(src_tokens, self.dictionary, self.vocabulary.source_prefix)
 
     def build_bpe(self, args):
         """The vocabulary folder's own tokenizer, whatever --bpe says; symbols joined by spaces."""

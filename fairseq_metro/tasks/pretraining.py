@@ -7,9 +7,9 @@ import numpy as np
 from fairseq import utils
 from fairseq.dataclass import ChoiceEnum
 
-from fairseq_metro.data.block_dataset import PAD_TO_MULTIPLE
 from fairseq_metro.data.blocks import BREAK_MODES, cut_blocks
 from fairseq_metro.data.indexed import IndexedTokens, read_stamp
+from fairseq_metro.data.padding import padded_width
 from fairseq_metro.errors import UserError
 from fairseq_metro.models.metro_t5 import T5TransformerConfig
 from fairseq_metro.recipes import RECIPES, choices
@@ -138,7 +138,7 @@ class PretrainingTask(TextTask):
 
     def check_model(self, cfg):
         positions = getattr(cfg, "max_positions", T5TransformerConfig.max_positions)
-        padded = -(-self.cfg.tokens_per_sample // PAD_TO_MULTIPLE) * PAD_TO_MULTIPLE
+        padded = padded_width(self.cfg.tokens_per_sample)
         if padded > positions:
             raise UserError(
                 f"--tokens-per-sample {self.cfg.tokens_per_sample} (padded to {padded}) is "

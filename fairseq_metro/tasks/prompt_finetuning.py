@@ -1,0 +1,275 @@
+"""Task ``prompt_finetuning``: a pretrained model learns to follow prompts, on a mixture of tasks."""
+
+import hashlib
+import json
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from fairseq.tasks import register_task
+from omegaconf import II
+
+from fairseq_metro import data_parallel
+from fairseq_metro.data.inference_dataset import SourceDataset
+from fairseq_metro.data.mixture_sampling import MixtureSampler
+from fairseq_metro.data.prompted_dataset import PromptedDataset
+from fairseq_metro.data.prompted_files import STAMP, open_split, splits_of
+from fairseq_metro.data.vocabulary import VOCAB_FOLDER
+from fairseq_metro.errors import UserError
+from fairseq_metro.files import read_json
+from fairseq_metro.interchange.hf_t5 import initialize_hf_t5
+from fairseq_metro.models.hf_t5 import HfT5Model
+from fairseq_metro.open_files import allow_open_files
+from fairseq_metro.tasks.base import TextTask, TextTaskConfig
+from fairseq_metro.tasks.choice_scores import SplitScores, choice_sums
+from fairseq_metro.tasks.starting_models import refuse_foreign_checkpoint, refuse_unfit_model
+
+logger = logging.getLogger(__name__)
+
+NAME = "prompt_finetuning"
+TRAIN = "train"
+EVALUATION_SEED = 0  # which rows of a capped task are validated on, in every run the same
+
+
+@dataclass
+class PromptFinetuningTaskConfig(TextTaskConfig):
+    """Options of ``--task prompt_finetuning``."""
+
+    data: str = field(
+        default="",
+        metadata={"help": "folder of prompted pairs, written by preprocess/prompted_data.py"},
+    )
+    max_source_length: int = field(
+        default=512,
+        metadata={"help": "longest source in tokens, <s> and </s> included; cut on the right "
+                  "(paper: 512)"},
+    )  # fmt: skip
+    max_target_length: int = field(
+        default=256,
+        metadata={"help": "longest target or choice in tokens, </s> included; cut on the right "
+                  "(paper: 256)"},
+    )  # fmt: skip
+    pack: bool = field(
+        default=False,
+        metadata={
+            "help": "several training examples in a row of the batch, which never see one another "
+            "and have positions of their own (FLAN); rows are then as long as the two limits, and "
+            "--batch-size counts rows"
+        },
+    )
+    max_tokens_valid: Any = II("dataset.max_tokens_valid")
+    sentence_avg: Any = II("optimization.sentence_avg")
+    finetune_from_model: Any = II("checkpoint.finetune_from_model")
+
+
+@register_task(NAME, dataclass=PromptFinetuningTaskConfig)
+class PromptFinetuningTask(TextTask):
+    """Mixture in, batches of like lengths out; validation by loss and by rank classification.
+
+    Sources are ``<s>`` tokens ``</s>``, targets tokens ``</s>``, the decoder starts with the
+    vocabulary's role ``decoder_start`` (METRO-T0, section 5).
+    """
+
+    make_data = "preprocess/prompted_data.py"
+
+    def __init__(self, cfg, vocabulary, stamps):
+        super().__init__(cfg, vocabulary, stamps)
+        self.split_scores = {}
+        self.validated = None  # the split that was validated last
+
+    # Options and folders
+
+    @classmethod
+    def check_options(cls, cfg):
+        if cfg.max_source_length < 3:
+            raise UserError(f"--max-source-length is {cfg.max_source_length}, must be at least 3")
+        if cfg.max_target_length < 2:
+            raise UserError(f"--max-target-length is {cfg.max_target_length}, must be at least 2")
+        if cfg.sentence_avg is True:
+            raise UserError("--sentence-avg: the loss is a mean over target tokens; leave it out")
+        super().check_options(cfg)
+        folder = Path(cfg.data)
+        if folder.is_dir() and not cfg.vocab and not (folder / VOCAB_FOLDER).is_dir():
+            raise UserError(
+                f"{folder / VOCAB_FOLDER}: no such folder; give the vocabulary that the data was "
+                "made with by --vocab (preprocess/import_vocabulary.py makes it of the authors')"
+            )
+
+    @classmethod
+    def read_stamp(cls, folder):
+        path = folder / STAMP
+        if not path.is_file():
+            if splits_of(folder):
+                logger.info(f"{folder}: no {STAMP}, a folder of the authors' kind")
+                return None
+            raise UserError(
+                f"{folder}: no {STAMP} and no split in it, so no folder of prompted pairs; make "
+                f"one with {cls.make_data}"
+            )
+        stamp = read_json(path)
+        if not isinstance(stamp, dict) or not {"vocabulary", "splits"} <= stamp.keys():
+            raise UserError(f"{path}: not a stamp of {cls.make_data}; build the data again")
+        text = json.dumps(stamp["splits"], sort_keys=True)
+        return {**stamp, "data": hashlib.sha256(text.encode()).hexdigest()}
+
+    # Data
+
+    def load_dataset(self, split, epoch=1, combine=False, **kwargs):
+        """A split's tasks: by the mixture's rule in training, all up to their caps elsewhere."""
+        allow_open_files()
+        try:
+            mixture = open_split(self.cfg.data, split)
+        except OSError as error:
+            raise UserError(
+                f"{self.cfg.data}/{split}: {error.strerror}; raise the limit of open files "
+                "(ulimit -n)"
+            ) from None
+        self._check_ends(mixture, split)
+        training = split == TRAIN
+        sampler = self._sampler(mixture, training, split)
+        dataset = PromptedDataset(
+            mixture,
+            sampler.epoch if training else _always(sampler.epoch(1)),
+            name=split,
+            source_prefix=self.vocabulary.source_prefix,
+            pad=self.dictionary.pad(),
+            eos=self.dictionary.eos(),
+            decoder_start=self.decoder_start,
+            max_source_length=self.cfg.max_source_length,
+            max_target_length=self.cfg.max_target_length,
+            seed=self.cfg.seed,
+            shuffle=training,
+            pack=training and self.cfg.pack,
+            choices=not training,
+        )
+        dataset.set_epoch(epoch)
+        self.datasets[split] = dataset
+        self.split_scores[split] = SplitScores(split, mixture.tasks)
+        rows = sum(task.rows for task in mixture.tasks)
+        said = f", packed into {len(dataset):,} rows" if dataset.pack else ""
+        logger.info(
+            f"{self.cfg.data}/{split}: {len(mixture.tasks)} tasks, {rows:,} examples, "
+            f"{len(dataset.task):,} of them an epoch{said}"
+        )
+
+    def _sampler(self, mixture, training, split):
+        tasks = mixture.tasks
+        rates = None
+        if training and mixture.rule != "metro":
+            rates = [task.rate for task in tasks]
+        seed = self.cfg.seed if training else EVALUATION_SEED
+        try:
+            return MixtureSampler(
+                [task.rows for task in tasks], [task.cap for task in tasks], rates, seed
+            )
+        except UserError as error:
+            raise UserError(f"{self.cfg.data}/{split}: {error}") from None
+
+    def _check_ends(self, mixture, split):
+        """Lines of another vocabulary, or not of fairseq's making, do not end as ours do."""
+        for task in mixture.tasks:
+            for lines in filter(None, (task.source, task.target, task.choices)):
+                if len(lines.sizes) and lines.tokens[lines.sizes[0] - 1] != self.dictionary.eos():
+                    raise UserError(f"{lines.prefix}: its first line does not end in </s>; "
+                                    "build the data again")  # fmt: skip
+
+    def max_positions(self):
+        return self.cfg.max_source_length, self.cfg.max_target_length
+
+    def build_dataset_for_inference(self, src_tokens, src_lengths, **kwargs):
+        """Sources for generation as in training, cut to ``--max-source-length``."""
+        prefix = self.vocabulary.source_prefix
+        return SourceDataset(src_tokens, self.dictionary, prefix, self.cfg.max_source_length)
+
+    def inference_step(self, generator, models, sample, prefix_tokens=None, constraints=None):
+        """As fairseq's, but the decoder starts as it did in training."""
+        return generator.generate(
+            models,
+            sample,
+            prefix_tokens=prefix_tokens,
+            constraints=constraints,
+            bos_token=self.decoder_start,
+        )
+
+    # Model
+
+    def check_model(self, cfg):
+        refuse_unfit_model(self.architecture, cfg, self.cfg)
+        refuse_foreign_checkpoint(self.cfg, self.vocabulary)
+
+    def initialize(self, model, cfg):
+        if isinstance(model, HfT5Model):
+            initialize_hf_t5(model, cfg, self.vocabulary, self.cfg.init_from)
+        else:
+            super().initialize(model, cfg)
+
+    def check_restored(self, facts):
+        kind = (facts["cfg"].get("task") or {}).get("_name")
+        if kind != NAME:
+            raise UserError(
+                f"{facts['path']}: a checkpoint of --task {kind}, which {NAME} cannot go on from; "
+                "begin with its parameters by --init-from, and another --save-dir"
+            )
+        super().check_restored(facts)
+        theirs = facts["task_state"].get("stamp", {}).get("data", [])
+        ours = [stamp["data"] for stamp in self.stamps]
+        if theirs and ours and theirs != ours:
+            logger.warning(f"{facts['path']}: trained on other data than {self.cfg.data}; it goes "
+                           "on with this one from the same place in the epoch")  # fmt: skip
+
+    def build_criterion(self, cfg, from_checkpoint=False):
+        if cfg._name != NAME:
+            raise UserError(
+                f"--criterion {cfg._name} is not for --task {NAME}; give --criterion {NAME}"
+            )
+        return super().build_criterion(cfg, from_checkpoint)
+
+    # Validation
+
+    def initially_validated(self):
+        return [split for split in self.datasets if split != TRAIN]
+
+    def valid_step(self, sample, model, criterion):
+        """The criterion's numbers; these by task; and every choice scored, where there are any."""
+        if "task" not in sample:  # a packed training split
+            return super().valid_step(sample, model, criterion)
+        model.eval()
+        self.validated = sample["split"]
+        scores = self.split_scores[self.validated]
+        n_tasks = len(scores.tasks)
+        with torch.no_grad():
+            loss, sample_size, logging_output = criterion(model, sample, n_tasks=n_tasks)
+        if "choices" in sample and scores.has_choices:
+            sums = choice_sums(
+                getattr(model, "module", model),
+                sample["choices"],
+                n_tasks,
+                pad=self.dictionary.pad(),
+                decoder_start=self.decoder_start,
+                max_tokens=self.cfg.max_tokens_valid,
+            )
+            logging_output = {**logging_output, **sums}
+        return loss, sample_size, logging_output
+
+    def reduce_metrics(self, logging_outputs, criterion):
+        super().reduce_metrics(logging_outputs, criterion)
+        if "task_loss" in logging_outputs[0]:
+            self.split_scores[self.validated].log(logging_outputs)
+
+    def post_validate(self, model, stats, meters):
+        """Called by fairseq-train after each validation, with the meters of the whole split."""
+        self._write_scores(self.validated, meters, stats["num_updates"])
+
+    def after_initial_validation(self, split, aggregate):
+        self._write_scores(split, aggregate, 0)
+
+    def _write_scores(self, split, meters, num_updates):
+        if data_parallel.rank() == 0 and "_task_loss" in meters:
+            self.split_scores[split].write(self.cfg.save_dir, meters, num_updates)
+
+
+def _always(drawn):
+    """The same examples in every epoch."""
+    return lambda epoch: drawn

@@ -1,0 +1,73 @@
+"""Models and checkpoints that fine-tuning cannot begin with, refused in one line."""
+
+import inspect
+import logging
+from pathlib import Path
+
+from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_REGISTRY
+
+from fairseq_metro.checkpoints import LAST, read_facts
+from fairseq_metro.data.padding import padded_width
+from fairseq_metro.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+LEFT = ("auxiliary.", "rtd_head.")
+
+
+def refuse_unfit_model(name, cfg, options):
+    """Raise :class:`UserError` for a model that fine-tuning cannot train.
+
+    name: of the model or architecture; cfg: its configuration; options: the task's.
+    """
+    if name.startswith("metro_t5"):
+        raise UserError(
+            f"--arch {name}: fine-tuning leaves the auxiliary model and the RTD head behind; "
+            f"give --arch {name.replace('metro_t5', 't5_transformer', 1)}"
+        )
+    kind = ARCH_MODEL_REGISTRY.get(name) or MODEL_REGISTRY[name]
+    needed = {"target_index", "source_segments"} if options.pack else {"target_index"}
+    if not needed <= inspect.signature(kind.forward).parameters.keys():
+        raise UserError(
+            f"--arch {name}: not a model that prompt_finetuning can train"
+            f"{' with --pack' if options.pack else ''}; give t5_transformer_base, hf_t5_base or "
+            "another size"
+        )
+    positions = getattr(cfg, "max_positions", None)
+    for option in ("max_source_length", "max_target_length"):
+        length = getattr(options, option)
+        if positions is not None and padded_width(length) > positions:
+            raise UserError(
+                f"--{option.replace('_', '-')} {length} (padded to {padded_width(length)}) is "
+                f"more than the model's --max-positions {positions}; shorten it or give the "
+                "model more positions"
+            )
+
+
+def refuse_foreign_checkpoint(options, vocabulary):
+    """``--finetune-from-model``, fairseq's own way to begin: a checkpoint of ours, same vocabulary.
+
+    options: the task's. Logs what is left behind of a METRO-T5 checkpoint. Raises
+    :class:`UserError`.
+    """
+    path = options.finetune_from_model
+    if not isinstance(path, str) or not path:
+        return
+    said = f"--finetune-from-model {path}"
+    if options.init_from:
+        raise UserError("--finetune-from-model and --init-from: give one of them")
+    if (Path(options.save_dir) / LAST).exists():
+        return  # the run is resumed
+    if not Path(path).is_file():
+        raise UserError(f"{said}: no such file; --init-from also takes a folder")
+    facts = read_facts(path)
+    theirs = facts["task_state"].get("stamp", {}).get("vocabulary")
+    if theirs is None:
+        raise UserError(f"{said}: not a checkpoint of ours; give it with --init-from")
+    if theirs != vocabulary.hash:
+        raise UserError(
+            f"{said}: trained with vocabulary {theirs[:12]}, but {vocabulary.path} is "
+            f"{vocabulary.hash[:12]}; make the data with its"
+        )
+    if any(key.startswith(LEFT) for key in facts["parameters"]):
+        logger.info(f"{said}: its auxiliary model and RTD head are left behind")
