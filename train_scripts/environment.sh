@@ -188,6 +188,7 @@ build_env() {
     step "packages" pip_install --no-build-isolation -c "$ENV_WORK/constraints.txt" -r "$ROOT/requirements.txt" -r "$ROOT/requirements-test.txt" "$(grep '^torch==' "$ENV_WORK/torch.txt")"
     env_say "next: $FAIRSEQ_PIN, which is compiled here (about 3 minutes) unless there is a wheel"
     step "$FAIRSEQ_PIN" pip_install --no-build-isolation --no-deps "$FAIRSEQ_PIN"
+    step "promptsource's templates" pip_install --no-build-isolation --no-deps --ignore-requires-python -r "$ROOT/requirements-no-deps.txt"
     install_package
     step "first import" write_stamp "$device" "${TORCH_SPEC:-}"
     env_say "made .venv in $((SECONDS - began)) s"

@@ -33,8 +33,8 @@ def clone(tmp_path, root):
     """A clone's files that matter here, and a folder with a fake ``python3.11`` on PATH."""
     (tmp_path / "train_scripts").mkdir()
     shutil.copy(root / "train_scripts" / "environment.sh", tmp_path / "train_scripts")
-    for name in ("requirements.txt", "requirements-test.txt", "requirements-indirect.txt"):
-        shutil.copy(root / name, tmp_path)
+    for path in root.glob("requirements*.txt"):
+        shutil.copy(path, tmp_path)
     for name in ("setup.py", "pyproject.toml"):
         (tmp_path / name).write_text("# one\n")
     programs = tmp_path / "programs"
@@ -86,11 +86,14 @@ def test_environment_is_built_in_order_and_then_reused(clone):
     assert "setuptools wheel Cython numpy" in installs[1]
     assert "requirements-test.txt torch==9.9.9" in installs[2]
     assert installs[3] == "--no-build-isolation --no-deps fairseq-fixed==0.12.3.1"
-    assert installs[4] == f"--no-build-isolation --no-deps -e {clone}"
+    assert installs[4].endswith(
+        f"--no-deps --ignore-requires-python -r {clone}/requirements-no-deps.txt"
+    )
+    assert installs[5] == f"--no-build-isolation --no-deps -e {clone}"
     assert f"{clone}/.venv/bin/python" in said
 
     status, said = source(clone)
-    assert (status, len(calls(clone))) == (0, 5)
+    assert (status, len(calls(clone))) == (0, 6)
     assert "using .venv (Python 3.11.9, torch 9.9.9, fairseq 0.1)" in said
 
 
@@ -156,11 +159,11 @@ def test_changed_pins_rebuild_and_changed_setup_reinstalls_the_package_alone(clo
     source(clone)
     (clone / "setup.py").write_text("# two\n")
     _, said = source(clone)
-    assert "setup.py has changed" in said and len(calls(clone)) == 6
+    assert "setup.py has changed" in said and len(calls(clone)) == 7
     with open(clone / "requirements.txt", "a") as stream:
         stream.write("another==1.0\n")
     _, said = source(clone)
-    assert "making .venv again: the pinned packages" in said and len(calls(clone)) == 11
+    assert "making .venv again: the pinned packages" in said and len(calls(clone)) == 13
 
 
 def test_torch_spec_is_passed_on_and_its_environment_kept_without_it(clone):
@@ -185,7 +188,7 @@ def test_cuda_torch_where_there_is_a_gpu(clone):
     smi.chmod(0o755)
     _, said = source(clone)
     assert "making .venv again: its torch is for CPUs and there is a GPU now" in said
-    assert calls(clone)[5].endswith("requirements-indirect.txt torch==2.13.0")
+    assert calls(clone)[6].endswith("requirements-indirect.txt torch==2.13.0")
     smi.unlink()
     _, said = source(clone)
     assert "using .venv" in said
@@ -206,7 +209,7 @@ def test_second_command_waits_for_the_first_to_build(clone):
     assert status == 0
     assert "waiting: another command is making .venv" in said and "using .venv" in said
     assert first.wait(20) == 0
-    assert len(calls(clone)) == 5
+    assert len(calls(clone)) == 6
 
 
 def test_environment_in_use_is_not_rebuilt_under_a_running_command(clone):
