@@ -1,0 +1,74 @@
+"""Lines of text files as bytes first, so that a bad byte is told with its file, line and place."""
+
+import codecs
+import gzip
+import zlib
+
+from fairseq_metro.errors import UserError
+
+BOM = codecs.BOM_UTF8
+GZIP = ".gz"
+# Microsoft's code page leaves five bytes without a character; files have them all the same.
+_REST_AS_LATIN_1 = "fairseq_metro.rest_as_latin_1"
+
+
+def _rest_as_latin_1(error):
+    return error.object[error.start : error.end].decode("latin-1"), error.end
+
+
+codecs.register_error(_REST_AS_LATIN_1, _rest_as_latin_1)
+
+
+def open_bytes(path):
+    """A file of bytes open for reading; one that ends in ``.gz`` is unpacked on the way."""
+    return gzip.open(path, "rb") if path.suffix == GZIP else open(path, "rb")
+
+
+def raw_lines(path):
+    """Lines with their ends, numbered from 1: (number, bytes). A byte order mark is left out.
+
+    Only ``\\n`` ends a line: what else ``str.splitlines`` takes for an end occurs inside texts.
+    Raises :class:`UserError` for a damaged gzip file.
+    """
+    try:
+        with open_bytes(path) as stream:
+            for number, line in enumerate(stream, 1):
+                yield number, line.removeprefix(BOM) if number == 1 else line
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UserError(f"{path}: not a whole gzip file ({error}); fetch it again") from None
+
+
+def decode(path, number, raw, encoding="utf-8"):
+    """A line's text. Raises :class:`UserError` that names file, line, byte and remedy.
+
+    Windows-1252 never fails: its five empty places are read as Latin-1, as web browsers do.
+    """
+    try:
+        windows = codecs.lookup(encoding).name == "cp1252"
+        return raw.decode(encoding, _REST_AS_LATIN_1 if windows else "strict")
+    except LookupError:
+        raise UserError(f"{path}: Python knows no encoding {encoding!r}; try latin-1") from None
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path}: line {number}, byte {error.start} of the line (0x{raw[error.start]:02x}) is "
+            f"not {encoding}; set `encoding:` (for example windows-1252) for this data set in "
+            "datasets.yaml beside the data, or convert the file to UTF-8"
+        ) from None
+
+
+def text_lines(path, encoding="utf-8", start=0, stop=None):
+    """Lines that are not blank, with numbers: (number, text without its end).
+
+    start, stop: a range of these lines, counted from 0; lines before it are not decoded.
+    """
+    full = ((number, raw) for number, raw in raw_lines(path) if not raw.isspace())
+    for index, (number, raw) in enumerate(full):
+        if stop is not None and index >= stop:
+            return
+        if index >= start:
+            yield number, decode(path, number, raw, encoding).rstrip("\r\n")
+
+
+def count_lines(path):
+    """How many lines of a file are not blank."""
+    return sum(not raw.isspace() for _, raw in raw_lines(path))
