@@ -1,0 +1,1 @@
+"""Rows and templates to prompted pairs on disk, as fairseq reads them."""

@@ -1,0 +1,139 @@
+"""The command ``preprocess/prompted_data.py``."""
+
+import contextlib
+import logging
+import shutil
+import sys
+import time
+
+import numpy as np
+
+from fairseq_metro.data.prompted_files import MIXTURE
+from fairseq_metro.errors import UserError
+from fairseq_metro.files import read_json
+from fairseq_metro.mixtures.mixture import TRAIN
+from fairseq_metro.prepare.binarize import locked, terminated_as_interrupted
+from fairseq_metro.prepare.prompted import overlap
+from fairseq_metro.prepare.prompted.building import Building, build_units
+from fairseq_metro.prepare.prompted.folder import (
+    complete_split,
+    put_in_place,
+    read_folder_stamp,
+    recognised,
+)
+from fairseq_metro.prepare.prompted.plan import DROP, parser
+from fairseq_metro.prepare.prompted.plan import plan as make_plan
+from fairseq_metro.prepare.prompted.show import show
+from fairseq_metro.prepare.prompted.units import all_work, file_hashes
+
+logger = logging.getLogger(__name__)
+
+
+def main(argv=None):
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    args = parser().parse_args(argv)
+    plan = make_plan(args)
+    with terminated_as_interrupted():
+        if args.show is not None:
+            show(plan, args.show, sys.stdout)
+        else:
+            build(plan)
+    return 0
+
+
+def build(plan):
+    """Write, or complete, the data folder of a Plan; return its stamp.
+
+    Raises :class:`UserError` for input that cannot be used, and for a ``DEST`` that cannot be
+    written or was made otherwise. Until everything is there, ``DEST`` shows nothing of a split.
+    """
+    started = time.monotonic()
+    works = all_work(plan)
+    hashes = file_hashes(works, plan.workers)
+    prints = {work.key: work.fingerprint(hashes) for work in works}
+    try:
+        with locked(plan.dest):
+            stamp = build_locked(plan, works, prints)
+    except OSError as error:
+        raise UserError(f"{plan.dest}: cannot be written ({error.strerror or error})") from None
+    report(plan, stamp, time.monotonic() - started)
+    return stamp
+
+
+def build_locked(plan, works, prints):
+    """:func:`build` in a folder that no other run writes to."""
+    stamp, building = read_folder_stamp(plan.dest), Building(plan.dest, plan.settings())
+    plan.vocabulary.refuse_another_in(plan.dest / "vocab")
+    splits = {}
+    for split in plan.splits:
+        here = [work for work in works if work.unit.split == split]
+        made_from = {work.unit.name: prints[work.key] for work in here}
+        if recognised(plan.dest, split, stamp, building.settings, made_from):
+            logger.info("%s/%s: finished already, kept", plan.dest, split)
+        else:
+            splits[split] = here, made_from
+    building.check([work for here, _ in splits.values() for work in here], prints)
+    building.folder.mkdir(exist_ok=True)
+    try:
+        make(plan, building, splits, prints)
+        return put_in_place(plan, building, splits)
+    except BaseException:
+        leave_nothing_unfinished(plan, building)
+        raise
+
+
+def make(plan, building, splits, prints):
+    """Build the splits' units: evaluation first where training must know its rows."""
+    works = [work for here, _ in splits.values() for work in here]
+    if plan.overlap == DROP:
+        evaluation = [work for work in works if work.unit.split != TRAIN]
+        works = [work for work in works if work.unit.split == TRAIN]
+        build_units(plan, building, evaluation, prints)
+        build_units(plan, building, works, prints, evaluation_rows(plan, building, evaluation))
+    else:
+        build_units(plan, building, works, prints)
+    for split, (here, _) in splits.items():
+        complete_split(plan, building, split, here)
+
+
+def evaluation_rows(plan, building, works):
+    """Hashes of all evaluation rows, of this run's units and of splits that are there already."""
+    there = [split for split in read_folder_stamp(plan.dest) if split != TRAIN]
+    found = [overlap.load_hashes(plan.dest / split) for split in there]
+    found += [building.said(work) for work in works]
+    return np.unique(np.concatenate(found)) if found else np.zeros(0, np.uint64)
+
+
+def leave_nothing_unfinished(plan, building):
+    """After an error: finished units stay for the next run; where there are none, nothing does."""
+    with contextlib.suppress(OSError):
+        if not any(building.folder.glob("*.json")):
+            shutil.rmtree(building.folder)
+            plan.dest.rmdir()  # if nothing else is there
+
+
+def report(plan, stamp, seconds):
+    """Log each split's size, what each task left out, and evaluation rows found in training."""
+    for split in plan.splits:
+        facts = read_json(plan.dest / split / MIXTURE)
+        for task in facts["tasks"]:
+            lost = ", ".join(f"{n} {reason}" for reason, n in task["dropped"].items())
+            if lost:
+                logger.info(
+                    "%s/%s: %d pairs; left out: %s", split, task["name"], task["rows"], lost
+                )
+            if not task["rows"]:
+                logger.warning("%s/%s: no pairs at all", split, task["name"])
+        for one in facts["sets"]:
+            if one.get("in_training"):
+                logger.warning(
+                    "%s/%s: %d of %d rows say the same as a training row",
+                    split, one["name"], one["in_training"], one["rows"],
+                )  # fmt: skip
+        known = stamp["splits"][split]
+        logger.info(
+            "%s/%s: %d tasks, %d pairs, %d source tokens, %d target tokens",
+            plan.dest, split, known["tasks"], known["rows"], known["source_tokens"],
+            known["target_tokens"],
+        )  # fmt: skip
+    logger.info("%s: %.1f s", plan.dest, seconds)

@@ -1,0 +1,132 @@
+"""Rows and templates of a mixture to a data folder for prompt fine-tuning.
+
+Every row of every data set is put into words by the data set's templates, cut into the vocabulary's
+pieces and written as fairseq reads it: DEST/train, DEST/valid, DEST/heldout with a folder per task,
+dict.txt, vocab/, prompted.json. Flat memory, all cores; the bytes do not depend on the number of
+workers. Interrupted, the same command goes on after the last finished data set.
+
+Training rows come from the data sets' training splits alone, evaluation rows from others; rows that
+say the same on both sides are counted, and can be left out of training.
+"""
+
+import argparse
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from fairseq_metro.data.vocabulary import Vocabulary
+from fairseq_metro.errors import UserError
+from fairseq_metro.mixtures import Mixture, load_mixture
+from fairseq_metro.mixtures.mixture import HELDOUT, TRAIN, VALID
+from fairseq_metro.prompts import METRO, T0, DropRules, Templates, find_templates
+from fairseq_metro.prompts.collection import OWN, PROMPTSOURCE, promptsource_folder
+from fairseq_metro.task_data import open_dataset
+
+SPLITS = (VALID, HELDOUT, TRAIN)  # evaluation first: training may have to avoid its rows
+RULES = {"metro": METRO, "t0": T0}
+VALID_ROWS = 200  # FLAN's number (Wei et al. 2022, section 2.4)
+OVERLAPS = REPORT, DROP = "report", "drop"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do, checked: the command line without its spelling."""
+
+    mixture: Mixture
+    templates: Templates
+    tasks: Path | None
+    hub: bool
+    vocabulary: Vocabulary
+    dest: Path | None
+    splits: tuple[str, ...]
+    rules: DropRules
+    seed: int
+    limit: int | None
+    valid_rows: int
+    overlap: str
+    workers: int
+
+    def open(self, name):
+        """The data set of this name, from the user's files or the hub."""
+        return open_dataset(name, folder=self.tasks, hub=self.hub)
+
+    def settings(self):
+        """Options that decide about the bytes, apart from each data set's own: dict for JSON."""
+        return {
+            "mixture": self.mixture.name,
+            "vocabulary": self.vocabulary.hash,
+            "seed": self.seed,
+            "drop-rules": self.rules.name,
+            "limit": self.limit,
+            "valid-rows": self.valid_rows,
+            "evaluation-overlap": self.overlap,
+        }
+
+
+def parser():
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog="prompted_data.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = made.add_argument
+    add("--mixture", required=True, metavar="NAME|FILE",
+        help="a mixture of the package (t0, t0+, t0++, flan, …), or a YAML file")  # fmt: skip
+    add("--tasks", type=Path, metavar="FOLDER", help="the data sets' files, a folder for each")
+    add("--hub", action="store_true",
+        help="fetch data sets without files from the Hugging Face hub")  # fmt: skip
+    add("--templates", nargs="+", default=[], metavar="SRC",
+        help="folders in promptsource's layout, or YAML files; for data sets they name they come "
+             "before the package's own and an installed promptsource")  # fmt: skip
+    add("--vocab", required=True, type=Path, help="the pretrained model's vocabulary folder")
+    add("--dest", type=Path, metavar="DATA", help="the data folder to write")
+    add("--split", nargs="+", choices=SPLITS, default=[TRAIN, VALID],
+        help="what to build: train; valid, the training sets' validation rows; heldout, the "
+             "mixture's held-out sets (default: train valid)")  # fmt: skip
+    add("--drop-rules", choices=RULES,
+        help="whose rules say which training pairs are left out: metro drops empty targets, t0 "
+             "empty inputs; evaluation also drops targets that are no choice (default: the "
+             "mixture's)")  # fmt: skip
+    add("--seed", type=int, help="seed of random wordings and row draws (default: the mixture's)")
+    add("--limit", type=int, metavar="ROWS",
+        help="at most this many rows of a data set in each split, drawn from all of it")  # fmt: skip
+    add("--valid-rows", type=int, default=VALID_ROWS, metavar="ROWS",
+        help="the same for valid alone (default: %(default)s, as FLAN)")  # fmt: skip
+    add("--evaluation-overlap", choices=OVERLAPS, default=REPORT,
+        help="training rows that say the same as an evaluation row: count them, or also drop them "
+             "(default: report)")  # fmt: skip
+    add("--workers", type=int, default=os.cpu_count(), metavar="N",
+        help="processes that render and encode (default: all cores, %(default)s)")  # fmt: skip
+    add("--show", type=int, metavar="N",
+        help="print N examples of every task and write nothing")  # fmt: skip
+    return made
+
+
+def plan(args):
+    """The :class:`Plan` of parsed arguments. Raises :class:`UserError` for what cannot be done."""
+    for name in ("workers", "limit", "valid_rows", "show"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            raise UserError(f"--{name.replace('_', '-')} is {value}, must be at least 1")
+    if args.dest is None and args.show is None:
+        raise UserError("no --dest: name the data folder to write, or --show N to print examples")
+    if args.tasks is None and not args.hub:
+        raise UserError("no --tasks: name the folder with the data sets' files, or give --hub")
+    if args.tasks is not None and not args.tasks.is_dir():
+        raise UserError(f"--tasks {args.tasks}: no such folder")
+    mixture = load_mixture(args.mixture)
+    return Plan(
+        mixture=mixture, templates=templates_from(args.templates), tasks=args.tasks, hub=args.hub,
+        vocabulary=Vocabulary.load(args.vocab), dest=args.dest, workers=args.workers,
+        splits=tuple(split for split in SPLITS if split in args.split),
+        rules=RULES[args.drop_rules or ("t0" if mixture.rule == "t0" else "metro")],
+        seed=mixture.seed if args.seed is None else args.seed,
+        limit=args.limit, valid_rows=args.valid_rows, overlap=args.evaluation_overlap,
+    )  # fmt: skip
+
+
+def templates_from(sources):
+    """The user's templates in front of the package's own and an installed promptsource's."""
+    installed = [PROMPTSOURCE] if promptsource_folder() else []
+    return find_templates([*installed, OWN, *sources])

@@ -1,0 +1,141 @@
+"""A unit's rows, read once in order and cut into jobs; which rows take part."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from fairseq_metro.data.randomness import generator
+from fairseq_metro.errors import UserError
+from fairseq_metro.mixtures import Mixture
+from fairseq_metro.mixtures.rules import cyclic_rows
+from fairseq_metro.prepare.prompted.rendering import Job
+from fairseq_metro.prompts.collection import nearest
+
+PROMPTS_PER_JOB = 2048
+ROWS_DRAWN = 31  # purpose of a draw, beside those in data/randomness.py
+_VALIDATION = ("validation", "valid", "dev")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Rows of some of a data set's own splits, end to end. dataset: of task_data."""
+
+    dataset: object
+    splits: tuple[str, ...]
+
+    def rows(self):
+        """Yield every row (dict) in order."""
+        for split in self.splits:
+            yield from self.dataset.rows(split)
+
+    def count(self):
+        """Number of rows."""
+        return sum(self.dataset.count(split) for split in self.splits)
+
+    def files(self):
+        """The files the rows come from: list of Path."""
+        return [path for split in self.splits for path in self.dataset.files(split)]
+
+
+def splits_for(wanted, dataset, name):
+    """A data set's own splits that a mixture's word for a split means: tuple of str, none missing.
+
+    ``train`` means all whose names begin so (METRO's data script), ``validation`` likewise; other
+    words mean themselves. Raises :class:`UserError` where the data set has no such split.
+    """
+    if wanted == "train":
+        found = [split for split in dataset.splits if split.startswith("train")]
+    elif wanted == "validation":
+        found = validation_splits(dataset)
+    else:
+        found = [split for split in dataset.splits if split == wanted]
+    if not found:
+        raise UserError(
+            f"{name}: no split {wanted!r} among its splits ({', '.join(dataset.splits)}; "
+            f"{nearest(wanted, dataset.splits)})"
+        )
+    return tuple(found)
+
+
+def validation_splits(dataset):
+    """Those of a data set's splits that are for validation; never the test split: list of str."""
+    return [split for split in dataset.splits if split.startswith(_VALIDATION)]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which rows take part: all that the mixture says, or at most ``most`` drawn from them.
+
+    seed: of that draw, which takes rows from everywhere, since files are often sorted by label.
+    """
+
+    most: int | None
+    seed: int
+
+    def wanted(self, mixture: Mixture, tasks, split, source):
+        """(rows that take part, for each task its rows as ascending int64), or (None, None): all."""
+        one = tasks[0].set
+        by_task = mixture.rule == "flan" and split == "train"
+        part = (one.first, one.keep_every, one.leave_every) != (None, None, None)
+        if not by_task and not part and self.most is None:
+            return None, None
+        count = source.count()
+        rows = one.row_indices(count)
+        if self.most is not None and len(rows) > self.most:
+            rows = self._draw(rows, one.name)
+        if by_task:
+            return len(rows), [cyclic_rows(rows, task, mixture.cap) for task in tasks]
+        return len(rows), [rows] * len(tasks)
+
+    def _draw(self, rows, name):
+        place = int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big")
+        order = generator(self.seed, 0, place, ROWS_DRAWN).permutation(len(rows))
+        return rows[np.sort(order[: self.most])]
+
+
+def jobs(number, source, wanted, tasks):
+    """Yield the :class:`Job` s of unit ``number``, at least one; a row is read once for all tasks.
+
+    wanted: for each of ``tasks`` ascending rows, or None for every row to every task.
+    """
+    most = max(1, PROMPTS_PER_JOB // tasks)
+    alike = wanted is None or all(rows is wanted[0] for rows in wanted)
+    needed = None
+    if wanted is not None:
+        needed = wanted[0] if alike else np.unique(np.concatenate(wanted))
+    indices, rows, made = [], [], 0
+    for index, row in chosen_rows(source, needed):
+        indices.append(index)
+        rows.append(row)
+        if len(rows) == most:
+            yield Job(number, indices, rows, _positions(indices, wanted, alike, tasks))
+            indices, rows, made = [], [], made + 1
+    if rows or not made:
+        yield Job(number, indices, rows, _positions(indices, wanted, alike, tasks))
+
+
+def chosen_rows(source, needed):
+    """Yield (index, row) of every row, or of the ``needed`` ones (ascending int64)."""
+    if needed is None:
+        yield from enumerate(source.rows())
+        return
+    place, last = 0, len(needed)
+    for index, row in enumerate(source.rows() if last else ()):
+        if index == needed[place]:
+            yield index, row
+            place += 1
+            if place == last:
+                return
+
+
+def _positions(indices, wanted, alike, tasks):
+    """For each task the positions of its rows in a job, or None where it takes them all."""
+    if alike or not indices:
+        return [None] * tasks
+    here = np.asarray(indices)
+    found = []
+    for rows in wanted:
+        low, high = np.searchsorted(rows, [here[0], here[-1] + 1])
+        found.append(np.searchsorted(here, rows[low:high]).tolist())
+    return found

@@ -1,0 +1,179 @@
+"""Rows to prompted pairs: a worker renders a chunk of rows under all templates that want them."""
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+
+from fairseq_metro.errors import UserError
+from fairseq_metro.mixtures import Mixture, MixtureTask, flan
+from fairseq_metro.prepare.prompted.pairs import EncodedPairs, PairEncoder, one_line
+from fairseq_metro.prepare.prompted.row_text import row_hashes
+from fairseq_metro.prompts import DropReason, DropRules, Prompted, row_random
+
+LONGEST_INPUT = 510  # tokens: 512 (METRO-T0, Table 6) with <s> and </s>
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A data set in a split, with its tasks: what is read once, and finished as a whole.
+
+    rules: which pairs are dropped; seed: of random wordings and exemplars; pool: rows that
+    exemplars are taken from, (index, row) in ascending order, or (); pool_is_own: whether indices in
+    the pool and of the unit's rows mean the same rows; ready_choices: whether ready-made rows have
+    choices.
+    """
+
+    split: str
+    name: str
+    mixture: Mixture
+    tasks: tuple[MixtureTask, ...]
+    rules: DropRules
+    seed: int
+    pool: tuple = ()
+    pool_is_own: bool = False
+    ready_choices: bool = False
+
+    @cached_property
+    def places(self):
+        """Position in the pool by index of the row: dict."""
+        return {index: position for position, (index, _) in enumerate(self.pool)}
+
+
+@dataclass(frozen=True)
+class Job:
+    """Rows of a unit. indices: their places in the data set; wanted: for each task the positions in
+    ``rows`` that it takes, or None for all."""
+
+    unit: int
+    indices: list
+    rows: list
+    wanted: list
+
+
+@dataclass
+class Rendered:
+    """What became of a job, a list entry for each task. said: (rows,) uint64, what the rows say."""
+
+    unit: int
+    rows: int
+    pairs: list[EncodedPairs]
+    dropped: list[Counter]
+    unmatched: list[int]
+    said: np.ndarray
+
+    @property
+    def tokens(self):
+        """Tokens of all sources and targets."""
+        return sum(len(one.source.tokens) + len(one.target.tokens) for one in self.pairs)
+
+
+class Renderer:
+    """Turns jobs into :class:`Rendered` with one vocabulary; ``avoid``: hashes of rows to drop."""
+
+    def __init__(self, units, vocabulary, avoid=None):
+        self._units, self._encode = units, PairEncoder(vocabulary)
+        self._avoid = frozenset() if avoid is None else frozenset(avoid.tolist())
+        self._tokens = lru_cache(4096)(lambda text: len(vocabulary.encode(text)))
+
+    def __call__(self, job):
+        """The job's pairs as tokens."""
+        unit = self._units[job.unit]
+        said = row_hashes(job.rows)
+        held_out = self._held_out(unit, said)
+        pairs, dropped = [], []
+        for task, wanted in zip(unit.tasks, job.wanted, strict=True):
+            found, reasons = self._task(unit, task, job, wanted, held_out)
+            pairs.append(found)
+            dropped.append(reasons)
+        with_choices = [has_choices(unit, task) for task in unit.tasks]
+        encoded = self._encode(list(zip(pairs, with_choices, strict=True)))
+        unmatched = [
+            sum(pair.gold < 0 for pair in found) if choices else 0
+            for found, choices in zip(pairs, with_choices, strict=True)
+        ]
+        return Rendered(job.unit, len(job.rows), encoded, dropped, unmatched, said)
+
+    def texts(self, job):
+        """The job's pairs as text, and the reasons for the rest: two lists with one entry a task."""
+        unit = self._units[job.unit]
+        held_out = self._held_out(unit, row_hashes(job.rows))
+        found = [
+            self._task(unit, task, job, wanted, held_out)
+            for task, wanted in zip(unit.tasks, job.wanted, strict=True)
+        ]
+        return [pairs for pairs, _ in found], [reasons for _, reasons in found]
+
+    def _held_out(self, unit, said):
+        if unit.split != "train" or not self._avoid:
+            return frozenset()
+        return {i for i, value in enumerate(said.tolist()) if value in self._avoid}
+
+    def _task(self, unit, task, job, wanted, held_out):
+        found, reasons = [], Counter()
+        for position in range(len(job.rows)) if wanted is None else wanted:
+            if position in held_out:
+                reasons["evaluation row"] += 1
+                continue
+            pair = self._pair(unit, task, job.rows[position], job.indices[position])
+            if isinstance(pair, DropReason):
+                reasons[pair.value] += 1
+            else:
+                found.append(pair)
+        return found, reasons
+
+    def _pair(self, unit, task, row, index):
+        """A row under a task's template, white space collapsed, or the reason to leave it out."""
+        pair = dressed(unit, task, row, index)
+        if isinstance(pair, DropReason):
+            return pair
+        if unit.pool and unit.mixture.exemplars[1]:
+            pair = self._with_exemplars(unit, task, pair, index)
+        choices = None if pair.choices is None else _one_lines(pair.choices)
+        return Prompted(one_line(pair.input), one_line(pair.target), choices)
+
+    def _with_exemplars(self, unit, task, pair, index):
+        """The pair behind solved rows of the pool, as many as fit; the question is never cut."""
+        row = unit.places.get(index, str(index)) if unit.pool_is_own else str(index)
+        shots = unit.mixture.exemplars
+        drawn = flan.exemplar_rows(unit.seed, task.name, row, len(unit.pool), shots)
+        shown = [dressed(unit, task, unit.pool[i][1], unit.pool[i][0]) for i in drawn]
+        shown = [one for one in shown if isinstance(one, Prompted)]
+        return flan.with_exemplars(pair, shown, LONGEST_INPUT, self._tokens)
+
+
+def has_choices(unit, task):
+    """Whether a task's pairs carry choices."""
+    if task.template is None:
+        return unit.ready_choices
+    return task.template.answer_choices is not None
+
+
+def dressed(unit, task, row, index):
+    """A row under a task's template in the mixture's form: a Prompted, or the DropReason."""
+    if task.template is None:
+        pair = unit.rules.judge(
+            [row["inputs"].strip(), row["targets"].strip()], _choices(unit, row)
+        )
+    else:
+        rng = row_random(unit.seed, task.name, index) if task.template.random else None
+        pair = task.template.prompt(row, rng, unit.rules)
+    return pair if isinstance(pair, DropReason) else unit.mixture.dress(task, row, pair)
+
+
+def _choices(unit, row):
+    """A ready-made row's choices. All rows of a file have some, or none has."""
+    choices = row.get("choices")
+    if (choices is not None) != unit.ready_choices:
+        raise UserError(
+            f"{unit.tasks[0].jsonl}: the row of inputs {row['inputs'][:40]!r} has "
+            f"{'choices' if choices else 'no choices'}, unlike the first; give all rows choices, "
+            "or none"
+        )
+    return None if choices is None else [choice.strip() for choice in choices]
+
+
+@lru_cache(4096)
+def _one_lines(texts):
+    return tuple(map(one_line, texts))

@@ -1,0 +1,152 @@
+"""What there is to build: the mixture's data sets in each split, their rows, and how one knows them.
+
+A unit is a data set in a split. Its fingerprint holds everything its files depend on, so that a
+finished one is recognised and one made otherwise is not taken for it.
+"""
+
+import hashlib
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+from fairseq_metro.errors import UserError
+from fairseq_metro.files import sha256_file
+from fairseq_metro.mixtures import MixtureTask
+from fairseq_metro.mixtures.mixture import TRAIN, VALID
+from fairseq_metro.prepare.prompted.reading import (
+    Selection,
+    Source,
+    chosen_rows,
+    splits_for,
+    validation_splits,
+)
+from fairseq_metro.prepare.prompted.rendering import Unit
+from fairseq_metro.prompts import EVALUATION
+
+logger = logging.getLogger(__name__)
+
+POOL_ROWS = 1000  # training rows of a data set that exemplars are taken from
+
+
+@dataclass(frozen=True)
+class Work:
+    """A unit with its rows. source: a Source; selection: which rows take part."""
+
+    unit: Unit
+    source: Source
+    selection: Selection
+
+    @property
+    def key(self):
+        """A name for files of its own."""
+        return f"{self.unit.split}.{hashlib.sha256(self.unit.name.encode()).hexdigest()[:16]}"
+
+    def wanted(self):
+        """(rows that take part, rows of each task), as :meth:`Selection.wanted`."""
+        unit = self.unit
+        return self.selection.wanted(unit.mixture, unit.tasks, unit.split, self.source)
+
+    def fingerprint(self, hashes):
+        """What its files depend on: a dict for JSON. hashes: SHA-256 by path."""
+        one, mixture = self.unit.tasks[0].set, self.unit.mixture
+        return {
+            "set": one.name,
+            "rows": [one.first, one.keep_every, one.leave_every, one.cap, self.selection.most],
+            "splits": list(self.source.splits),
+            "files": [[path.name, hashes[path]] for path in self.source.files()],
+            "rules": self.unit.rules.name,
+            "form": [mixture.rule, mixture.cap, mixture.mode, mixture.options, mixture.exemplars],
+            "pool": len(self.unit.pool),
+            "tasks": [[task.name, template_hash(task.template)] for task in self.unit.tasks],
+        }
+
+
+def template_hash(template):
+    """SHA-256 of what a template renders, or None for ready-made rows."""
+    if template is None:
+        return None
+    return hashlib.sha256(f"{template.jinja}\0{template.answer_choices}".encode()).hexdigest()
+
+
+def all_work(plan):
+    """The :class:`Work` of every split, in the mixture's order. Raises :class:`UserError`."""
+    found = []
+    for split in plan.splits:
+        mixture, opened = with_sets(plan, split)
+        tasks = mixture.tasks(plan.templates, split)
+        works = [_work(plan, split, mixture, list(group), opened)
+                 for _, group in groupby(tasks, key=_unit_of)]  # fmt: skip
+        if not works:
+            raise UserError(
+                f"mixture {plan.mixture.name}: no data set for --split {split}; leave it out, or "
+                f"name data sets under {split!r} in the mixture"
+            )
+        found += works
+    return found
+
+
+def _unit_of(task: MixtureTask):
+    return task.set.name, task.jsonl
+
+
+def with_sets(plan, split):
+    """The mixture with sets for ``split``, and those of its data sets that were opened, by name.
+
+    A mixture that names no validation sets is validated on its training sets' validation splits.
+    """
+    mixture, opened = plan.mixture, {}
+    if split != VALID or mixture.valid:
+        return mixture, opened
+    sets = []
+    for one in mixture.sets:
+        if one.jsonl:
+            continue
+        opened[one.dataset] = dataset = plan.open(one.dataset)
+        if validation_splits(dataset):
+            whole = dict(first=None, keep_every=None, leave_every=None, split="validation")
+            sets.append(replace(one, **whole))
+        else:
+            logger.info("%s: no validation split, not in %s", one.dataset, VALID)
+    return replace(mixture, valid=tuple(sets)), opened
+
+
+def _work(plan, split, mixture, tasks, opened):
+    one = tasks[0].set
+    if tasks[0].jsonl:
+        dataset = plan.open(f"jsonl:{tasks[0].jsonl}")
+        splits = tuple(dataset.splits)
+    else:
+        dataset = opened.get(one.dataset) or plan.open(one.dataset)
+        splits = splits_for(one.split, dataset, one.dataset)
+    rules = plan.rules if split == TRAIN else EVALUATION
+    most = plan.limit if split != VALID else min(plan.valid_rows, plan.limit or plan.valid_rows)
+    source = Source(dataset, splits)
+    name = f"{one.name} {tasks[0].jsonl.name}" if tasks[0].jsonl else one.name
+    pool, own = exemplar_pool(mixture, one, source)
+    ready = tasks[0].jsonl is not None and "choices" in next(source.rows())
+    unit = Unit(split, name, mixture, tuple(tasks), rules, plan.seed, pool, own, ready)
+    return Work(unit, source, Selection(most, plan.seed))
+
+
+def exemplar_pool(mixture, one, source):
+    """Training rows for exemplars, as (index, row), and whether they are of ``source``'s splits.
+
+    None where the mixture shows no exemplars. one: the set; source: where its own rows are.
+    """
+    if not mixture.exemplars[1] or one.jsonl:
+        return (), False
+    train = next((s for s in mixture.sets if s.name == one.name), replace(one, split=TRAIN))
+    pool = Source(source.dataset, splits_for(train.split, source.dataset, one.dataset))
+    needed = train.row_indices(pool.count())[:POOL_ROWS]
+    return tuple(chosen_rows(pool, needed)), pool.splits == source.splits
+
+
+def file_hashes(works, threads):
+    """SHA-256 of every file that is read, by path; several at a time."""
+    paths = list(dict.fromkeys(path for work in works for path in work.source.files()))
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            return dict(zip(paths, pool.map(sha256_file, paths), strict=True))
+    except OSError as error:
+        raise UserError(f"{error.filename}: cannot be read ({error.strerror})") from None
