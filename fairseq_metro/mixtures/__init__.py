@@ -5,9 +5,10 @@ tasks = mixture.tasks(find_templates())
 caps, rates = mixture.caps_and_rates({"imdb": 25000, ...}, tasks)
 """
 
-from fairseq_metro.mixtures.mixture import Mixture, MixtureSet, MixtureTask
+from fairseq_metro.mixtures.mixture import Mixture
 from fairseq_metro.mixtures.reading import load_mixture, mixture_names
 from fairseq_metro.mixtures.rules import RULES, caps_and_rates, cyclic_assignment
+from fairseq_metro.mixtures.sets import MixtureSet, MixtureTask
 
 __all__ = [
     "RULES",

@@ -2,107 +2,17 @@
 
 import logging
 from dataclasses import dataclass, replace
-from pathlib import Path
-
-import numpy as np
 
 from fairseq_metro.errors import UserError
 from fairseq_metro.mixtures import flan
 from fairseq_metro.mixtures.rules import caps_and_rates, cyclic_rows
-from fairseq_metro.prompts import Template, task_name
+from fairseq_metro.mixtures.sets import MixtureSet, MixtureTask, jsonl_tasks
+from fairseq_metro.prompts import task_name
 from fairseq_metro.prompts.collection import nearest
 
 logger = logging.getLogger(__name__)
 
 TRAIN, VALID, HELDOUT = "train", "valid", "heldout"
-
-
-@dataclass(frozen=True)
-class MixtureSet:
-    """One data set of a mixture, and which of its templates and rows take part.
-
-    dataset: path[/subset]; name: what its tasks are called after (the data set's, unless a mixture
-    has the data set twice); rows: published number of training rows, or None; counts: published
-    numbers of templates, of original-task ones, of ones with answer choices (promptsource 0.2.3),
-    or None; templates: "all", "original" or a tuple of names; exclude: template names that do not
-    take part; cluster: kind of task, or None; split: the data set's own name of the split; jsonl:
-    files of ready-made {"inputs", "targets"} rows in place of data set and templates, a task each.
-    first, keep_every, leave_every: which rows (``row_indices``). cap: the data set's own.
-    """
-
-    dataset: str
-    name: str
-    rows: int | None = None
-    counts: tuple[int, int, int] | None = None
-    templates: str | tuple[str, ...] = "all"
-    exclude: tuple[str, ...] = ()
-    cluster: str | None = None
-    split: str = TRAIN
-    jsonl: tuple[Path, ...] = ()
-    first: int | None = None
-    keep_every: int | None = None
-    leave_every: int | None = None
-    cap: int | None = None
-
-    def row_indices(self, count):
-        """Which of a split's ``count`` rows take part: ascending int64.
-
-        The first ``first`` rows; of them rows 0, k, 2k, ... (keep_every) or all but these
-        (leave_every): two parts of one file, in which every label is where the file is sorted.
-
-        >>> MixtureSet("cr", "cr", first=7, keep_every=3).row_indices(100).tolist()
-        [0, 3, 6]
-        >>> MixtureSet("cr", "cr", first=7, leave_every=3).row_indices(100).tolist()
-        [1, 2, 4, 5]
-        """
-        rows = np.arange(count if self.first is None else min(count, self.first), dtype=np.int64)
-        if self.keep_every is not None:
-            rows = rows[:: self.keep_every]
-        if self.leave_every is not None:
-            rows = rows[rows % self.leave_every != 0]
-        return rows
-
-    def chosen(self, templates):
-        """The templates that take part, in the order given (list of Template).
-
-        Raises :class:`UserError` where a name of the selection is no template, or none is left.
-        """
-        known = [template.name for template in templates]
-        named = self.templates if isinstance(self.templates, tuple) else ()
-        for name in (*named, *self.exclude):
-            if name not in known:
-                raise UserError(f"no template {name!r} of {self.dataset} ({nearest(name, known)})")
-        if self.templates == "original":
-            templates = [template for template in templates if template.original_task]
-        elif named:
-            templates = [template for template in templates if template.name in named]
-        templates = [template for template in templates if template.name not in self.exclude]
-        if not templates:
-            raise UserError(
-                f"mixture: no template of {self.dataset} is left (templates: {self.templates!r}, "
-                f"exclude: {list(self.exclude)}); choose others or leave the data set out"
-            )
-        return templates
-
-
-@dataclass(frozen=True)
-class MixtureTask:
-    """A data set under one template, or a file of ready-made rows (template None, jsonl its path).
-
-    index, of: its place among the tasks of its set, from 0, and how many these are.
-    """
-
-    name: str
-    set: MixtureSet
-    template: Template | None = None
-    jsonl: Path | None = None
-    index: int = 0
-    of: int = 1
-
-    @property
-    def dataset(self):
-        """The data set's name: path[/subset]."""
-        return self.set.dataset
 
 
 @dataclass(frozen=True)
@@ -113,7 +23,8 @@ class Mixture:
     for training and for validation on trained and on held-out data sets; cap, max_rate: the rule's
     numbers; seed: of the rotation and the draws; examples: of an epoch under "t0" and "flan" (None:
     the sum of the rates); options, exemplars, mode: FLAN's form of an input (mixtures/flan.py);
-    exclude_tasks: task names left out; related: pairs of clusters that leave training together.
+    exclude_tasks: task names left out; related: pairs of clusters that leave training together;
+    left_out: the sets that have left it.
     """
 
     name: str
@@ -130,6 +41,7 @@ class Mixture:
     mode: str = flan.NATURAL
     exclude_tasks: tuple[str, ...] = ()
     related: tuple[tuple[str, str], ...] = ()
+    left_out: tuple[MixtureSet, ...] = ()
 
     def sets_of(self, split):
         """The sets of ``train``, ``valid`` or ``heldout``: tuple of MixtureSet."""
@@ -143,14 +55,16 @@ class Mixture:
         Raises :class:`UserError`.
         """
         known = set(templates.dataset_names())
-        tasks = []
+        tasks, skipped = [], []
         for one in self.sets_of(split):
             if one.jsonl:
-                tasks += _jsonl_tasks(one)
+                tasks += jsonl_tasks(one)
             elif one.dataset in known or missing != "skip":
                 tasks += self._tasks_of(one, templates.of(one.dataset))
             else:
-                logger.warning("mixture %s: no templates of %s, left out", self.name, one.dataset)
+                skipped.append(one.dataset)
+        if skipped:
+            logger.warning("mixture %s: no templates, left out: %s", self.name, ", ".join(skipped))
         names = [task.name for task in tasks]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice:
@@ -224,7 +138,9 @@ class Mixture:
         for one, other in self.related:
             out |= {other} if one in clusters else set()
             out |= {one} if other in clusters else set()
-        return replace(self, sets=tuple(one for one in self.sets if one.cluster not in out))
+        kept = tuple(one for one in self.sets if one.cluster not in out)
+        gone = tuple(one for one in self.sets if one.cluster in out)
+        return replace(self, sets=kept, left_out=self.left_out + gone)
 
     def only(self, *datasets):
         """This mixture with these data sets alone, in every split. Raises :class:`UserError`."""
@@ -241,7 +157,7 @@ class Mixture:
     def is_unseen(self, dataset, cluster=None):
         """Whether a data set counts as unseen: no set of its cluster was trained on (FLAN, 2.2).
 
-        cluster: None for the one that this mixture's sets, or FLAN's, give the data set.
+        cluster: None for the one that this mixture gives the data set, in any of its splits.
         Raises :class:`UserError` where that is unknown.
         """
         if any(one.dataset == dataset for one in self.sets):
@@ -255,17 +171,8 @@ class Mixture:
         return cluster not in self.clusters()
 
     def cluster_of(self, dataset):
-        """The cluster that the mixture gives a data set, in any of its splits, or None."""
-        for one in (*self.sets, *self.valid, *self.heldout):
+        """The cluster of a data set that the mixture trains on, evaluates or left out, or None."""
+        for one in (*self.sets, *self.valid, *self.heldout, *self.left_out):
             if one.dataset == dataset and one.cluster:
                 return one.cluster
         return None
-
-
-def _jsonl_tasks(one):
-    """A task for each file; a single one has the set's name."""
-    names = [one.name] if len(one.jsonl) == 1 else [f"{one.name}_{p.stem}" for p in one.jsonl]
-    return [
-        MixtureTask(task_name(name, "").rstrip("_"), one, jsonl=path, index=i, of=len(names))
-        for i, (name, path) in enumerate(zip(names, one.jsonl, strict=True))
-    ]

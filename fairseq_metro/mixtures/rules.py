@@ -10,7 +10,8 @@ flan    its share of the first ``cap`` rows                  min(rows, max_rate)
 ======  ===================================================  =====================================
 
 cap: 500,000 rows (METRO's data script; T0, section 4), 30,000 in FLAN; max_rate: 3,000 (FLAN, 2.4).
-METRO's epoch is the capped tasks, shuffled; T0 and FLAN draw in proportion to the rates.
+METRO's epoch is the capped tasks, shuffled; T0 and FLAN draw in proportion to the rates. Files of
+ready-made rows of a set count as its templates; under FLAN each is a set.
 """
 
 import numpy as np
@@ -33,7 +34,10 @@ def caps_and_rates(rule, rows, tasks, cap=None, max_rate=None):
     for task in tasks:
         n = len(task.set.row_indices(_rows_of(task, rows)))
         limit = task.set.cap or cap or CAPS[rule]
-        caps[task.name], rates[task.name] = _BY_RULE[rule](n, task.of, limit, max_rate or MAX_RATE)
+        shared_by = 1 if rule == "flan" and task.jsonl else task.of
+        caps[task.name], rates[task.name] = _BY_RULE[rule](
+            n, shared_by, limit, max_rate or MAX_RATE
+        )
     return caps, rates
 
 
@@ -74,7 +78,12 @@ def cyclic_assignment(rows, n_templates):
 
 
 def cyclic_rows(rows, task, cap=None):
-    """Those of ``rows`` (ascending int64) that a task gets under FLAN's rule, its set's turn."""
+    """Those of ``rows`` (ascending int64) that a task gets under FLAN's rule, its template's turns.
+
+    A file of ready-made rows is a set of its own, and keeps them all up to the cap.
+    """
     rows = rows[: task.set.cap or cap or CAPS["flan"]]
+    if task.jsonl:
+        return rows
     turns = cyclic_assignment(len(rows), task.of)
     return rows[: len(turns)][turns == task.index]

@@ -1,0 +1,131 @@
+"""The keys of a mixture's file, and what the value of each must be."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from fairseq_metro.errors import UserError
+from fairseq_metro.mixtures import flan
+from fairseq_metro.mixtures.rules import RULES
+from fairseq_metro.prompts.collection import nearest
+
+VERSION = 1
+
+
+class Kind(NamedTuple):
+    """A kind of value. wanted: its name in messages; read: gives the value, or None if it is none."""
+
+    wanted: str
+    read: Callable[[Any], Any]
+
+
+def _is_whole(value, low=0, high=None):
+    return type(value) is int and low <= value and (high is None or value <= high)
+
+
+def _whole(low):
+    return Kind(
+        f"a whole number from {low}", lambda value: value if _is_whole(value, low) else None
+    )
+
+
+def _one_of(*words):
+    read = {word: word for word in words}.get
+    return Kind(
+        f"one of {', '.join(map(str, words))}",
+        lambda value: read(value) if isinstance(value, (str, int)) else None,
+    )
+
+
+def _is_text(value):
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _read_texts(value):
+    values = [value] if isinstance(value, str) else value
+    return tuple(values) if isinstance(values, list) and all(map(_is_text, values)) else None
+
+
+def _read_templates(value):
+    return value if value in ("all", "original") else (_read_texts(value) or None)
+
+
+def _read_counts(value):
+    good = isinstance(value, list) and len(value) == 3 and all(map(_is_whole, value))
+    return tuple(value) if good else None
+
+
+def _read_exemplars(value):
+    """The fewest and the most."""
+    low, high = value if isinstance(value, list) and len(value) == 2 else (value, value)
+    good = _is_whole(low) and _is_whole(high, low, flan.MOST_EXEMPLARS)
+    return (low, high) if good else None
+
+
+def _read_pairs(value):
+    good = isinstance(value, list) and all(
+        isinstance(pair, list) and len(pair) == 2 and all(map(_is_text, pair)) for pair in value
+    )
+    return tuple(map(tuple, value)) if good else None
+
+
+_TEXT = Kind("a text", lambda value: value if _is_text(value) else None)
+_TEXTS = Kind("a text or a list of texts", _read_texts)
+_LIST = Kind("a list", lambda value: tuple(value) if isinstance(value, list) else None)
+
+SET_KEYS = {
+    "dataset": _TEXT,
+    "name": _TEXT,
+    "rows": _whole(0),
+    "counts": Kind("three numbers: templates, original-task, with choices", _read_counts),
+    "templates": Kind("all, original, or a list of template names", _read_templates),
+    "exclude": _TEXTS,
+    "cluster": _TEXT,
+    "split": _TEXT,
+    "jsonl": _TEXTS,
+    "first": _whole(1),
+    "keep_every": _whole(1),
+    "leave_every": _whole(2),
+    "cap": _whole(1),
+}
+MIXTURE_KEYS = {
+    "version": _one_of(VERSION),
+    "name": _TEXT,
+    "include": _TEXTS,
+    "rule": _one_of(*RULES),
+    "cap": _whole(1),
+    "max_rate": _whole(1),
+    "seed": _whole(0),
+    "examples": _whole(1),
+    "options": Kind("true or false", lambda value: value if isinstance(value, bool) else None),
+    "exemplars": Kind(
+        f"a number from 0 to {flan.MOST_EXEMPLARS}, or the fewest and the most", _read_exemplars
+    ),
+    "mode": _one_of(*flan.MODES),
+    "exclude_tasks": _TEXTS,
+    "related": Kind("a list of pairs of clusters", _read_pairs),
+    "hold_out": _TEXTS,
+    "sets": _LIST,
+    "valid": _LIST,
+    "heldout": _LIST,
+}
+
+
+def checked(place, values, keys):
+    """``values`` with every key known and every value of its kind, as read: dict.
+
+    place: where the values stand, for messages; keys: SET_KEYS or MIXTURE_KEYS.
+    Raises :class:`UserError`.
+
+    >>> checked("mine.yaml", {"rule": "t0", "exemplars": 5}, MIXTURE_KEYS)
+    {'rule': 't0', 'exemplars': (5, 5)}
+    """
+    if not isinstance(values, dict):
+        raise UserError(f"{place}: {values!r:.60} is not a mapping of keys to values")
+    result = {}
+    for key, value in values.items():
+        if key not in keys:
+            raise UserError(f"{place}: unknown key {key!r} ({nearest(str(key), list(keys))})")
+        result[key] = keys[key].read(value)
+        if result[key] is None:
+            raise UserError(f"{place}: {key} is {value!r:.60}, must be {keys[key].wanted}")
+    return result

@@ -1,0 +1,132 @@
+"""Tasks of a mixture, clusters held out, the form of its inputs."""
+
+import numpy as np
+import pytest
+
+from fairseq_metro.errors import UserError
+from fairseq_metro.mixtures import Mixture, MixtureSet, load_mixture
+from fairseq_metro.prompts import Prompted
+from tests.mixtures.made_up import template, templates
+
+
+def mixture(*sets, **kwargs):
+    sets = tuple(MixtureSet(one, one) if isinstance(one, str) else one for one in sets)
+    return Mixture("mine", **{"rule": "metro", "sets": sets, **kwargs})
+
+
+def test_tasks_are_in_the_files_order_then_by_template():
+    found = templates(z=["b", "c"], a=["d"])
+    tasks = mixture("z", "a").tasks(found)
+    assert [task.name for task in tasks] == ["z_b", "z_c", "a_d"]
+    assert [(task.index, task.of) for task in tasks] == [(0, 2), (1, 2), (0, 1)]
+    assert tasks[0].template is found.get("z", "b") and tasks[0].set.dataset == "z"
+
+
+def test_excluded_tasks_do_not_count_for_the_cap():
+    tasks = mixture("z", exclude_tasks=("z_c", "z_unknown")).tasks(templates(z=["b", "c", "d"]))
+    assert [(task.name, task.of) for task in tasks] == [("z_b", 2), ("z_d", 2)]
+
+
+def test_a_set_without_templates_is_an_error_or_left_out(caplog):
+    found = templates(imdb=["b"])
+    with pytest.raises(UserError, match="nearest: imdb"):
+        mixture("imbd", "imdb").tasks(found)
+    assert [task.name for task in mixture("imbd", "imdb").tasks(found, missing="skip")] == [
+        "imdb_b"
+    ]
+    assert "no templates, left out: imbd" in caplog.text
+
+
+def test_tasks_of_evaluation_splits_are_those_of_their_own_sets():
+    one = mixture("z", heldout=(MixtureSet("a", "a", templates=("d",)),))
+    assert [task.name for task in one.tasks(templates(a=["d", "e"]), "heldout")] == ["a_d"]
+    assert one.tasks(templates(), "valid") == []
+
+
+def test_two_sets_that_make_the_same_task_are_refused():
+    with pytest.raises(UserError, match="two tasks called 'a_b_c'"):
+        mixture("a", "a_b").tasks(templates(a=["b c"], a_b=["c"]))
+
+
+def test_a_data_set_may_be_there_twice_under_two_names():
+    sets = [MixtureSet("anli", f"anli/r{i}", split=f"train_r{i}") for i in (1, 2)]
+    tasks = mixture(*sets).tasks(templates(anli=["x"]))
+    assert [task.name for task in tasks] == ["anli_r1_x", "anli_r2_x"]
+    caps, _ = mixture(*sets, cap=10).caps_and_rates({"anli/r1": 100, "anli/r2": 3}, tasks)
+    assert caps == {"anli_r1_x": 10, "anli_r2_x": 10}
+
+
+def test_flan_splits_a_sets_first_rows_among_its_templates_in_training_only():
+    one = mixture("z", rule="flan", cap=7, valid=(MixtureSet("z", "z"),))
+    tasks = one.tasks(templates(z=["a", "b"]))
+    assert [one.task_rows(task, 100).tolist() for task in tasks] == [[0, 2, 4], [1, 3, 5]]
+    for task in one.tasks(templates(z=["a", "b"]), "valid"):
+        assert np.array_equal(one.task_rows(task, 100, "valid"), np.arange(100))
+    caps, rates = one.caps_and_rates({"z": 100}, tasks)
+    assert caps == {"z_a": 3, "z_b": 3} and rates == {"z_a": 50, "z_b": 50}
+
+
+def test_metro_and_t0_use_every_row_under_every_template():
+    for rule in ("metro", "t0"):
+        one = mixture("z", rule=rule, cap=7)
+        for task in one.tasks(templates(z=["a", "b"])):
+            assert np.array_equal(one.task_rows(task, 100), np.arange(100))
+
+
+def test_without_instructions_a_set_has_one_task_with_an_original_tasks_answers():
+    (task,) = mixture("z", mode="none").tasks(templates(z=["a!", "b", "c"]))
+    assert (task.name, task.of) == ("z_b", 1)
+
+
+def test_inputs_take_the_mixtures_form():
+    one = MixtureSet("glue/cola", "glue/cola", cluster="grammar")
+    found = template("glue/cola", "x", "Is this right? {{ sentence }} ||| {{ label }}")
+    given = Prompted("Is this right? He go.", "No", ("Yes", "No"))
+    row = {"sentence": "He go.", "label": 1}
+
+    def dressed(**kwargs):
+        made = mixture(one, **kwargs)
+        (task,) = made.tasks(templates(**{"glue/cola": ["x"]}))
+        task = type(task)(task.name, one, found)
+        return made.dress(task, row, given)
+
+    assert dressed() == given
+    assert dressed(mode="none") == given._replace(input="He go.")
+    assert dressed(mode="dataset-name").input == "[grammar: glue/cola] He go."
+    assert dressed(options=True).input == "Is this right? He go.\nOPTIONS:\n- Yes\n- No"
+    assert dressed(mode="none", options=True).input == "He go.\nOPTIONS:\n- Yes\n- No"
+
+
+def test_a_held_out_cluster_leaves_training_with_its_relatives():
+    flan = load_mixture("flan")
+    assert not flan.is_unseen("super_glue/rte")
+    without = flan.without_clusters("nli")
+    gone = {one.cluster for one in flan.sets} - {one.cluster for one in without.sets}
+    assert gone == {"nli", "paraphrase"}
+    assert without.is_unseen("super_glue/rte") and without.is_unseen("anli")
+    assert not without.is_unseen("super_glue/boolq")
+    assert without.sets == tuple(one for one in flan.sets if one.cluster not in gone)
+    reading = flan.without_clusters("reading_comprehension")
+    assert reading.is_unseen("cosmos_qa") and not reading.is_unseen("piqa")
+
+
+def test_a_set_is_unseen_only_where_its_whole_cluster_is():
+    one = mixture(
+        MixtureSet("mnli", "mnli", cluster="nli"), MixtureSet("imdb", "imdb", cluster="s")
+    )
+    assert not one.is_unseen("rte", "nli") and one.is_unseen("copa", "commonsense")
+    assert not one.is_unseen("imdb", "commonsense")  # trained on, whatever it is called
+    with pytest.raises(UserError, match="no cluster known of data set 'rte'"):
+        one.is_unseen("rte")
+    with pytest.raises(UserError, match=r"no cluster 'nil' .nearest: nli."):
+        one.without_clusters("nil")
+
+
+def test_a_mixture_of_some_of_its_data_sets_alone():
+    small = load_mixture("real-small").only("glue/cola", "cr")
+    assert [[one.dataset for one in small.sets_of(split)] for split in ("train", "valid")] == [
+        ["glue/cola"]
+    ] * 2
+    assert [one.dataset for one in small.heldout] == ["cr"]
+    with pytest.raises(UserError, match=r"no data set 'glue/cole' .nearest: glue/cola"):
+        small.only("glue/cole")
