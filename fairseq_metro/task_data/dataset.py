@@ -76,19 +76,16 @@ class TaskData(Data):
         :class:`UserError` for the first row that is not as it should be, with its file and line.
         """
         place = self._split(split)
-        if place.every or place.but_every or place.label_file or place.layout.shape in MANY:
+        if place.label_file or place.layout.shape in MANY:
             rows = chain.from_iterable(self._file_rows(place, path) for path in place.files)
-            return islice(_part(rows, place), start, stop)
+            return islice(rows, start, stop)
         return self._range(place, start, stop)
 
     def count(self, split):
         """How many rows a split has; counted once. Raises :class:`UserError`."""
         if split not in self._counts:
             place = self._split(split)
-            total = sum(self._count_file(place, path) for path in place.files)
-            part = total // place.every if place.every else total
-            part = total - total // place.but_every if place.but_every else part
-            self._counts[split] = part
+            self._counts[split] = sum(self._count_file(place, path) for path in place.files)
         return self._counts[split]
 
     def _expected(self, split):
@@ -140,12 +137,3 @@ def _with_labels(records, place, path):
         yield number, {**record, place.layout.label_field: label.strip()}
     if next(labels, _MISSING) is not _MISSING:
         raise UserError(f"{place.label_file}: more labels than rows of {path}; fetch both")
-
-
-def _part(rows, place):
-    """All rows, or each n-th, or all but each n-th, of a set that is distributed in one piece."""
-    if place.every:
-        return islice(rows, place.every - 1, None, place.every)
-    if place.but_every:
-        return (row for index, row in enumerate(rows, 1) if index % place.but_every)
-    return rows

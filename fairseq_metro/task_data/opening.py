@@ -27,6 +27,8 @@ def open_dataset(name, folder=None, hub=False):
     """
     if name.startswith(READY_MADE):
         return _ready_made(name, folder)
+    if not name.strip("./ ") or ".." in name or name.startswith("/"):
+        raise UserError(f"{name!r} is no name of a data set; one looks like super_glue/rte")
     folder = Path(folder) if folder else None
     if folder is not None and not folder.is_dir():
         raise UserError(f"{folder}: no such folder; name the folder of task data")

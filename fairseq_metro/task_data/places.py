@@ -20,14 +20,11 @@ _SHARD = re.compile(r"-\d+-of-\d+$")
 class Place:
     """A split's files in order, and how they are laid out.
 
-    every, but_every: of a file without splits, only each n-th row (the last of n), or the others.
     label_file: a file with a label for each row, where labels lie apart.
     """
 
     files: tuple
     layout: Layout
-    every: int = 0
-    but_every: int = 0
     label_file: Path | None = None
 
 
@@ -74,7 +71,6 @@ def _entries(folder, part):
 
 
 def _patterns(files):
-    files = files["files"] if isinstance(files, dict) else files
     return [files] if isinstance(files, str) else files
 
 
@@ -91,12 +87,7 @@ def _in_folder(layout, folder):
     for split, files in layout.splits.items():
         if paths := _first(folder, _patterns(files)):
             labels = _first(folder, _patterns(layout.label_files.get(split, ())))
-            part = (
-                {key: value for key, value in files.items() if key != "files"}
-                if isinstance(files, dict)
-                else {}
-            )
-            found[split] = Place(tuple(paths), layout, **part, label_file=labels and labels[0])
+            found[split] = Place(tuple(paths), layout, labels[0] if labels else None)
     return found
 
 

@@ -84,6 +84,7 @@ def _value(value, feature, field, where):
     if isinstance(feature, list):
         return _list(value, feature[0], field, where)
     if isinstance(feature, dict):
+        value = _from_cell(value)
         if not isinstance(value, dict):
             raise _wrong(value, field, "an object", where)
         return conform(value, feature, {}, where)
@@ -96,7 +97,10 @@ def _value(value, feature, field, where):
     if feature == "bool":
         return _bool(value, field, where)
     try:
-        return _SCALARS[feature](value)
+        number = _SCALARS[feature](value)
+        if isinstance(value, float) and number != value:
+            raise ValueError
+        return number
     except (TypeError, ValueError):
         raise _wrong(value, field, f"of type {feature}", where) from None
 
@@ -108,12 +112,16 @@ def _bool(value, field, where):
     return known[text]
 
 
+def _from_cell(value):
+    """A table's cell that holds JSON, read; any other value as it is."""
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
 def _list(value, inner, field, where):
-    if isinstance(value, str):  # a cell of a table
-        try:
-            value = json.loads(value)
-        except ValueError:
-            raise _wrong(value, field, "a list in JSON", where) from None
+    value = _from_cell(value)
     if not isinstance(value, list | tuple):
         raise _wrong(value, field, "a list", where)
     return [_value(item, inner, field, where) for item in value]
