@@ -8,20 +8,27 @@ import yaml
 from fairseq_metro.errors import UserError
 from fairseq_metro.prompts.template import Template
 
-# libyaml's loader, where PyYAML was built with it, reads the files ten times faster.
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-class _TemplateLoader(_Loader):
-    """The safe loader, for which promptsource's two tags are plain mappings."""
-
 
 def _mapping(loader, node):
+    seen = set()
+    for key, _ in node.value:
+        if isinstance(key, yaml.ScalarNode) and key.value in seen:
+            what = f"{key.value!r} stands twice"
+            raise yaml.constructor.ConstructorError(None, None, what, key.start_mark)
+        seen.add(key.value if isinstance(key, yaml.ScalarNode) else key)
     return loader.construct_mapping(node, deep=True)
 
 
-for _tag in ("!Template", "!TemplateMetadata"):
-    _TemplateLoader.add_constructor(_tag, _mapping)
+def template_loader(base):
+    """A subclass of a safe loader of PyYAML, for which promptsource's two tags are plain mappings."""
+    loader = type("TemplateLoader", (base,), {})
+    for tag in ("!Template", "!TemplateMetadata", "tag:yaml.org,2002:map"):
+        loader.add_constructor(tag, _mapping)
+    return loader
+
+
+# libyaml's loader, where PyYAML was built with it, reads the files ten times faster.
+_TemplateLoader = template_loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def load_yaml(path):

@@ -64,7 +64,7 @@ class DropRules(NamedTuple):
         if not source and DropReason.EMPTY_INPUT in self.drops:
             return DropReason.EMPTY_INPUT
         if choices is not None:
-            if DropReason.NOT_A_CHOICE in self.drops and target not in choices:
+            if target not in choices and DropReason.NOT_A_CHOICE in self.drops:
                 return DropReason.NOT_A_CHOICE
             choices = tuple(choices)
         return Prompted(source, target, choices)

@@ -108,7 +108,7 @@ class Template:
         As in T0 and METRO, a hyphen in a field's name reads as ``_``. Arguments and errors as
         those of ``apply``; an index error is a reason to drop the row.
         """
-        if any("-" in key for key in row):
+        if "-" in "".join(row):
             row = {key.replace("-", "_"): value for key, value in row.items()}
         try:
             parts, choices = self._apply(row, rng, self._cut)
