@@ -118,6 +118,10 @@ def test_decoding_step_by_step_is_decoding_at_once(kind):
     for length in range(1, 8):
         step, _ = model.decoder(y[:, :length], encoder_out, incremental_state=state)
         close(step[:, 0], full[:, length - 1])
+    several = {}
+    model.decoder(y[:, :3], encoder_out, incremental_state=several)
+    rest, _ = model.decoder(y, encoder_out, incremental_state=several)
+    close(rest, full[:, 3:])
     order = torch.tensor([1, 0])
     model.decoder.reorder_incremental_state(state, order)
     swapped = model.encoder.reorder_encoder_out(encoder_out, order)
