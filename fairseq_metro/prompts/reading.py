@@ -11,11 +11,11 @@ from fairseq_metro.prompts.template import Template
 
 def _mapping(loader, node):
     seen = set()
-    for key, _ in node.value:
-        if isinstance(key, yaml.ScalarNode) and key.value in seen:
+    for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+        if key.value in seen:  # YAML's own loader would take the second
             what = f"{key.value!r} stands twice"
             raise yaml.constructor.ConstructorError(None, None, what, key.start_mark)
-        seen.add(key.value if isinstance(key, yaml.ScalarNode) else key)
+        seen.add(key.value)
     return loader.construct_mapping(node, deep=True)
 
 

@@ -55,7 +55,7 @@ def test_a_file_is_read_whatever_else_it_says(tmp_path):
         ("answer_choices: null", "answer_choices: [Yes, No]", "answer_choices is [True, False]"),
         ("original_task: null", "original_task: 1", "original_task is 1, must be of type bool"),
         ("metrics: null", "metrics: Accuracy", "metrics is 'Accuracy', must be of type list"),
-        ("  a: !Template\n", "  b: !Template\n", "line 12: 'b' stands twice"),
+        ("  a: !Template\n", "  b: !Template\n", "line 13: not valid YAML ('b' stands twice)"),
         ("!TemplateMetadata", "!!python/object/apply:os.system", "not valid YAML"),
         ("!TemplateMetadata", "!Other", "not valid YAML (could not determine a constructor"),
         (GOOD, "", "not a file of templates"),
