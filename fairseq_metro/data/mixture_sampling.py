@@ -3,8 +3,9 @@
 Both are functions of (seed, epoch) alone, so a resumed epoch is the same one. A task's rows are
 walked in one order drawn from the seed and the task's place in the mixture; where an epoch's window
 of the walk ends, the next epoch's begins, and the walk goes round: every row comes once before any
-comes again. An order is drawn when it is needed and forgotten, so memory goes with the epoch and the
-largest task, not with the sum of all.
+comes again. (In the released code one generator draws all orders in turn; here a task's does not
+hang on the others' sizes.) An order is drawn when it is needed and forgotten, so memory goes with
+the epoch and the largest task, not with the sum of all.
 """
 
 import numpy as np

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from fairseq_metro.errors import UserError
 from fairseq_metro.mixtures import flan
-from fairseq_metro.mixtures.rules import caps_and_rates, cyclic_rows
+from fairseq_metro.mixtures.rules import caps_and_rates
 from fairseq_metro.mixtures.sets import MixtureSet, MixtureTask, jsonl_tasks
 from fairseq_metro.prompts import task_name
 from fairseq_metro.prompts.collection import nearest
@@ -21,10 +21,10 @@ class Mixture:
 
     rule: "metro", "t0" or "flan" (mixtures/rules.py); sets, valid, heldout: tuples of MixtureSet,
     for training and for validation on trained and on held-out data sets; cap, max_rate: the rule's
-    numbers; seed: of the rotation and the draws; examples: of an epoch under "t0" and "flan" (None:
-    the sum of the rates); options, exemplars, mode: FLAN's form of an input (mixtures/flan.py);
-    exclude_tasks: task names left out; related: pairs of clusters that leave training together;
-    left_out: the sets that have left it.
+    numbers; seed: of random wordings and of exemplars; examples: of an epoch under "t0" and "flan"
+    (None: the sum of the rates); options, exemplars, mode: FLAN's form of an input, exemplars the
+    fewest and the most (mixtures/flan.py); exclude_tasks: task names left out; related: pairs of
+    clusters that leave training together; left_out: the sets that have left it.
     """
 
     name: str
@@ -95,16 +95,6 @@ class Mixture:
         """The rule's caps and rates of ``tasks`` with this mixture's numbers: two dicts by task."""
         return caps_and_rates(self.rule, rows, tasks, cap=self.cap, max_rate=self.max_rate)
 
-    def task_rows(self, task, count, split=TRAIN):
-        """Rows of the data set's split (of ``count``) that a task is made of: ascending int64.
-
-        All rows of the set; FLAN trains on the first 30,000, each under one template in turn.
-        """
-        rows = task.set.row_indices(count)
-        if self.rule == "flan" and split == TRAIN:
-            return cyclic_rows(rows, task, self.cap)
-        return rows
-
     def dress(self, task, row, prompted):
         """A prompted pair in this mixture's form: instruction or none, OPTIONS block or none."""
         if self.mode != flan.NATURAL and task.template is not None:
@@ -141,18 +131,6 @@ class Mixture:
         kept = tuple(one for one in self.sets if one.cluster not in out)
         gone = tuple(one for one in self.sets if one.cluster in out)
         return replace(self, sets=kept, left_out=self.left_out + gone)
-
-    def only(self, *datasets):
-        """This mixture with these data sets alone, in every split. Raises :class:`UserError`."""
-        parts = (self.sets, self.valid, self.heldout)
-        known = {one.dataset for sets in parts for one in sets}
-        for dataset in datasets:
-            if dataset not in known:
-                raise UserError(
-                    f"mixture {self.name}: no data set {dataset!r} ({nearest(dataset, known)})"
-                )
-        kept = (tuple(one for one in sets if one.dataset in datasets) for sets in parts)
-        return replace(self, **dict(zip(("sets", VALID, HELDOUT), kept, strict=True)))
 
     def is_unseen(self, dataset, cluster=None):
         """Whether a data set counts as unseen: no set of its cluster was trained on (FLAN, 2.2).

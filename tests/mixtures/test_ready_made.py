@@ -7,6 +7,7 @@ import pytest
 from fairseq_metro.mixtures import caps_and_rates, load_mixture, mixture_names
 from fairseq_metro.prompts import find_templates
 from fairseq_metro.prompts.collection import promptsource_folder
+from fairseq_metro.task_data import open_dataset
 
 # Tables, tasks, METRO's examples of an epoch, T0's sum of rates: METRO-T0 A.3, T0's released table.
 PUBLISHED = {
@@ -130,3 +131,30 @@ def test_the_small_real_mixture_holds_out_what_it_says():
     )
     assert subj_train.split == subj_valid.split == "train"
     assert not set(subj_train.row_indices(10_000)) & set(subj_valid.row_indices(10_000))
+
+
+def test_the_small_real_mixture_finds_its_rows_and_templates(shared):
+    if promptsource_folder() is None:
+        pytest.skip("promptsource is not installed")
+    small, templates = load_mixture("real-small"), find_templates()
+    counts = {}
+    for split in ("train", "valid", "heldout"):
+        for task in small.tasks(templates, split):
+            data = open_dataset(task.source, folder=shared / "data" / "tasks")
+            rows = task.set.row_indices(data.count(task.set.split))
+            counts.setdefault((split, task.dataset), []).append(len(rows))
+    assert {key: (rows[0], len(rows)) for key, rows in counts.items()} == {
+        ("train", "glue/sst2"): (6920, 5),
+        ("train", "trec"): (5452, 18),
+        ("train", "glue/cola"): (7250, 5),
+        ("train", "dream"): (6116, 2),
+        ("train", "subj"): (9000, 6),
+        ("valid", "glue/sst2"): (872, 5),
+        ("valid", "trec"): (500, 7),
+        ("valid", "glue/cola"): (1043, 5),
+        ("valid", "dream"): (510, 2),
+        ("valid", "subj"): (500, 6),
+        ("heldout", "super_glue/rte"): (277, 10),
+        ("heldout", "super_glue/cb"): (56, 15),
+        ("heldout", "cr"): (944, 6),
+    }
