@@ -23,7 +23,8 @@ class Mixture:
     for training and for validation on trained and on held-out data sets; cap, max_rate: the rule's
     numbers; seed: of random wordings and of exemplars; examples: of an epoch under "t0" and "flan"
     (None: the sum of the rates); options, exemplars, mode: FLAN's form of an input, exemplars the
-    fewest and the most (mixtures/flan.py); exclude_tasks: task names left out; related: pairs of
+    fewest and the most (mixtures/flan.py), mode that of training only: the ablations too are
+    evaluated with instructions (FLAN, 4.3); exclude_tasks: task names left out; related: pairs of
     clusters that leave training together; left_out: the sets that have left it.
     """
 
@@ -51,7 +52,8 @@ class Mixture:
         """The tasks of a split, sets in the file's order, templates sorted by name: list.
 
         templates: a prompts.Templates; missing: "error", or "skip" for sets without templates
-        there. Without instructions (mode) a set has one task, with the first template's answers.
+        there. Trained on without instructions (mode), a set has one task, with the answers of its
+        first template.
         Raises :class:`UserError`.
         """
         known = set(templates.dataset_names())
@@ -60,7 +62,8 @@ class Mixture:
             if one.jsonl:
                 tasks += jsonl_tasks(one)
             elif one.dataset in known or missing != "skip":
-                tasks += self._tasks_of(one, templates.of(one.dataset))
+                mode = self.mode if split == TRAIN else flan.NATURAL
+                tasks += self._tasks_of(one, templates.of(one.dataset), mode)
             else:
                 skipped.append(one.dataset)
         if skipped:
@@ -71,15 +74,15 @@ class Mixture:
             raise UserError(f"mixture {self.name}: two tasks called {twice!r}; give a set a name")
         return tasks
 
-    def _tasks_of(self, one, templates):
+    def _tasks_of(self, one, templates, mode):
         pairs = [
             (task_name(one.name, template.name), template) for template in one.chosen(templates)
         ]
         pairs = [pair for pair in pairs if pair[0] not in self.exclude_tasks]
-        if self.mode != flan.NATURAL:
+        if mode != flan.NATURAL:
             pairs = sorted(pairs, key=lambda pair: not pair[1].original_task)[:1]
         return [
-            MixtureTask(name, one, template, index=i, of=len(pairs))
+            MixtureTask(name, one, template, index=i, of=len(pairs), mode=mode)
             for i, (name, template) in enumerate(pairs)
         ]
 
@@ -97,15 +100,10 @@ class Mixture:
 
     def dress(self, task, row, prompted):
         """A prompted pair in this mixture's form: instruction or none, OPTIONS block or none."""
-        if self.mode != flan.NATURAL and task.template is not None:
-            prompted = flan.plain(
-                row,
-                prompted,
-                flan.input_fields(task.template),
-                self.mode,
-                task.dataset,
-                task.set.cluster,
-            )
+        if task.mode != flan.NATURAL:
+            fields = flan.input_fields(task.template)
+            cluster = task.set.cluster
+            prompted = flan.plain(row, prompted, fields, task.mode, task.dataset, cluster)
         return flan.with_options(prompted) if self.options else prompted
 
     def clusters(self):

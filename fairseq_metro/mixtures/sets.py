@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from fairseq_metro.errors import UserError
+from fairseq_metro.mixtures.flan import NATURAL
 from fairseq_metro.prompts import Template, task_name
 from fairseq_metro.prompts.collection import nearest
 
@@ -82,7 +83,8 @@ class MixtureSet:
 class MixtureTask:
     """A data set under one template, or a file of ready-made rows (template None, jsonl its path).
 
-    index, of: its place among the tasks of its set, from 0, and how many these are.
+    index, of: its place among the tasks of its set, from 0, and how many these are; mode: what
+    stands in place of the template's instruction (mixtures/flan.py).
     """
 
     name: str
@@ -91,6 +93,7 @@ class MixtureTask:
     jsonl: Path | None = None
     index: int = 0
     of: int = 1
+    mode: str = NATURAL
 
     @property
     def dataset(self):

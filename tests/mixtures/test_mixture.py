@@ -1,5 +1,7 @@
 """Tasks of a mixture, clusters held out, the form of its inputs."""
 
+from dataclasses import replace
+
 import pytest
 
 from fairseq_metro.errors import UserError
@@ -66,6 +68,14 @@ def test_without_instructions_a_set_has_one_task_with_an_original_tasks_answers(
     assert (task.name, task.of) == ("z_b", 1)
 
 
+def test_ablations_of_the_instruction_are_evaluated_with_instructions():
+    made = mixture("z", mode="none", heldout=(MixtureSet("a", "a"),))
+    tasks = made.tasks(templates(a=["b", "c"]), "heldout")
+    assert [task.name for task in tasks] == ["a_b", "a_c"]
+    given = Prompted("Tell me: x", "y")
+    assert made.dress(tasks[0], {"text": "x"}, given) == given
+
+
 def test_inputs_take_the_mixtures_form():
     one = MixtureSet("glue/cola", "glue/cola", cluster="grammar")
     found = template("glue/cola", "x", "Is this right? {{ sentence }} ||| {{ label }}")
@@ -75,7 +85,7 @@ def test_inputs_take_the_mixtures_form():
     def dressed(**kwargs):
         made = mixture(one, **kwargs)
         (task,) = made.tasks(templates(**{"glue/cola": ["x"]}))
-        task = type(task)(task.name, one, found)
+        task = replace(task, template=found)
         return made.dress(task, row, given)
 
     assert dressed() == given
