@@ -29,7 +29,7 @@ OTHERWISE = "give another --dest, or remove it"
 
 
 class Building:
-    """The folder of what is being made. settings: what all its units must have been made with."""
+    """The folder of what is being made. settings: by split, what its units are made with."""
 
     def __init__(self, dest, settings):
         self.folder, self.settings = dest / BUILDING, settings
@@ -49,7 +49,7 @@ class Building:
             facts = self.facts(work)
             if facts is not None:
                 where = f"{self.folder.parent}: {work.unit.split}"
-                refuse_other(where, facts["settings"], self.settings)
+                refuse_other(where, facts["settings"], self.settings[work.unit.split])
                 refuse_other(f"{where}: {work.unit.name}", facts["made from"], prints[work.key])
 
     def keep(self, work, made_from, facts, said):
@@ -61,7 +61,7 @@ class Building:
         for task in work.unit.tasks:
             shutil.rmtree(place / task.name, ignore_errors=True)  # of a run killed right here
             os.replace(self.folder / UNFINISHED / task.name, place / task.name)
-        whole = {"settings": self.settings, "made from": made_from, **facts}
+        whole = {"settings": self.settings[work.unit.split], "made from": made_from, **facts}
         write_json(self.folder / f"{work.key}.json", whole)
 
 
@@ -70,9 +70,10 @@ def refuse_other(where, was, wanted):
     for key, value in wanted.items():
         before = was.get(key)
         if before != value:
-            if isinstance(value, (list, dict)) or len(str(value)) > 40:
+            if any(isinstance(x, (list, dict)) or len(str(x)) > 40 for x in (before, value)):
                 raise UserError(f"{where} was made with other {key}; {OTHERWISE}")
-            raise UserError(f"{where} was made with {key} {before}, not {value}; {OTHERWISE}")
+            words = ["none" if x is None else x for x in (before, value)]
+            raise UserError(f"{where} was made with {key} {words[0]}, not {words[1]}; {OTHERWISE}")
 
 
 def build_units(plan, building, works, prints, avoid=None):

@@ -12,10 +12,12 @@ from fairseq_metro.data.prompted_files import CAPS, MIXTURE, STAMP, open_split
 from fairseq_metro.data.vocabulary import DICTIONARY, VOCAB_FOLDER
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import atomic_write, read_json, write_json
-from fairseq_metro.mixtures.mixture import TRAIN
+from fairseq_metro.mixtures.mixture import HELDOUT, TRAIN, VALID
 from fairseq_metro.prepare.prompted import overlap
 from fairseq_metro.prepare.prompted.building import OTHERWISE, refuse_other
 from fairseq_metro.stamp import make_stamp
+
+ORDER = (TRAIN, VALID, HELDOUT)
 
 
 def read_folder_stamp(dest):
@@ -112,7 +114,9 @@ def put_in_place(plan, building, splits):
             shutil.rmtree(dest / split, ignore_errors=True)  # not stamped: nobody's
             os.replace(building.folder / split, dest / split)
         facts = read_json(dest / split / MIXTURE)
-        stamp[split] = split_facts(facts) | {"settings": building.settings, "made from": made_from}
+        stamp[split] = split_facts(facts)
+        stamp[split] |= {"settings": building.settings[split], "made from": made_from}
+    stamp = {split: stamp[split] for split in ORDER if split in stamp}
     report_overlap(dest, stamp)
     plan.vocabulary.copy_to(dest / VOCAB_FOLDER)
     shutil.copyfile(plan.vocabulary.path / DICTIONARY, building.folder / DICTIONARY)

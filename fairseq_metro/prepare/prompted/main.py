@@ -62,13 +62,14 @@ def build(plan):
 
 def build_locked(plan, works, prints):
     """:func:`build` in a folder that no other run writes to."""
-    stamp, building = read_folder_stamp(plan.dest), Building(plan.dest, plan.settings())
+    stamp = read_folder_stamp(plan.dest)
+    building = Building(plan.dest, {split: plan.settings(split) for split in plan.splits})
     plan.vocabulary.refuse_another_in(plan.dest / "vocab")
     splits = {}
     for split in plan.splits:
         here = [work for work in works if work.unit.split == split]
         made_from = {work.unit.name: prints[work.key] for work in here}
-        if recognised(plan.dest, split, stamp, building.settings, made_from):
+        if recognised(plan.dest, split, stamp, plan.settings(split), made_from):
             logger.info("%s/%s: finished already, kept", plan.dest, split)
         else:
             splits[split] = here, made_from

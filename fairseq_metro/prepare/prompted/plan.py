@@ -50,17 +50,14 @@ class Plan:
         """The data set of this name, from the user's files or the hub."""
         return open_dataset(name, folder=self.tasks, hub=self.hub)
 
-    def settings(self):
-        """Options that decide about the bytes, apart from each data set's own: dict for JSON."""
-        return {
-            "mixture": self.mixture.name,
-            "vocabulary": self.vocabulary.hash,
-            "seed": self.seed,
-            "drop-rules": self.rules.name,
-            "limit": self.limit,
-            "valid-rows": self.valid_rows,
-            "evaluation-overlap": self.overlap,
-        }
+    def settings(self, split):
+        """Options that decide about a split's bytes, apart from its data sets' own: for JSON."""
+        found = {"mixture": self.mixture.name, "vocabulary": self.vocabulary.hash,
+                 "seed": self.seed, "limit": self.limit}  # fmt: skip
+        if split == TRAIN:
+            overlap = {"evaluation-overlap": self.overlap}
+            return found | {"drop-rules": self.rules.name} | overlap
+        return found | ({"valid-rows": self.valid_rows} if split == VALID else {})
 
 
 def parser():

@@ -125,7 +125,11 @@ class Renderer:
 
     def _pair(self, unit, task, row, index):
         """A row under a task's template, white space collapsed, or the reason to leave it out."""
-        pair = dressed(unit, task, row, index)
+        try:
+            pair = dressed(unit, task, row, index)
+        except UserError as error:
+            place = f"{unit.split}/{unit.name}: row {index + 1}"
+            raise UserError(f"{place}: {error}") from None
         if isinstance(pair, DropReason):
             return pair
         if unit.pool and unit.mixture.exemplars[1]:

@@ -5,10 +5,13 @@ finished one is recognised and one made otherwise is not taken for it.
 """
 
 import hashlib
+import json
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import groupby
+
+import numpy as np
 
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import sha256_file
@@ -47,10 +50,21 @@ class Work:
         unit = self.unit
         return self.selection.wanted(unit.mixture, unit.tasks, unit.split, self.source)
 
+    def rows_of(self, split):
+        """Places of the rows that take part in one of the data set's own splits: (n,) int64."""
+        counts = [self.source.dataset.count(one) for one in self.source.splits]
+        place = self.source.splits.index(split)
+        first, last = sum(counts[:place]), sum(counts[: place + 1])
+        wanted = self.wanted()[1]
+        if wanted is None:
+            return np.arange(last - first)
+        rows = np.unique(np.concatenate(wanted))
+        return rows[(rows >= first) & (rows < last)] - first
+
     def fingerprint(self, hashes):
         """What its files depend on: a dict for JSON. hashes: SHA-256 by path."""
         one, mixture = self.unit.tasks[0].set, self.unit.mixture
-        return {
+        made_from = {
             "set": one.name,
             "rows": [one.first, one.keep_every, one.leave_every, one.cap, self.selection.most],
             "splits": list(self.source.splits),
@@ -60,6 +74,7 @@ class Work:
             "pool": len(self.unit.pool),
             "tasks": [[task.name, template_hash(task.template)] for task in self.unit.tasks],
         }
+        return json.loads(json.dumps(made_from))  # as it will be read back
 
 
 def template_hash(template):
@@ -83,7 +98,28 @@ def all_work(plan):
                 f"name data sets under {split!r} in the mixture"
             )
         found += works
+    check_apart(found)
     return found
+
+
+def check_apart(works):
+    """Raise :class:`UserError` where one row would be trained on and evaluated."""
+    for training in (work for work in works if work.unit.split == TRAIN):
+        for other in works:
+            if (
+                other.unit.split == TRAIN
+                or other.source.dataset.name != training.source.dataset.name
+            ):
+                continue
+            for split in set(training.source.splits) & set(other.source.splits):
+                one, two = training.rows_of(split), other.rows_of(split)
+                if shared := len(np.intersect1d(one, two)):
+                    raise UserError(
+                        f"mixture {training.unit.mixture.name}: {shared} rows of "
+                        f"{training.unit.name}, split {split}, are both in train and in "
+                        f"{other.unit.split}; give 'leave_every' to one and 'keep_every' to the "
+                        "other, or name another 'split'"
+                    )
 
 
 def _unit_of(task: MixtureTask):
