@@ -10,7 +10,6 @@ the file -> label), ``shape`` (shapes.py), ``label_files`` (split -> file of lab
 ``label_field``, and ``rows`` where they differ.
 """
 
-import difflib
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
@@ -18,6 +17,7 @@ from pathlib import Path
 import yaml
 
 from fairseq_metro.errors import UserError
+from fairseq_metro.prompts.collection import nearest
 
 OWN = Path(__file__).parent / "datasets"
 BESIDE = "datasets.yaml"
@@ -55,16 +55,6 @@ class Description:
     hub_shape: str | None = None
     layouts: tuple = ()
     known: bool = True
-
-
-def nearest(name, known):
-    """Words for an error about an unknown name: the known ones most like it.
-
-    >>> nearest("super_glue/rt", ["super_glue/rte", "imdb"])
-    'nearest: super_glue/rte'
-    """
-    found = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    return f"nearest: {', '.join(found)}" if found else f"{len(list(known))} are known"
 
 
 def descriptions(folder=None):

@@ -4,11 +4,11 @@ from functools import partial
 from itertools import chain, islice
 
 from fairseq_metro.errors import UserError
-from fairseq_metro.task_data.catalogue import nearest
+from fairseq_metro.prompts.collection import nearest
 from fairseq_metro.task_data.lines import text_lines
+from fairseq_metro.task_data.nested import NESTED
 from fairseq_metro.task_data.readers import count_records, read_records
 from fairseq_metro.task_data.rows import finished, renamed, reshaped
-from fairseq_metro.task_data.shapes import MANY
 
 _MISSING = object()
 
@@ -76,7 +76,7 @@ class TaskData(Data):
         :class:`UserError` for the first row that is not as it should be, with its file and line.
         """
         place = self._split(split)
-        if place.label_file or place.layout.shape in MANY:
+        if place.label_file or place.layout.shape in NESTED:
             rows = chain.from_iterable(self._file_rows(place, path) for path in place.files)
             return islice(rows, start, stop)
         return self._range(place, start, stop)
@@ -92,7 +92,7 @@ class TaskData(Data):
         return self._split(split).layout.rows.get(split, super()._expected(split))
 
     def _count_file(self, place, path):
-        if place.layout.shape not in MANY:
+        if place.layout.shape not in NESTED:
             return count_records(path, place.layout)
         return sum(1 for _ in self._file_rows(place, path))
 

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from fairseq_metro.errors import UserError
-from fairseq_metro.task_data.catalogue import Description, Layout, descriptions, nearest
+from fairseq_metro.prompts.collection import nearest
+from fairseq_metro.task_data.catalogue import Description, Layout, descriptions
 from fairseq_metro.task_data.dataset import TaskData
 from fairseq_metro.task_data.hub import open_on_hub
 from fairseq_metro.task_data.places import Place, find_splits, looked_for, ready_made_splits

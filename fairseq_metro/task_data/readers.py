@@ -104,7 +104,7 @@ def _read_table(path, layout, start, stop):
         names = layout.columns or next(table, None)
         records = (cells for cells in table if cells)
         if layout.short_rows == "skip":
-            records = (cells for cells in records if len(cells) == len(names))
+            records = (cells for cells in records if len(cells) >= len(names))
         for cells in islice(records, start, stop):
             if len(cells) != len(names):
                 raise UserError(

@@ -1,37 +1,14 @@
 """Rows as distributed -> rows as Hugging Face has them, where renaming fields is not enough.
 
-A shape takes a row and the path of its file and yields rows. One that already has its final form
-passes through. Source of the forms: facts on raw formats; field names are those that promptsource's
-templates use.
+A shape takes a row and the path of its file (None for the hub) and yields the row; one that already
+has its final form passes through. Field names are those that promptsource's templates use.
 """
 
 from fairseq_metro.errors import UserError
-from fairseq_metro.task_data.catalogue import nearest
-
-SHAPES = {}
-MANY = set()
+from fairseq_metro.prompts.collection import nearest
+from fairseq_metro.task_data.nested import NESTED
 
 
-def shape(many=False):
-    """Register a function as a shape under its name; ``many``: a row may become several."""
-
-    def register(function):
-        SHAPES[function.__name__] = function
-        if many:
-            MANY.add(function.__name__)
-        return function
-
-    return register
-
-
-def find_shape(name):
-    """A shape's function. Raises :class:`UserError` with the nearest names."""
-    if name not in SHAPES:
-        raise UserError(f"no shape {name!r} ({nearest(name, SHAPES)})")
-    return SHAPES[name]
-
-
-@shape()
 def wsc_fixed(row, path):
     """SuperGLUE's WSC: ``target`` flattened; a span that is not in the text is repaired.
 
@@ -61,58 +38,6 @@ def _repaired(text, span, index):
     return fixed if fixed in text else span
 
 
-@shape(many=True)
-def multirc(row, path):
-    """SuperGLUE's MultiRC: one row per answer of each question of a passage."""
-    if not isinstance(row.get("passage"), dict):
-        yield row
-        return
-    for question in row["passage"]["questions"]:
-        for answer in question["answers"]:
-            yield {
-                "paragraph": row["passage"]["text"],
-                "question": question["question"],
-                "answer": answer["text"],
-                "label": answer.get("label"),
-                "idx": {
-                    "paragraph": row.get("idx"),
-                    "question": question.get("idx"),
-                    "answer": answer.get("idx"),
-                },
-            }
-
-
-@shape(many=True)
-def record(row, path):
-    """SuperGLUE's ReCoRD: one row per query; entities and answers as sorted distinct texts."""
-    if not isinstance(row.get("passage"), dict):
-        yield row
-        return
-    text = row["passage"]["text"]
-    spans = row["passage"]["entities"]
-    entities = sorted({text[span["start"] : span["end"] + 1] for span in spans})
-    for query in row["qas"]:
-        yield {
-            "passage": text,
-            "query": query["query"],
-            "entities": entities,
-            "answers": sorted({answer["text"] for answer in query.get("answers", ())}),
-            "idx": {"passage": row.get("idx"), "query": query.get("idx")},
-        }
-
-
-@shape(many=True)
-def dream(row, path):
-    """DREAM's ``[[turns], [{question, choice, answer}], id]``: one row per question."""
-    if "item" not in row:
-        yield row
-        return
-    turns, questions, dialogue_id = row["item"]
-    for index, question in enumerate(questions):
-        yield {"id": index, "dialogue_id": dialogue_id, "dialogue": turns, **question}
-
-
-@shape()
 def stem_and_choices(row, path):
     """ARC, OpenBookQA, QASC, QuaRTz: ``question: {stem, choices: [{text, label}]}`` taken apart.
 
@@ -128,9 +53,14 @@ def stem_and_choices(row, path):
     yield row
 
 
-@shape()
 def mmlu(row, path):
-    """MMLU's tables without header, as ARC's rows, with the subject from the file's name."""
+    """MMLU's tables without header, and the hub's rows, as ARC's rows; each names its subject.
+
+    A table's subject is its file's name up to the last ``_``.
+    """
+    if isinstance(row.get("choices"), list):
+        choices = {"text": row["choices"], "label": list("ABCD")}
+        row = {**row, "choices": choices, "answerKey": "ABCD"[row["answer"]]}
     if "A" in row:
         options = [row[letter] for letter in "ABCD"]
         row = {
@@ -142,7 +72,6 @@ def mmlu(row, path):
     yield row
 
 
-@shape()
 def quarel(row, path):
     """QuaRel: each world's text in a list of its own, as templates index them."""
     worlds = row.get("world_literals", {})
@@ -150,65 +79,6 @@ def quarel(row, path):
     yield {**row, "world_literals": lists}
 
 
-@shape(many=True)
-def squad(row, path):
-    """SQuAD's nesting (Quoref, AdversarialQA too): one row per question of each paragraph."""
-    if "paragraphs" not in row:
-        yield row
-        return
-    for paragraph in row["paragraphs"]:
-        shared = {key: value for key, value in paragraph.items() if key != "qas"}
-        for question in paragraph["qas"]:
-            given = question.get("answers", ())
-            answers = {
-                key: [one[key] for one in given if key in one] for key in ("text", "answer_start")
-            }
-            yield {
-                **shared,
-                "id": question["id"],
-                "title": row.get("title", ""),
-                "question": question["question"],
-                "answers": answers,
-            }
-
-
-@shape(many=True)
-def race(row, path):
-    """RACE: an article's file with parallel lists; one row per question."""
-    if "questions" not in row:
-        yield row
-        return
-    for question, answer, options in zip(
-        row["questions"], row["answers"], row["options"], strict=True
-    ):
-        yield {
-            "example_id": row["id"],
-            "article": row["article"],
-            "question": question,
-            "options": options,
-            "answer": answer,
-        }
-
-
-@shape(many=True)
-def duorc(row, path):
-    """DuoRC: one row per question of each plot."""
-    if "qa" not in row:
-        yield row
-        return
-    for question in row["qa"]:
-        yield {
-            "plot_id": row["id"],
-            "plot": row["plot"],
-            "title": row["title"],
-            "question_id": question["id"],
-            "question": question["question"],
-            "answers": question["answers"],
-            "no_answer": question["no_answer"],
-        }
-
-
-@shape()
 def trec(row, path):
     """TREC's ``COARSE:fine text``, and newer Hugging Face rows, as the older ones templates index.
 
@@ -232,7 +102,6 @@ TREC_NEW_FINE = (
 ).split()
 
 
-@shape()
 def ready_made(row, path):
     """Prompted pairs of others: ``inputs``, ``targets``, and ``choices`` where they have some.
 
@@ -247,9 +116,19 @@ def ready_made(row, path):
     yield pair
 
 
-@shape()
 def title_and_body(row, path):
     """AG News: title and body, with a space between, are the text."""
     if "body" in row:
         row = {"text": f"{row['title']} {row['body']}", "label": row["label"]}
     yield row
+
+
+_FLAT = (mmlu, quarel, ready_made, stem_and_choices, title_and_body, trec, wsc_fixed)
+SHAPES = {**NESTED, **{one.__name__: one for one in _FLAT}}
+
+
+def find_shape(name):
+    """A shape's function. Raises :class:`UserError` with the nearest names."""
+    if name not in SHAPES:
+        raise UserError(f"no shape {name!r} of rows ({nearest(name, SHAPES)})")
+    return SHAPES[name]
