@@ -62,6 +62,17 @@ def test_training_files_hold_what_the_slow_way_makes(place, dataset, template, r
     assert task["dropped"] == dict(Counter(reasons))
 
 
+def test_long_pairs_are_stored_whole(fresh):
+    words = " ".join(toys.sentences())
+    row = {"premise": words[:2040], "hypothesis": words[5000:7000], "label": 1}
+    toys.write_rows(fresh / "tasks/toy/nli/train.jsonl", [row])
+    data = toys.build(fresh, "--split", "train")
+    pairs, _ = toys.slow_pairs(fresh, "toy/nli", "only for label 1", [row])
+    toys.check_task(fresh, data / "train/toy_nli_only_for_label_1", "train", pairs)
+    [task] = [t for t in open_split(data, "train").tasks if "only" in t.name]
+    assert task.source.sizes[0] > 513 and task.target.sizes[0] > 257
+
+
 def test_evaluation_files_also_drop_targets_that_are_no_choice(place):
     rows = toys.nli_rows(20, 4)
     pairs, _ = toys.slow_pairs(place, "toy/held", "can we infer", rows, evaluation=True)
