@@ -45,7 +45,9 @@ class HubData(Data):
 
     def rows(self, split, start=0, stop=None):
         """Iterate over rows ``start`` to ``stop`` of a split: dict each. :class:`UserError`."""
-        table = self._split(split)
+        return self._rows(self._split(split), split, start, stop)
+
+    def _rows(self, table, split, start, stop):
         stop = len(table) if stop is None else min(stop, len(table))
         for index in range(start, stop):
             where = partial("{}, split {}: row {}".format, self.name, split, index)

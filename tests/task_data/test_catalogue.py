@@ -85,7 +85,9 @@ def test_trec_has_the_order_its_templates_have():
         pytest.skip("promptsource is not installed")
     coarse = KNOWN["trec"].features["label_coarse"]["classes"]
     fine = KNOWN["trec"].features["label_fine"]["classes"]
-    words = dict(zip(coarse, templates.get("trec", "pick_the_best_descriptor").fixed_choices, strict=True))
+    words = dict(
+        zip(coarse, templates.get("trec", "pick_the_best_descriptor").fixed_choices, strict=True)
+    )
     assert words["HUM"] == "Person" and words["NUM"] == "Quantity" and words["LOC"] == "Location"
     all_fine = next(t for t in templates.of("trec") if len(t.fixed_choices or ()) == len(fine))
     words = dict(zip(fine, all_fine.fixed_choices, strict=True))

@@ -32,7 +32,9 @@ def test_a_mark_at_the_start_and_windows_line_ends_are_no_text(tmp_path):
 
 def test_a_byte_that_is_not_utf_8_is_told_by_file_line_and_place(tmp_path):
     path = write(tmp_path / "t.txt", "fine\ncaf\u00e9\n", "latin-1")
-    with pytest.raises(UserError, match=r"t\.txt: line 2, byte 3 of the line \(0xe9\).*`encoding:`"):
+    with pytest.raises(
+        UserError, match=r"t\.txt: line 2, byte 3 of the line \(0xe9\).*`encoding:`"
+    ):
         list(text_lines(path))
     assert [text for _, text in text_lines(path, "latin-1")] == ["fine", "caf\u00e9"]
 
