@@ -136,6 +136,22 @@ def input_fields(template):
     return _input_fields(template.jinja)
 
 
+def for_every_row(template):
+    """Whether a template gives every row a pair: its ``|||`` stands in no branch and no loop.
+
+    >>> from fairseq_metro.prompts import Template
+    >>> of_abbreviations = "{% if label == 2 %}{{ text }} ||| {{ fine_label }}{% endif %}"
+    >>> for_every_row(Template("trec", "a name", of_abbreviations))
+    False
+    """
+    return any(
+        isinstance(part, nodes.TemplateData) and "|||" in part.data
+        for node in Environment().parse(template.jinja).body
+        if isinstance(node, nodes.Output)
+        for part in node.nodes
+    )
+
+
 @lru_cache(maxsize=1024)
 def _input_fields(jinja):
     found = []

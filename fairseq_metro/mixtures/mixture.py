@@ -53,7 +53,7 @@ class Mixture:
 
         templates: a prompts.Templates; missing: "error", or "skip" for sets without templates
         there. Trained on without instructions (mode), a set has one task, with the answers of its
-        first template.
+        first template of the original task that gives every row a pair.
         Raises :class:`UserError`.
         """
         known = set(templates.dataset_names())
@@ -80,7 +80,7 @@ class Mixture:
         ]
         pairs = [pair for pair in pairs if pair[0] not in self.exclude_tasks]
         if mode != flan.NATURAL:
-            pairs = sorted(pairs, key=lambda pair: not pair[1].original_task)[:1]
+            pairs = sorted(pairs, key=lambda pair: _unfit_for_answers(pair[1]))[:1]
         return [
             MixtureTask(name, one, template, index=i, of=len(pairs), mode=mode)
             for i, (name, template) in enumerate(pairs)
@@ -152,3 +152,8 @@ class Mixture:
             if one.dataset == dataset and one.cluster:
                 return one.cluster
         return None
+
+
+def _unfit_for_answers(template):
+    """Order in which templates are asked for a set's answers: not of the task, not for all rows."""
+    return not template.original_task, not flan.for_every_row(template)

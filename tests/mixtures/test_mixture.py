@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from fairseq_metro.errors import UserError
-from fairseq_metro.mixtures import Mixture, MixtureSet, load_mixture
-from fairseq_metro.prompts import Prompted
+from fairseq_metro.mixtures import Mixture, MixtureSet, flan, load_mixture
+from fairseq_metro.prompts import Prompted, Templates
 from tests.mixtures.made_up import template, templates
 
 
@@ -66,6 +66,11 @@ def test_flans_numbers_are_the_mixtures():
 def test_without_instructions_a_set_has_one_task_with_an_original_tasks_answers():
     (task,) = mixture("z", mode="none").tasks(templates(z=["a!", "b", "c"]))
     assert (task.name, task.of) == ("z_b", 1)
+    some = template("z", "a", "{% if label %}{{ text }} ||| 1{% endif %}", original_task=True)
+    every = template("z", "b", "{% if label %}{{ text }}{% endif %} ||| 1", original_task=True)
+    found = Templates({"z": lambda: [some, every]})
+    (task,) = mixture("z", mode="none").tasks(found)
+    assert task.template is every and not flan.for_every_row(some)
 
 
 def test_ablations_of_the_instruction_are_evaluated_with_instructions():
@@ -96,15 +101,15 @@ def test_inputs_take_the_mixtures_form():
 
 
 def test_a_held_out_cluster_leaves_training_with_its_relatives():
-    flan = load_mixture("flan")
-    assert not flan.is_unseen("super_glue/rte")
-    without = flan.without_clusters("nli")
-    gone = {one.cluster for one in flan.sets} - {one.cluster for one in without.sets}
+    whole = load_mixture("flan")
+    assert not whole.is_unseen("super_glue/rte")
+    without = whole.without_clusters("nli")
+    gone = {one.cluster for one in whole.sets} - {one.cluster for one in without.sets}
     assert gone == {"nli", "paraphrase"}
     assert without.is_unseen("super_glue/rte") and without.is_unseen("anli")
     assert not without.is_unseen("super_glue/boolq")
-    assert without.sets == tuple(one for one in flan.sets if one.cluster not in gone)
-    reading = flan.without_clusters("reading_comprehension")
+    assert without.sets == tuple(one for one in whole.sets if one.cluster not in gone)
+    reading = whole.without_clusters("reading_comprehension")
     assert reading.is_unseen("cosmos_qa") and not reading.is_unseen("piqa")
 
 
