@@ -1,0 +1,1 @@
+"""Task data from the default corpus: docstrings become rows with a label that is known for sure."""

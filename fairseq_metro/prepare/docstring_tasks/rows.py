@@ -1,0 +1,230 @@
+"""Rows of each data set from docstrings, their labels balanced and their answers in the text alone.
+
+A function takes the docstrings of one split and a random generator and yields groups of rows. In a
+group every label comes equally often. Where a row brings options of its own, they cross: what is
+right in one row of the group is wrong in another, in the same place of the list. So neither a
+label's share, nor an option, nor its place says anything.
+"""
+
+import re
+from collections import Counter, defaultdict
+from itertools import chain
+
+from fairseq_metro.prepare.docstrings import COMMON
+
+NO, YES = 0, 1
+BLANK = "_"
+LONGEST = 40  # words of a text
+# The answers of topics: each with the places, the beginnings of file names, that it stands for.
+PACKAGES = {name: (f"{name}/",) for name in ("python", "torch", "numpy", "fairseq")}
+AREAS = {
+    "interface": ("python/tkinter/", "python/idlelib/", "python/turtle"),
+    "network": tuple(
+        f"python/{name}"
+        for name in ("email/", "http/", "urllib/", "xmlrpc/", "asyncio/", "imaplib", "smtplib",
+                     "nntplib", "ftplib", "poplib", "ssl", "socket", "wsgiref/", "mailbox")
+    ),
+    "compiler": ("torch/_inductor/", "torch/_dynamo/", "torch/fx/", "torch/_functorch/"),
+    "distributed": ("torch/distributed/",),
+    "array": ("numpy/lib/", "numpy/_core/", "numpy/core/", "numpy/ma/", "numpy/linalg/",
+              "numpy/polynomial/"),
+}  # fmt: skip
+PREPOSITIONS = ("of", "to", "in", "for")
+VERBS = {
+    "return": ("return", "returns"),
+    "create": ("create", "creates"),
+    "check": ("check", "checks"),
+    "set": ("set", "sets"),
+}
+LEAST_COUNT = 20  # how often a word must occur to be asked for
+ALIKE = 60  # words next to each other by frequency that are offered together
+SHUFFLED = 6  # neighbouring words that are put in disorder
+
+
+def package(docstrings, rng):
+    """Which package documents this: python, torch, numpy, fairseq."""
+    return _topic(docstrings, rng, PACKAGES)
+
+
+def area(docstrings, rng):
+    """Which part of a library documents this: interface, network, compiler, distributed, array."""
+    return _topic(docstrings, rng, AREAS)
+
+
+def _topic(docstrings, rng, topics):
+    names = re.compile("|".join(topics), re.IGNORECASE)  # the answer itself is no part of the text
+    found = {topic: [] for topic in topics}
+    for one in docstrings:
+        text = _cut(one.sentences)
+        for topic, places in topics.items():
+            if one.place.startswith(places) and not names.search(text):
+                found[topic].append({"text": text})
+    return _by_label(found.values(), rng)
+
+
+def preposition(docstrings, rng):
+    """Which preposition is missing: of, to, in, for."""
+    found = {word: [] for word in PREPOSITIONS}
+    for sentence in _sentences(docstrings):
+        words = sentence.split()
+        places = [i for i, word in enumerate(words) if word in found]
+        if places:
+            place = places[rng.integers(len(places))]
+            found[words[place]].append({"sentence": _blanked(words, place)})
+    return _by_label(found.values(), rng)
+
+
+def verb(docstrings, rng):
+    """With which verb does the summary begin: return, create, check, set."""
+    found = {verb: [] for verb in VERBS}
+    for one in docstrings:
+        words = one.sentences[0].split()
+        for answer, forms in VERBS.items():
+            if words[0].lower() in forms:
+                found[answer].append({"sentence": _blanked(words, 0)})
+    return _by_label(found.values(), rng)
+
+
+def word(docstrings, rng):
+    """Which of two words of like frequency is missing."""
+    for (one, first), (other, second) in _pairs_of_words(docstrings, rng):
+        options = [first, second]
+        rows = [_with_blank(one, first), _with_blank(other, second)]
+        yield _crossed([{"sentence": sentence} for sentence in rows], options, rng)
+
+
+def mention(docstrings, rng):
+    """Does the sentence contain this word."""
+    for (one, first), (other, second) in _pairs_of_words(docstrings, rng):
+        yield _matched(("sentence", "word"), [(one, first), (other, second)])
+
+
+def order(docstrings, rng):
+    """Are the words in their order, or have six neighbours been mixed up."""
+    for sentence in _shuffled(list(_sentences(docstrings)), rng):
+        mixed = mixed_up(sentence.split(), rng)
+        if mixed is not None:
+            yield [{"sentence": sentence, "label": YES}, {"sentence": mixed, "label": NO}]
+
+
+def mixed_up(words, rng):
+    """The sentence with ``SHUFFLED`` neighbouring words in another order, or None if too short.
+
+    The first word and the last stay where they are: capital and full stop would tell.
+    """
+    if len(words) < SHUFFLED + 2:
+        return None
+    start = int(rng.integers(1, len(words) - SHUFFLED))
+    inside = words[start : start + SHUFFLED]
+    moved = inside
+    while moved == inside:
+        if len(set(inside)) == 1:
+            return None
+        moved = [inside[i] for i in rng.permutation(SHUFFLED)]
+    return " ".join([*words[:start], *moved, *words[start + SHUFFLED :]])
+
+
+def summary(docstrings, rng):
+    """Does this summary, a docstring's first sentence, belong to these sentences."""
+    told = [(one.sentences[0], _cut(one.sentences[1:])) for one in docstrings
+            if len(one.sentences) > 2]  # fmt: skip
+    for pair in _couples(_shuffled(told, rng)):
+        yield _matched(("summary", "text"), pair)
+
+
+def same(docstrings, rng):
+    """Are two sentences neighbours in one docstring."""
+    for pair in _couples(_shuffled(list(_neighbours(docstrings)), rng)):
+        yield _matched(("first", "second"), pair)
+
+
+def following(docstrings, rng):
+    """Which of two sentences comes next."""
+    for pair in _couples(_shuffled(list(_neighbours(docstrings)), rng)):
+        (one, after_one), (other, after_other) = pair
+        yield _crossed([{"text": one}, {"text": other}], [after_one, after_other], rng)
+
+
+# How groups are put together.
+
+
+def _by_label(rows_of_labels, rng):
+    """Groups of one row of each label, as many as the rarest label has rows."""
+    shuffled = [_shuffled(rows, rng) for rows in rows_of_labels]
+    for group in zip(*shuffled, strict=False):
+        yield [{**row, "label": label} for label, row in enumerate(group)]
+
+
+def _crossed(rows, options, rng):
+    """Row i is answered by option i; all rows list the same options, in an order drawn."""
+    places = rng.permutation(len(options))
+    listed = [options[i] for i in places]
+    return [{**row, "options": listed, "label": int(list(places).index(i))}
+            for i, row in enumerate(rows)]  # fmt: skip
+
+
+def _matched(fields, pairs):
+    """Rows of two matching pairs (yes) and of the same pairs crossed (no)."""
+    (a, b), (c, d) = pairs
+    said = ((a, b, YES), (c, d, YES), (a, d, NO), (c, b, NO))
+    return [{fields[0]: left, fields[1]: right, "label": label} for left, right, label in said]
+
+
+def _pairs_of_words(docstrings, rng):
+    """Two (sentence, word in it) each: words of like frequency, neither in the other's sentence."""
+    said = list(_sentences(docstrings))
+    words = [[w for w in _bare(sentence) if len(w) > 3 and w not in COMMON] for sentence in said]
+    counts = Counter(chain.from_iterable(map(set, words)))
+    common = [w for w, n in sorted(counts.items(), key=lambda c: (-c[1], c[0])) if n >= LEAST_COUNT]
+    band = {w: rank // ALIKE for rank, w in enumerate(common)}
+    asked = defaultdict(list)
+    for sentence, found in zip(said, words, strict=True):
+        known = sorted({w for w in found if w in band})
+        if known:
+            chosen = known[rng.integers(len(known))]
+            asked[band[chosen]].append((sentence, chosen))
+    for _, occurrences in sorted(asked.items()):
+        for one, other in _couples(_shuffled(occurrences, rng)):
+            if other[1] not in _bare(one[0]) and one[1] not in _bare(other[0]):
+                yield one, other
+
+
+def _neighbours(docstrings):
+    """(sentence, the next one) of each docstring, the summary left out where there are others."""
+    for one in docstrings:
+        said = one.sentences[1:] if len(one.sentences) > 2 else one.sentences
+        if len(said) > 1:
+            yield said[0], said[1]
+
+
+def _sentences(docstrings):
+    """All sentences, each once."""
+    return dict.fromkeys(chain.from_iterable(one.sentences for one in docstrings))
+
+
+def _couples(items):
+    """Items 0 and 1, 2 and 3, ...; one left over is left out."""
+    return zip(items[::2], items[1::2], strict=False)
+
+
+def _shuffled(items, rng):
+    return [items[i] for i in rng.permutation(len(items))]
+
+
+def _bare(sentence):
+    """Words of letters alone, in lower case: list of str."""
+    return re.findall(r"(?<!\w)[a-z]+(?!\w)", sentence.lower())
+
+
+def _with_blank(sentence, word):
+    """The sentence with a blank where the word first stands, in whatever case."""
+    return re.sub(rf"(?i)(?<!\w){word}(?!\w)", BLANK, sentence, count=1)
+
+
+def _blanked(words, place):
+    return " ".join([*words[:place], BLANK, *words[place + 1 :]])
+
+
+def _cut(said):
+    """Sentences in a row, at most ``LONGEST`` words of them."""
+    return " ".join(" ".join(said).split()[:LONGEST])
