@@ -163,6 +163,7 @@ def test_a_checkpoint_that_does_not_fit_is_one_line(prompted, tmp_path):
     assert "no such model" in message(add_soft_prompt(t5(), N, load=load), state)
     moved = save(t5(), tmp_path / "moved.pt")
     add_soft_prompt(blank(t5), N, load=load, source=moved).load_state_dict(state)
+    add_soft_prompt(blank(t5), N, load=load, elsewhere=moved).load_state_dict(state)
 
 
 def test_it_begins_as_rows_of_the_table_that_the_seed_draws(prompted):
@@ -185,8 +186,12 @@ def test_in_half_precision_the_tables_stay_one(prompted):
     assert model.encoder.encoder.embed_tokens.weight is model.decoder.embed_tokens.weight
     x, lengths, y = batch()
     assert model(x, lengths, y)[0].dtype == torch.bfloat16
-    model.load_state_dict(model.state_dict())
+    state = model.state_dict()
+    model.load_state_dict(state)
     assert model.loaded_weights is not None
+    again = add_soft_prompt(blank(hf_t5), N, load=load).bfloat16().eval()
+    again.load_state_dict(state)  # the frozen model is known by its float32 values
+    assert torch.equal(again(x, lengths, y)[0], model(x, lengths, y)[0])
 
 
 @KINDS
