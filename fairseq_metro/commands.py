@@ -18,6 +18,7 @@ COMMANDS = {
     "vocabulary": ("prepare.train_vocabulary", "train a vocabulary folder"),
     "import-vocabulary": ("interchange.authors_vocabulary", "the authors' vocabulary to ours"),
     "binarize": ("prepare.binarize", "raw text to a data folder for pretraining"),
+    "prompts": ("prepare.prompted.main", "rows and templates to a data folder of prompted pairs"),
     "parameters": ("models.metro_t5.parameters", "parameter counts beside the paper's"),
     "plan": ("planning.plan", "memory, FLOPs and hours of a pretraining before it starts"),
     "health": ("analysis.health", "how a run's auxiliary model and RTD do: picture and words"),
@@ -25,6 +26,8 @@ COMMANDS = {
     "predict": ("predict", "ask a trained model: text in, text or the likeliest choice out"),
     "import": ("interchange.import_authors", "the authors' models to a run's folder"),
     "export": ("interchange.export_authors", "a run's model to the authors' formats"),
+    "import-t5": ("interchange.import_t5", "a Hugging Face folder of T5 to a run's folder"),
+    "export-t5": ("interchange.export_t5", "a run of hf_t5 to a Hugging Face folder"),
 }
 
 

@@ -98,10 +98,12 @@ def _load(checkpoint, device):
     task = tasks.setup_task(cfg.task, from_checkpoint=True)
     model = _build_model(cfg.model, task)
     model.load_state_dict(state["model"], strict=True, model_cfg=cfg.model)
-    positions = utils.resolve_max_positions(task.max_positions(), model.max_positions())
+    source, target = utils.resolve_max_positions(task.max_positions(), model.max_positions())
+    # The task's own limit is of sources where it has one for each side.
+    target = min(target, cfg.task.get("max_target_length") or target)
     symbol = cfg.model.get("decoder_start") or vocabulary.roles["decoder_start"]
     return Predictor(
-        model.to(device).eval(), task, vocabulary, vocabulary.indices[symbol], positions
+        model.to(device).eval(), task, vocabulary, vocabulary.indices[symbol], (source, target)
     )
 
 

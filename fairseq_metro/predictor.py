@@ -32,7 +32,8 @@ class Predictor:
 
     def __init__(self, model, task, vocabulary, decoder_start, positions):
         self.model, self.task, self.vocabulary = model, task, vocabulary
-        self.decoder_start, (self.max_source, self.max_target) = decoder_start, positions
+        self.decoder_start = decoder_start
+        self.max_source, self.max_target = positions
         self.dictionary = task.target_dictionary
 
     def generate(self, texts, max_tokens=MAX_TOKENS, **options):

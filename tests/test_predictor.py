@@ -18,9 +18,11 @@ from fairseq_metro.interchange.authors_vocabulary import import_vocabulary
 from fairseq_metro.interchange.export_authors import export_hugging_face
 from fairseq_metro.loading import find_checkpoint
 from fairseq_metro.predictor import Predictor, choices_by_text
+from tests import prompted
 from tests.interchange.t5_folders import write_folder
 from tests.interchange.vocabulary import write_theirs
 from tests.tasks.conftest import corpus, data, vocabulary  # noqa: F401  fixtures
+from tests.tasks.test_prompt_finetuning import command as finetuning
 from tests.training import call, command, spawn, train
 
 TEXTS = ["the old river follows the house", "the winter", "a small letter remembers the old garden"]
@@ -30,10 +32,16 @@ CHOICES = [["the garden", "a letter"], ["river"], ["stone house", "child", "the 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory, data):  # noqa: F811
     """Folders of one-update runs of each task, by the task's name."""
-    folders = {task: tmp_path_factory.mktemp(task) for task in ("metro_t5", "t5")}
+    tasks = ("metro_t5", "t5", "prompt_finetuning")
+    folders = {task: tmp_path_factory.mktemp(task) for task in tasks}
     train(data, folders["metro_t5"], "--max-update=1")
     words = ["--task=t5", "--criterion=t5", "--max-update=1"]
     call("train", command(data, folders["t5"], *words, architecture="t5_transformer_tiny"))
+    prompts = prompted.folder(tmp_path_factory.mktemp("prompts") / "data", data / "vocab")
+    words = ["--max-update=1", "--max-source-length=20", "--max-target-length=6"]
+    words += [f"--init-from={folders['metro_t5']}"]
+    call("train", finetuning(prompts, folders["prompt_finetuning"], *words))
+    shutil.rmtree(prompts)  # a run's folder needs its data no more
     for folder in folders.values():
         make_lively(folder / "checkpoint_last.pt")
     return folders
@@ -111,6 +119,16 @@ def test_a_t5_run_predicts_too(runs):
     predictor = fairseq_metro.load(str(runs["t5"] / "checkpoint_last.pt"))
     assert len(predictor.generate(TEXTS, beam=1, max_len_b=4)) == 3
     assert [len(row) for row in predictor.score_choices(TEXTS, CHOICES)] == [2, 1, 3]
+
+
+def test_a_fine_tuned_run_has_its_own_two_limits(runs, predictor):
+    tuned = fairseq_metro.load(runs["prompt_finetuning"], device="cpu")
+    assert (tuned.max_source, tuned.max_target) == (20, 6)
+    assert (predictor.max_source, predictor.max_target) == (32, 32)
+    assert len(tuned.sources(["river stone " * 20])[0]) == 20
+    long, cut = tuned.score_choices(["the winter"], ["river stone " * 20, "river stone " * 30])[0]
+    assert long == cut
+    assert len(tuned.generate(TEXTS, beam=2, max_len_b=4)) == 3
 
 
 def test_a_metro_run_leaves_its_auxiliary_model_behind(predictor):
