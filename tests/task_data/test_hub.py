@@ -49,7 +49,7 @@ def test_rows_of_the_hub_are_as_those_of_files(monkeypatch, tmp_path):
 
 def test_a_row_of_the_hub_without_label_is_told(monkeypatch):
     stand_in(monkeypatch, {"train": Table([RTE[0], {**RTE[1], "label": -1}])})
-    with pytest.raises(UserError, match="^super_glue/rte, split train: row 1 has no label"):
+    with pytest.raises(UserError, match=r"^super_glue/rte, split train: row 1 has no label"):
         list(open_dataset("super_glue/rte", hub=True).rows("train"))
 
 
@@ -81,7 +81,7 @@ def test_local_files_come_first(monkeypatch, tmp_path):
 
 def test_without_the_library_the_remedy_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(UserError, match="^imdb: `datasets` is not installed: pip install datasets"):
+    with pytest.raises(UserError, match=r"^imdb: `datasets` is not installed: pip install datasets"):
         open_dataset("imdb", hub=True)
 
 

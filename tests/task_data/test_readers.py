@@ -101,7 +101,7 @@ def test_a_damaged_file_is_told_in_one_line(tmp_path, name):
 
 @pytest.mark.parametrize("line", ["1", " no label"])
 def test_a_line_without_label_or_text_is_an_error(tmp_path, line):
-    with pytest.raises(UserError, match="line 2 .*is not a label, a space and a text"):
+    with pytest.raises(UserError, match=r"line 2 .*is not a label, a space and a text"):
         rows_of(write(tmp_path / "t.all", f"1 a\n{line}\n"), format="label_text")
 
 

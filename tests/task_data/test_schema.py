@@ -37,7 +37,7 @@ def test_a_mapping_comes_before_names_and_numbers():
 
 @pytest.mark.parametrize("value", [None, "", -1, "-1"])
 def test_a_missing_label_is_an_error(value):
-    with pytest.raises(UserError, match="^f: 3 has no label .* use a split that has labels"):
+    with pytest.raises(UserError, match=r"^f: 3 has no label .* use a split that has labels"):
         label_of(value)
 
 
@@ -87,7 +87,7 @@ def test_values_come_in_their_types_and_other_fields_as_they_are():
      (["string"], "a"), (["string"], [None]), ({"text": ["string"]}, ["a"])],
 )  # fmt: skip
 def test_a_value_of_another_type_names_its_field(feature, value):
-    with pytest.raises(UserError, match="^here: field 'f' .* is not "):
+    with pytest.raises(UserError, match=r"^here: field 'f' .* is not "):
         conform({"f": value}, {"f": feature}, {}, lambda: "here")
 
 

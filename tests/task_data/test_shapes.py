@@ -163,5 +163,5 @@ def test_a_row_in_its_final_form_passes_through(name, row):
 
 
 def test_an_unknown_shape_is_answered_with_the_nearest():
-    with pytest.raises(UserError, match="no shape 'squadd' of rows .nearest: squad"):
+    with pytest.raises(UserError, match=r"no shape 'squadd' of rows .nearest: squad"):
         find_shape("squadd")
