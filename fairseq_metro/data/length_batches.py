@@ -27,14 +27,19 @@ def length_batches(source, target, order, *, max_tokens=None, max_sentences=None
         return []
     source, target = (np.asarray(widths, dtype=np.int64) for widths in (source, target))
     widest = int((source[order] + target[order]).max())
+    check_max_tokens(widest, max_tokens)
+    order = _alike_neighbours(source, target, order, max_tokens, max_sentences)
+    cuts = _cut(source[order], target[order], max_tokens, max_sentences, batch_multiple)
+    return np.split(order, cuts)
+
+
+def check_max_tokens(widest, max_tokens):
+    """Raise :class:`UserError` where one example of ``widest`` tokens exceeds ``max_tokens``."""
     if max_tokens is not None and widest > max_tokens:
         raise UserError(
             f"--max-tokens {max_tokens}: the longest example has {widest}, source and target, both "
             f"padded; give at least {widest}, or a shorter --max-source-length"
         )
-    order = _alike_neighbours(source, target, order, max_tokens, max_sentences)
-    cuts = _cut(source[order], target[order], max_tokens, max_sentences, batch_multiple)
-    return np.split(order, cuts)
 
 
 def _alike_neighbours(source, target, order, max_tokens, max_sentences):

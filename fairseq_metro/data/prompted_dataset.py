@@ -106,6 +106,25 @@ class PromptedDataset(FairseqDataset):
             starts[begin:end] = ends[rows] - sizes[begin:end]
         return starts, sizes
 
+    def widest(self):
+        """Tokens, both sides padded, of the longest index that any epoch may hold."""
+        if self.pack:
+            lengths = [(self.max_source_length, self.max_target_length)]
+        else:
+            prefix = len(self.source_prefix)
+            lengths = [
+                (
+                    np.minimum(np.asarray(task.source.sizes) + prefix, self.max_source_length),
+                    np.minimum(np.asarray(task.target.sizes), self.max_target_length),
+                )
+                for task in self.split.tasks
+                if task.rows
+            ]
+        return max(
+            int(np.max(sum(padded_width(side, self.pad_to_multiple) for side in pair)))
+            for pair in lengths
+        )
+
     def __len__(self):
         return len(self._order)
 

@@ -13,6 +13,7 @@ from omegaconf import II
 
 from fairseq_metro import data_parallel
 from fairseq_metro.data.inference_dataset import SourceDataset
+from fairseq_metro.data.length_batches import check_max_tokens
 from fairseq_metro.data.mixture_sampling import MixtureSampler
 from fairseq_metro.data.prompted_dataset import PromptedDataset
 from fairseq_metro.data.prompted_files import STAMP, open_split, splits_of
@@ -59,6 +60,7 @@ class PromptFinetuningTaskConfig(TextTaskConfig):
             "--batch-size counts rows"
         },
     )
+    max_tokens: Any = II("dataset.max_tokens")
     max_tokens_valid: Any = II("dataset.max_tokens_valid")
     sentence_avg: Any = II("optimization.sentence_avg")
     finetune_from_model: Any = II("checkpoint.finetune_from_model")
@@ -144,6 +146,8 @@ class PromptFinetuningTask(TextTask):
             pack=training and self.cfg.pack,
             choices=not training,
         )
+        if training and isinstance(self.cfg.max_tokens, int):
+            check_max_tokens(dataset.widest(), self.cfg.max_tokens)  # not in some later epoch
         dataset.set_epoch(epoch)
         self.datasets[split] = dataset
         self.split_scores[split] = SplitScores(split, mixture.tasks)
@@ -176,7 +180,8 @@ class PromptFinetuningTask(TextTask):
                                     "build the data again")  # fmt: skip
 
     def max_positions(self):
-        return self.cfg.max_source_length, self.cfg.max_target_length
+        # One number: fairseq holds a source alone against the smaller of two.
+        return self.cfg.max_source_length
 
     def build_dataset_for_inference(self, src_tokens, src_lengths, **kwargs):
         """Sources for generation as in training, cut to ``--max-source-length``."""
