@@ -109,6 +109,7 @@ def test_a_held_out_cluster_leaves_training_with_its_relatives():
     assert without.is_unseen("super_glue/rte") and without.is_unseen("anli")
     assert not without.is_unseen("super_glue/boolq")
     assert without.sets == tuple(one for one in whole.sets if one.cluster not in gone)
+    assert whole.without_clusters("paraphrase").sets == without.sets  # whichever is named
     reading = whole.without_clusters("reading_comprehension")
     assert reading.is_unseen("cosmos_qa") and not reading.is_unseen("piqa")
 
