@@ -108,7 +108,7 @@ def test_readme_names_scripts_and_commands_that_exist(root):
     modules = set(re.findall(r"python -m (fairseq_metro[\w.]+)", text))
     files = [root / f"{name.replace('.', '/')}.py" for name in modules]
     assert files and all(file.is_file() for file in files)
-    named = re.findall(r"(?:fairseq-metro|python -m fairseq_metro) ([a-z][\w-]*)", text)
+    named = re.findall(r"(?m)(?:^|`)(?:fairseq-metro|python -m fairseq_metro) ([a-z][\w-]*)", text)
     assert set(named) <= set(COMMANDS)
     commands = set(re.findall(r"`(metro-\w+)`", text))
     assert commands == set(re.findall(r'"(metro-\w+) = ', (root / "setup.py").read_text("utf-8")))
