@@ -19,10 +19,10 @@ setup(
     license="MIT",
     python_requires=">=3.11",
     packages=find_packages(include=["fairseq_metro", "fairseq_metro.*"]),
-    package_data={"": ["*.json", "*.yaml", "*.yml"]},
+    package_data={"": ["*.json", "**/*.yaml", "*.yml"]},
     install_requires=[
         "fairseq-fixed==0.12.3.1",
-        "Jinja2>=3.1",
+        "Jinja2>=3.1.6",  # its sandbox has had holes mended
         "matplotlib>=3.8",
         "numpy>=1.26",
         "protobuf>=4",

@@ -115,3 +115,19 @@ def test_templates_of_our_own_tell_the_labels_apart(dataset):
             choice.removeprefix("a ").lower() in template.jinja.lower() for choice in first.choices
         )
         assert shown == template.choices_in_prompt, template.name
+
+
+def test_choices_of_our_own_templates_stand_in_the_order_of_the_labels():
+    """What a subjective sentence, a negative review (label 0) is called, in all 18 templates."""
+    of_label_0 = {
+        "subj": {"subjective", "an opinion", "a review", "No", "Yes", "critic"},
+        "cr": {"negative", "No", "a complaint", "bad", "disappointed"},
+        "mr": {"negative", "Negative", "No", "down", "terrible"},
+    }
+    for dataset, words in of_label_0.items():
+        templates = find_templates("own").of(dataset)
+        assert {template.fixed_choices[0] for template in templates} == words
+        assert not {template.fixed_choices[1] for template in templates} & (words - {"No", "Yes"})
+    subj = {t.name: t.fixed_choices for t in find_templates("own").of("subj")}
+    assert subj["tells what happens"] == ("No", "Yes")
+    assert subj["writer's feelings"] == ("Yes", "No")
