@@ -83,9 +83,29 @@ def rendered_alike(template, theirs, row, number):
     return want
 
 
+def assert_same_description(template, theirs):
+    metadata, fixed = theirs.metadata, theirs.get_fixed_answer_choices_list()
+    assert template.fixed_choices == (None if fixed is None else tuple(fixed)), template
+    assert (template.id, template.jinja) == (theirs.id, theirs.jinja)
+    assert template.original_task == bool(metadata.original_task)
+    assert template.choices_in_prompt == metadata.choices_in_prompt
+    assert template.metrics == metadata.metrics
+
+
+def assert_same_uncut_and_choices(template, theirs, row, number):
+    pick = Pick(number)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(random, "choice", pick.choice)
+        want = outcome(lambda row: theirs.apply(row, truncate=False), row)
+        choices = outcome(theirs.get_answer_choices_list, row)
+    assert same(want, outcome(lambda row: template.apply(row, pick, truncate=False), row))
+    assert same(choices, outcome(template.choices_of, row, pick))
+
+
 def compare(template, theirs, wanted, tries):
     """(rows with two non-empty parts, rows rendered, why the last other row is not among them)."""
     rng, good, rendered, reason = random.Random(template.task_name), 0, 0, ""
+    assert_same_description(template, theirs)
     for attempt in range(tries):
         row = made_row(template, rng, attempt)
         want = rendered_alike(template, theirs, row, attempt)
@@ -98,6 +118,8 @@ def compare(template, theirs, wanted, tries):
         else:
             reason = f"{len(want)} parts, {sum(not part for part in want)} empty"
         if good == wanted:
+            if template.dataset in MIXTURES:
+                assert_same_uncut_and_choices(template, theirs, row, attempt)
             break
     return good, rendered, reason
 
