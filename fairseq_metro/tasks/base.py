@@ -164,6 +164,10 @@ class TextTask(FairseqTask):
         self.check_model(cfg)
         resumes = self._look_at_restored_checkpoint()
         model = super().build_model(cfg, from_checkpoint)
+        return self.begin(model, cfg, resumes)
+
+    def begin(self, model, cfg, resumes):
+        """The model that training begins with, ``model`` having been built from ``cfg``."""
         if self.cfg.init_from and resumes:
             logger.info(f"--init-from {self.cfg.init_from}: not read, the run is resumed")
         elif self.cfg.init_from:

@@ -20,11 +20,15 @@ from fairseq_metro.data.prompted_files import STAMP, open_split, splits_of
 from fairseq_metro.data.vocabulary import VOCAB_FOLDER
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import read_json
-from fairseq_metro.interchange.hf_t5 import initialize_hf_t5
-from fairseq_metro.models.hf_t5 import HfT5Model
 from fairseq_metro.open_files import allow_open_files
 from fairseq_metro.tasks.base import TextTask, TextTaskConfig
 from fairseq_metro.tasks.choice_scores import SplitScores, choice_sums
+from fairseq_metro.tasks.soft_prompts import (
+    begin_soft_prompt,
+    refuse_another_number,
+    refuse_unfit_options,
+    restored_soft_prompt,
+)
 from fairseq_metro.tasks.starting_models import refuse_foreign_checkpoint, refuse_unfit_model
 
 logger = logging.getLogger(__name__)
@@ -60,8 +64,18 @@ class PromptFinetuningTaskConfig(TextTaskConfig):
             "--batch-size counts rows"
         },
     )
+    soft_prompt_tokens: int = field(
+        default=0,
+        metadata={
+            "help": "train so many vectors before the encoder's input and nothing else; the model "
+            "behind them is --init-from's, and the checkpoint holds the vectors and its place "
+            "(FLAN's soft-prompt tuning); 0: fine-tune the model"
+        },
+    )
+    # fairseq's own, to know or to refuse.
     max_tokens: Any = II("dataset.max_tokens")
     max_tokens_valid: Any = II("dataset.max_tokens_valid")
+    train_subset: Any = II("dataset.train_subset")
     sentence_avg: Any = II("optimization.sentence_avg")
     finetune_from_model: Any = II("checkpoint.finetune_from_model")
 
@@ -91,6 +105,10 @@ class PromptFinetuningTask(TextTask):
             raise UserError(f"--max-target-length is {cfg.max_target_length}, must be at least 2")
         if cfg.sentence_avg is True:
             raise UserError("--sentence-avg: the loss is a mean over target tokens; leave it out")
+        if isinstance(cfg.train_subset, str) and cfg.train_subset != TRAIN:
+            raise UserError(
+                f"--train-subset {cfg.train_subset}: the split that is trained on is called {TRAIN}"
+            )
         super().check_options(cfg)
         folder = Path(cfg.data)
         if folder.is_dir() and not cfg.vocab and not (folder / VOCAB_FOLDER).is_dir():
@@ -200,15 +218,19 @@ class PromptFinetuningTask(TextTask):
 
     # Model
 
+    def build_model(self, cfg, from_checkpoint=False):
+        model = super().build_model(cfg, from_checkpoint)
+        return restored_soft_prompt(self, model, cfg) if from_checkpoint else model
+
     def check_model(self, cfg):
         refuse_unfit_model(self.architecture, cfg, self.cfg)
+        refuse_unfit_options(self.cfg, cfg)
         refuse_foreign_checkpoint(self.cfg, self.vocabulary)
 
-    def initialize(self, model, cfg):
-        if isinstance(model, HfT5Model):
-            initialize_hf_t5(model, cfg, self.vocabulary, self.cfg.init_from)
-        else:
-            super().initialize(model, cfg)
+    def begin(self, model, cfg, resumes):
+        if self.cfg.soft_prompt_tokens:
+            return begin_soft_prompt(self, model, cfg, resumes)
+        return super().begin(model, cfg, resumes)
 
     def check_restored(self, facts):
         kind = (facts["cfg"].get("task") or {}).get("_name")
@@ -217,6 +239,7 @@ class PromptFinetuningTask(TextTask):
                 f"{facts['path']}: a checkpoint of --task {kind}, which {NAME} cannot go on from; "
                 "begin with its parameters by --init-from, and another --save-dir"
             )
+        refuse_another_number(self.cfg, facts)
         super().check_restored(facts)
         theirs = facts["task_state"].get("stamp", {}).get("data", [])
         ours = [stamp["data"] for stamp in self.stamps]
