@@ -81,7 +81,9 @@ def test_local_files_come_first(monkeypatch, tmp_path):
 
 def test_without_the_library_the_remedy_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(UserError, match=r"^imdb: `datasets` is not installed: pip install datasets"):
+    with pytest.raises(
+        UserError, match=r"^imdb: `datasets` is not installed: pip install datasets"
+    ):
         open_dataset("imdb", hub=True)
 
 

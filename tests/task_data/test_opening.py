@@ -253,3 +253,20 @@ def test_rows_come_one_at_a_time(tmp_path):
     rows = open_dataset("super_glue/rte", tmp_path).rows("train")
     assert next(rows)["premise"] == "a"  # what comes later is not read yet
     assert "line 2 is not JSON" in error_of(lambda: next(rows))
+
+
+def test_files_after_a_range_are_not_opened(tmp_path):
+    write(tmp_path / "mine/train-0-of-2.jsonl", [{"text": "a"}, {"text": "b"}])
+    write(tmp_path / "mine/train-1-of-2.jsonl.gz", b"no gzip")
+    data = open_dataset("mine", tmp_path)
+    assert len(list(data.rows("train", 0, 2))) == 2
+    assert "not a whole gzip file" in error_of(lambda: list(data.rows("train", 0, 3)))
+
+
+def test_other_files_beside_those_of_a_layout_are_no_splits_of_it(tmp_path):
+    for name in ("train.json", "train.jsonl", "sample.json", "train_small.csv"):
+        write(tmp_path / "dream" / name, "[[[], [], 1]]")
+    write(tmp_path / "dream/test.jsonl", [{}])
+    data = open_dataset("dream", tmp_path)
+    assert sorted(data.splits) == ["test", "train"]
+    assert [path.name for path in data.files("train")] == ["train.json"]
