@@ -73,15 +73,25 @@ class SplitScores:
         """Log ``task_loss``, ``accuracy`` and ``chance``: means over data sets of templates."""
         names = SUMS if "choice_hits" in logging_outputs[0] else SUMS[:2]
         for name in names:
-            metrics.log_scalar_sum(f"_{name}", sum(output[name] for output in logging_outputs))
+            metrics.log_scalar_sum(self._key(name), sum(out[name] for out in logging_outputs))
         metrics.log_derived("task_loss", self._mean("task_loss", "task_tokens"))
         if len(names) > 2:
             metrics.log_derived("accuracy", self._mean("choice_hits", "choice_scored"))
             metrics.log_derived("chance", self._mean("choice_chance", "choice_scored"))
 
+    def _key(self, name):
+        """A sum's name among the meters, which fairseq keeps over all splits it validates."""
+        return f"_{self.split}_{name}"
+
+    def logged(self, meters):
+        """Whether a validation of this split left its sums."""
+        return self._key(SUMS[0]) in meters
+
     def _mean(self, value, weight):
         def mean(meters):
-            value_sum, weight_sum = (meters[f"_{name}"].sum.cpu() for name in (value, weight))
+            value_sum, weight_sum = (
+                meters[self._key(name)].sum.cpu() for name in (value, weight)
+            )
             found = mean_of_datasets(self.datasets, value_sum.numpy(), weight_sum.numpy())
             return float("nan") if found is None else round(found, 6)
 
@@ -89,7 +99,11 @@ class SplitScores:
 
     def summary(self, meters, num_updates):
         """All numbers as a dict; meters: name -> fairseq's, after :meth:`log`."""
-        sums = {name: meters[f"_{name}"].sum.cpu().numpy() for name in SUMS if f"_{name}" in meters}
+        sums = {
+            name: meters[self._key(name)].sum.cpu().numpy()
+            for name in SUMS
+            if self._key(name) in meters
+        }
         pairs = {"loss": ("task_loss", "task_tokens")}
         if len(sums) > 2:
             pairs["accuracy"] = "choice_hits", "choice_scored"

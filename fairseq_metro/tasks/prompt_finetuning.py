@@ -294,8 +294,9 @@ class PromptFinetuningTask(TextTask):
         self._write_scores(split, aggregate, 0)
 
     def _write_scores(self, split, meters, num_updates):
-        if data_parallel.rank() == 0 and "_task_loss" in meters:
-            self.split_scores[split].write(self.cfg.save_dir, meters, num_updates)
+        scores = self.split_scores.get(split)
+        if data_parallel.rank() == 0 and scores is not None and scores.logged(meters):
+            scores.write(self.cfg.save_dir, meters, num_updates)
 
 
 def _always(drawn):
