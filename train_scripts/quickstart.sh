@@ -19,28 +19,14 @@ LR=0.0015                           # at twice that the auxiliary model runs ahe
 EVERY=$(( UPDATES / 10 ))           # updates from one validation and checkpoint to the next
 
 SEED=${SEED:-1}
-RUN=${RUN:-$PWD/runs/quickstart}
-case $RUN in /*) ;; *) RUN=$here/$RUN ;; esac
-RUN=${RUN#"$PWD/"}                  # relative where it lies in the clone: short to read
+SCRIPT=quickstart STAGES=5
+# shellcheck source=train_scripts/stages.sh
+source train_scripts/stages.sh
+trained=pretraining
+find_run quickstart
 
-say() { printf '[quickstart] %s\n' "$*"; }
-fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
-
-at_work=''                          # the stage in which something went wrong
-on_exit() {
-    local status=$?
-    if [ "$status" -ge 129 ]; then echo "interrupted: the same command goes on from here" >&2
-    elif [ "$status" -ne 0 ] && [ -n "$at_work" ]; then
-        [ "$at_work" != pretraining ] || echo "the whole output of fairseq-train: $RUN/train.log" >&2
-        echo "stopped at '$at_work' (status $status): once mended, the same command goes on from there" >&2
-    fi
-}
-trap on_exit EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-[[ $SEED =~ ^[0-9]+$ ]] || fail "SEED=$SEED must be a whole number, such as SEED=1"
-[[ $UPDATES =~ ^[0-9]+$ && $UPDATES -ge 20 ]] || fail "UPDATES=$UPDATES must be a whole number of at least 20"
+whole_number SEED "$SEED" 0 ", such as SEED=1"
+whole_number UPDATES "$UPDATES" 20 " of at least 20"
 
 # TEXT: file names and patterns, as typed in the folder the command was started in.
 texts=()
@@ -55,11 +41,7 @@ if [ -n "${TEXT:-}" ]; then
     cd - >/dev/null
 fi
 
-# Processes of fairseq-train: two share a CPU's cores better than two threads; one GPU is enough.
-if [ -z "${PROCESSES:-}" ]; then
-    if [ "$(nproc)" -lt 2 ] || nvidia-smi -L >/dev/null 2>&1; then PROCESSES=1; else PROCESSES=2; fi
-fi
-[[ $PROCESSES =~ ^[124]$ ]] || fail "PROCESSES=$PROCESSES must be 1, 2 or 4: an update's $BATCH blocks are shared evenly"
+choose_processes "$BATCH blocks"
 
 train_command() {                  # sets cmd: the training of run folder $1
     local run=$1
@@ -76,7 +58,7 @@ train_command() {                  # sets cmd: the training of run folder $1
         --log-format json --log-interval 20 --tensorboard-logdir "$run/tensorboard")
 }
 
-# What the run is made of. A folder holds one run: another text, seed or recipe needs another RUN.
+# What the run is made of.
 settings() {
     if [ ${#texts[@]} -eq 0 ]; then echo "TEXT=default corpus"
     else echo "TEXT=${#texts[@]} file(s), sha256 $(cat "${texts[@]}" | sha256sum | cut -c1-16)"; fi
@@ -85,36 +67,13 @@ settings() {
     train_command .
     echo "RECIPE=$UPDATES updates, sha256 of all options $(echo "$VOCABULARY ${cmd[*]}" | sha256sum | cut -c1-16)"
 }
-if [ -e "$RUN/settings.txt" ]; then
-    changed=$(diff <(settings) "$RUN/settings.txt" | grep '^[<>]' | head -n 2 | sed 's/^< /now /; s/^> /there /' | paste -sd ';' | sed 's/;/, /') || true
-    [ -z "$changed" ] || fail "$RUN holds a run with other settings ($changed); name another folder with RUN=, or remove this one (rm -r $RUN)"
-elif [ -e "$RUN" ] && [ -n "$(ls -A "$RUN" | grep -v '^\.')" ]; then
-    fail "$RUN is there and holds no run of this script; name another folder with RUN="
-fi
-mkdir -p "$RUN/.done"
-if command -v flock >/dev/null; then
-    exec 8> "$RUN/.lock"
-    flock -n 8 || fail "another quickstart is at work in $RUN; wait for it, or name another folder with RUN="
-fi
-[ -e "$RUN/settings.txt" ] || { settings > "$RUN/.settings.tmp"; mv "$RUN/.settings.tmp" "$RUN/settings.txt"; }
+claim_run
 
 # shellcheck source=train_scripts/environment.sh
 source train_scripts/environment.sh
 # What hydra and torch say about fairseq's own code at every start is no concern of this run's.
 export PYTHONWARNINGS=${PYTHONWARNINGS:-ignore::FutureWarning,ignore::UserWarning}
 after_environment=$SECONDS
-
-# stage N NAME COMMAND...: once; what an interruption left of it is made again or gone on with.
-stage() {
-    local number=$1 name=$2 began=$SECONDS; shift 2
-    if [ -e "$RUN/.done/$name" ]; then say "$number/5 $name: there already"; return; fi
-    say "$number/5 $name"
-    at_work=$name
-    "$@"
-    at_work=''
-    : > "$RUN/.done/$name"
-    say "$number/5 $name: $((SECONDS - began)) s"
-}
 
 make_corpus() {
     rm -rf "$RUN/corpus"
@@ -130,17 +89,14 @@ make_data() {
 }
 pretrain() {
     train_command "$RUN"
-    { printf '%q ' "${cmd[@]}"; echo; } | tee "$RUN/command.txt"
-    # A run that ended between its last checkpoint and our mark is not trained one update further.
-    if grep -qs '| done training in' "$RUN/train.log"; then return; fi
-    python -m fairseq_metro.analysis.progress --log "$RUN/train.log" -- "${cmd[@]}"
+    train
 }
 
 stage 1 corpus make_corpus
 stage 2 vocabulary make_vocabulary
 stage 3 data make_data
 stage 4 pretraining pretrain
-say "5/5 summary"
+say "$STAGES/$STAGES summary"
 at_work=summary
 python -m fairseq_metro.analysis.summary "$RUN"
 at_work=''

@@ -1,0 +1,79 @@
+# What the quickstarts share: a run in stages, each done once, that goes on where it was interrupted.
+# Sourced by quickstart*.sh, which have set -euo pipefail and SCRIPT, their name for messages, and
+# STAGES, how many there are; `here` is the folder they were started in; they stand in the clone.
+
+say() { printf '[%s] %s\n' "$SCRIPT" "$*"; }
+fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
+
+# Sets RUN, the run's folder, from RUN or else $1; relative where it lies in the clone: short to read.
+find_run() {
+    RUN=${RUN:-$PWD/runs/$1}
+    case $RUN in /*) ;; *) RUN=$here/$RUN ;; esac
+    RUN=${RUN#"$PWD/"}
+}
+
+at_work=''                          # the stage in which something went wrong
+trained=''                          # the stage whose whole output is in RUN/train.log
+on_exit() {
+    local status=$?
+    if [ "$status" -ge 129 ]; then echo "interrupted: the same command goes on from here" >&2
+    elif [ "$status" -ne 0 ] && [ -n "$at_work" ]; then
+        [ "$at_work" != "$trained" ] || echo "the whole output of fairseq-train: $RUN/train.log" >&2
+        echo "stopped at '$at_work' (status $status): once mended, the same command goes on from there" >&2
+    fi
+}
+trap on_exit EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# whole_number NAME VALUE LEAST EXAMPLE: what NAME=VALUE must be.
+whole_number() {
+    [[ $2 =~ ^[0-9]+$ && $2 -ge $3 ]] || fail "$1=$2 must be a whole number${4:+$4}"
+}
+
+# Processes of fairseq-train: two share a CPU's cores better than two threads; one GPU is enough.
+# choose_processes WHAT: sets PROCESSES; WHAT is shared evenly among them.
+choose_processes() {
+    if [ -z "${PROCESSES:-}" ]; then
+        if [ "$(nproc)" -lt 2 ] || nvidia-smi -L >/dev/null 2>&1; then PROCESSES=1; else PROCESSES=2; fi
+    fi
+    [[ $PROCESSES =~ ^[124]$ ]] || fail "PROCESSES=$PROCESSES must be 1, 2 or 4: an update's $1 are shared evenly"
+}
+
+# Takes RUN for this run alone. A folder holds one run, of what `settings` prints: another text,
+# seed or recipe needs another RUN.
+claim_run() {
+    if [ -e "$RUN/settings.txt" ]; then
+        local changed
+        changed=$(diff <(settings) "$RUN/settings.txt" | grep '^[<>]' | head -n 2 | sed 's/^< /now /; s/^> /there /' | paste -sd ';' | sed 's/;/, /') || true
+        [ -z "$changed" ] || fail "$RUN holds a run with other settings ($changed); name another folder with RUN=, or remove this one (rm -r $RUN)"
+    elif [ -e "$RUN" ] && [ -n "$(ls -A "$RUN" | grep -v '^\.')" ]; then
+        fail "$RUN is there and holds no run of this script; name another folder with RUN="
+    fi
+    mkdir -p "$RUN/.done"
+    if command -v flock >/dev/null; then
+        exec 8> "$RUN/.lock"
+        flock -n 8 || fail "another $SCRIPT is at work in $RUN; wait for it, or name another folder with RUN="
+    fi
+    [ -e "$RUN/settings.txt" ] || { settings > "$RUN/.settings.tmp"; mv "$RUN/.settings.tmp" "$RUN/settings.txt"; }
+}
+
+# stage N NAME COMMAND...: once; what an interruption left of it is made again or gone on with.
+stage() {
+    local number=$1 name=$2 began=$SECONDS; shift 2
+    if [ -e "$RUN/.done/$name" ]; then say "$number/$STAGES $name: there already"; return; fi
+    say "$number/$STAGES $name"
+    at_work=$name
+    "$@"
+    at_work=''
+    : > "$RUN/.done/$name"
+    say "$number/$STAGES $name: $((SECONDS - began)) s"
+}
+
+# train: runs cmd, set by the caller, keeping command.txt and train.log in RUN.
+train() {
+    { printf '%q ' "${cmd[@]}"; echo; } | tee "$RUN/command.txt"
+    # A run that ended between its last checkpoint and our mark is not trained one update further.
+    if grep -qs '| done training in' "$RUN/train.log"; then return; fi
+    python -m fairseq_metro.analysis.progress --log "$RUN/train.log" -- "${cmd[@]}"
+}
