@@ -60,12 +60,14 @@ class PromptedTask:
 class PromptedSplit:
     """The tasks of a split in their order, the rule that mixes them, the seed of the prompts.
 
-    ``seed`` is None for folders of the authors.
+    ``seed`` is None for folders of the authors. ``examples``: of an epoch under "t0" and "flan", None
+    for the sum of the rates.
     """
 
     tasks: list
     rule: str
     seed: int | None
+    examples: int | None = None
 
 
 def open_split(data, split):
@@ -87,7 +89,7 @@ def open_split(data, split):
             raise UserError(f"{folder / CAPS}: cap of {name!r} is {cap!r}, must be 1 or more")
     facts = _mixture(folder / MIXTURE, caps)
     tasks = [_open_task(folder, name, cap, facts["tasks"].get(name)) for name, cap in caps.items()]
-    return PromptedSplit(tasks, facts["rule"], facts["seed"])
+    return PromptedSplit(tasks, facts["rule"], facts["seed"], facts["examples"])
 
 
 def splits_of(data):
@@ -106,7 +108,7 @@ def _splits_there(data, split):
 def _mixture(path, caps):
     """Rule, seed and task entries of ``mixture.json``; of an authors' folder, their rule."""
     if not path.is_file():
-        return {"rule": "metro", "seed": None, "tasks": {}}
+        return {"rule": "metro", "seed": None, "examples": None, "tasks": {}}
     facts = read_json(path)
     if not isinstance(facts, dict) or facts.get("rule") not in RULES:
         raise UserError(f"{path}: rule must be one of {', '.join(RULES)}; {AGAIN}")
@@ -125,9 +127,13 @@ def _mixture(path, caps):
             raise UserError(
                 f"{path}: rate of {task['name']!r} is {task.get('rate')!r}, must be 0 or more"
             )
+    examples = facts.get("examples")
+    if examples is not None and (type(examples) is not int or examples < 1):
+        raise UserError(f"{path}: examples is {examples!r}, must be 1 or more, or null")
     return {
         "rule": facts["rule"],
         "seed": facts.get("seed"),
+        "examples": examples,
         "tasks": {task["name"]: task for task in tasks},
     }
 

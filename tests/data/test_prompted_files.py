@@ -42,7 +42,7 @@ def write_split(data, split="train", ours=True):
                         "cap": 500, "rate": 0.5, "choices": bool(found), "cluster": "c"})  # fmt: skip
     (folder / "data_cap.json").write_text(json.dumps(dict.fromkeys(PAIRS, 500)))
     if ours:
-        facts = {"rule": "t0", "seed": 7, "tasks": entries}
+        facts = {"rule": "t0", "seed": 7, "examples": 40, "tasks": entries}
         (folder / "mixture.json").write_text(json.dumps(facts))
     return folder
 
@@ -58,7 +58,7 @@ def lines_of(tokens):
 def test_a_split_is_read_as_it_was_written(tmp_path):
     write_split(tmp_path)
     split = open_split(tmp_path, "train")
-    assert (split.rule, split.seed) == ("t0", 7)
+    assert (split.rule, split.seed, split.examples) == ("t0", 7, 40)
     for task, (name, pairs) in zip(split.tasks, PAIRS.items(), strict=True):
         assert (task.name, task.rows, task.cap, task.rate) == (name, len(pairs), 500, 0.5)
         assert lines_of(task.source) == [source for source, _ in pairs]
@@ -74,7 +74,7 @@ def test_the_authors_layout_needs_no_more_than_caps_and_pairs(tmp_path):
     write_split(tmp_path, "valid", ours=False)
     split = open_split(tmp_path, "valid")
     assert [task.name for task in split.tasks] == list(PAIRS)
-    assert (split.rule, split.seed) == ("metro", None)
+    assert (split.rule, split.seed, split.examples) == ("metro", None, None)
     assert [task.rate for task in split.tasks] == [2.0, 1.0]
     assert all(task.choices is None for task in split.tasks)
     assert splits_of(tmp_path) == ["valid"]
@@ -111,6 +111,10 @@ def save_gold(folder, *rows):
         (lambda f: (f / "data_cap.json").write_text('{"../x": 1}'), "no task's name"),
         (lambda f: (f / "data_cap.json").write_text('{"first_task": 0}'), "must be 1 or more"),
         (lambda f: (f / "mixture.json").write_text('{"rule": "best"}'), "rule must be"),
+        (
+            lambda f: change_json(f / "mixture.json", lambda m: m.update(examples=0)),
+            "examples is 0, must be 1 or more",
+        ),
         (lambda f: change_json(f / "mixture.json", lambda m: m["tasks"].pop()), "other tasks"),
         (lambda f: change_json(f / "mixture.json", lambda m: m["tasks"].reverse()), "in another order"),
         (
