@@ -22,6 +22,7 @@ from fairseq_metro.interchange.authors_keys import (
 from fairseq_metro.interchange.authors_vocabulary import is_ours, is_theirs
 from fairseq_metro.interchange.hugging_face import is_release, read_release
 from fairseq_metro.models.metro_t5 import MetroT5Config
+from fairseq_metro.models.soft_prompt import PROMPT, frozen_model
 
 logger = logging.getLogger(__name__)
 
@@ -106,6 +107,11 @@ def read_checkpoint(path):
             raise UserError(f"{path}: cannot be read as a checkpoint ({reason})") from None
     if not (isinstance(state, dict) and isinstance(state.get("model"), dict)):
         raise UserError(f"{path}: not a checkpoint of fairseq (it holds no 'model')")
+    if PROMPT in state["model"]:
+        raise UserError(
+            f"{path}: a soft prompt and no model; give the model it was trained with, "
+            f"{frozen_model(state['model'])['path']}"
+        )
     return state
 
 

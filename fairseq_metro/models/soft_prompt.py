@@ -124,7 +124,7 @@ class SoftPromptModel(T5TransformerModel):
                 "the checkpoint is of a whole model and holds no soft prompt; begin with it by "
                 "--init-from, with another --save-dir"
             )
-        prompt, theirs = state_dict[PROMPT], json.loads(bytes(state_dict[FROZEN].tolist()))
+        prompt, theirs = state_dict[PROMPT], frozen_model(state_dict)
         if prompt.shape != self.soft_prompt.shape:
             raise UserError(
                 f"the checkpoint's soft prompt has {len(prompt)} vectors of {prompt.size(1)}, this "
@@ -163,6 +163,11 @@ def _keep_the_prompt(model, state, prefix, _):
         del state[key]
     identity = json.dumps(model.frozen).encode()
     state[prefix + FROZEN] = torch.tensor(list(identity), dtype=torch.uint8)
+
+
+def frozen_model(state_dict):
+    """What a soft prompt's state dict says of its frozen model: dict of ``path`` and ``sha256``."""
+    return json.loads(bytes(state_dict[FROZEN].tolist()))
 
 
 def parameters_hash(model):

@@ -9,10 +9,9 @@ from tests.interchange.vocabulary import WORDS
 PIECES = 60
 
 
-def tokenizer_model(bos=False, seed=0):
+def tokenizer_model(bos=False, words=WORDS):
     """A serialised SentencePiece model with T5's ids: <pad> 0, </s> 1, <unk> 2."""
     model = io.BytesIO()
-    words = WORDS[seed:] + WORDS[:seed]
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(" ".join(words[i % 13 :] + words[: i % 7]) for i in range(60)),
         model_writer=model, vocab_size=PIECES, hard_vocab_limit=False,

@@ -1,6 +1,6 @@
 import json
+import runpy
 import shutil
-import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -17,7 +17,7 @@ from fairseq_metro.interchange.hf_t5_vocabulary import Rows, rows_of
 from fairseq_metro.interchange.init_from import initialize_from
 from fairseq_metro.models.hf_t5 import HfT5Config, HfT5Model
 from tests.interchange import t5_folders
-from tests.interchange.t5_folders import KINDS
+from tests.interchange.t5_folders import KINDS, WORDS
 
 fairseq_metro.register()
 transformers = pytest.importorskip(
@@ -231,12 +231,13 @@ def test_safetensors_that_is_not_installed_is_one_line(tmp_path, monkeypatch):
         import_t5.import_t5(folder, tmp_path / "run")
 
 
-def test_the_commands_say_what_they_do(root):
-    for name in ("import_t5.py", "export_t5.py"):
-        done = subprocess.run(
-            [sys.executable, root / "eval" / name, "--help"], capture_output=True, text=True
-        )
-        assert done.returncode == 0 and "Hugging Face folder" in done.stdout
+@pytest.mark.parametrize("name, module", [("import_t5", import_t5), ("export_t5", export_t5)])
+def test_the_scripts_are_the_commands(root, name, module, capsys):
+    script = runpy.run_path(str(root / "eval" / f"{name}.py"))
+    assert script["main"] is module.main
+    with pytest.raises(SystemExit) as ended:
+        module.main(["--help"])
+    assert ended.value.code == 0 and "Hugging Face folder" in capsys.readouterr().out
 
 
 # --init-from
@@ -278,7 +279,7 @@ def test_other_sizes_are_listed_as_options(imported):
 def test_another_vocabulary_is_refused(imported, tmp_path):
     _, run, vocabulary, config = imported
     other, _ = t5_folders.write_folder(
-        tmp_path / "other", tokenizer=t5_folders.tokenizer_model(seed=2), **KINDS["v1.1"]
+        tmp_path / "other", tokenizer=t5_folders.tokenizer_model(words=WORDS[2:]), **KINDS["v1.1"]
     )
     with pytest.raises(UserError, match="is another than"):
         initialize_from(fresh(config, vocabulary), config, vocabulary, other)

@@ -8,7 +8,9 @@ import torch
 
 import fairseq_metro
 from fairseq_metro.checkpoints import read_facts
-from fairseq_metro.errors import user_message
+from fairseq_metro.errors import UserError, user_message
+from fairseq_metro.interchange.hf_t5 import read_run
+from fairseq_metro.interchange.model import read_model
 from tests import prompted
 from tests.tasks.test_prompt_finetuning import (
     BIN,
@@ -110,6 +112,12 @@ def test_fairseq_validate_gives_the_training_runs_own_loss(run, prompts):
 
 
 # Mistakes
+
+
+def test_what_needs_a_model_is_told_which(run, whole):
+    for read in (read_model, read_run):
+        with pytest.raises(UserError, match=f"no model; give the model .* {whole}$"):
+            read(run[1])
 
 
 def message_of(*words):
