@@ -31,16 +31,19 @@ KINDS = {
 }  # fmt: skip
 
 
-def random_model(rows, **changes):
-    """transformers' T5ForConditionalGeneration, no parameter of which is 0 or 1."""
+def random_model(rows, family="T5", **changes):
+    """transformers' T5ForConditionalGeneration or MT5..., no parameter of which is 0 or 1."""
     import torch
-    from transformers import T5Config, T5ForConditionalGeneration
+    import transformers
+
+    config_of = getattr(transformers, f"{family}Config")
+    model_of = getattr(transformers, f"{family}ForConditionalGeneration")
 
     sizes = dict(
         d_model=20, d_kv=6, d_ff=28, num_heads=4, num_layers=3, num_decoder_layers=2,
         vocab_size=rows, decoder_start_token_id=0, dropout_rate=0.1,
     )  # fmt: skip
-    model = T5ForConditionalGeneration(T5Config(**{**sizes, **changes})).eval()
+    model = model_of(config_of(**{**sizes, **changes})).eval()
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for name, parameter in model.named_parameters():

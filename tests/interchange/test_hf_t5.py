@@ -104,6 +104,15 @@ def test_logits_equal_transformers_in_both_directions(tmp_path, kind):
         assert same <= {"architectures", "transformers_version", "dtype", "_name_or_path"}
 
 
+def test_mt5_is_t5(tmp_path):
+    folder, reference = t5_folders.write_folder(tmp_path / "theirs", family="MT5")
+    import_t5.import_t5(folder, tmp_path / "run")
+    model, vocabulary = load(tmp_path / "run")
+    assert model.decoder.output_projection is not None  # by its own defaults
+    ours, theirs, _ = both_logits(model, vocabulary, reference, *batch(reference.config.vocab_size))
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
 def test_a_table_without_a_spare_row_never_predicts_bos(tmp_path):
     folder, reference = t5_folders.write_folder(tmp_path / "theirs", spare=0)
     import_t5.import_t5(folder, tmp_path / "run")

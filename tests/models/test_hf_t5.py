@@ -197,6 +197,15 @@ def test_recomputed_activations_change_no_bit(kind, dtype):
     assert gradients[0][0].dtype == dtype
 
 
+@BOTH
+def test_autocast_computes_nearly_the_same(kind):
+    model, x, y = build(**kind), tokens(9, 4), tokens(3, 5, seed=2)
+    full, _ = model(x, None, y)
+    with torch.autocast("cpu", torch.bfloat16):
+        half, _ = model(x, None, y)
+    torch.testing.assert_close(half.float(), full, rtol=0.1, atol=0.1 * float(full.std()))
+
+
 def test_gradients_are_transformers():
     """A training step without dropout: every parameter's gradient, through the import's names."""
     transformers = pytest.importorskip("transformers")

@@ -37,6 +37,8 @@ class Attention(nn.Module):
         """query (B, H, T, D), key and value (B, H, S, D), mask broadcast to (B, H, T, S) or None
         -> (B, T, C)."""
         dropout = self.dropout if self.training else 0.0
+        if mask is not None and mask.dtype != torch.bool:
+            mask = mask.type_as(query)  # under autocast they differ
         mixed = F.scaled_dot_product_attention(
             query, key, value, attn_mask=mask, dropout_p=dropout, scale=1.0
         )
