@@ -1,9 +1,9 @@
-"""Task data derived from the default corpus: ten small data sets of six kinds of task.
+"""Task data derived from the default corpus: eleven small data sets of seven kinds of task.
 
 The docstrings of the default corpus with questions whose answers are known: which package or area
-documents this, which word is missing, are the words in order, does this summary belong to this
-text; and, written for evaluation alone, which sentence comes next, does a word occur, and three
-more. Writes TASKS/docstring/<name>/{train,validation}.jsonl, rows as the templates of the package
+documents this, which word is missing, are the words in order, does a docstring begin like this;
+and, for evaluation alone, does this summary belong to this text, which sentence comes next, does
+a word occur, and two more. Writes TASKS/docstring/<name>/{train,validation}.jsonl, rows as the templates of the package
 want them, and TASKS/docstring_tasks.json. Labels are balanced; a file's docstrings are on one side.
 """
 
@@ -26,10 +26,10 @@ from fairseq_metro.stamp import make_stamp
 logger = logging.getLogger(__name__)
 
 FOLDER = "docstring"  # the data sets are docstring/package, ...
-TRAINED = ("package", "area", "preposition", "word", "order", "summary")
-HELD_OUT = ("verb", "same", "following", "mention")
+TRAINED = ("package", "area", "preposition", "word", "order", "place")
+HELD_OUT = ("verb", "whole", "summary", "following", "mention")
 MADE_BY = {name: getattr(rows, name) for name in (*TRAINED, *HELD_OUT)}
-MOST = {TRAIN: 8000, VALIDATION: 400}  # rows of a data set
+MOST = {TRAIN: 16000, VALIDATION: 400}  # rows of a data set
 LEAST = 40  # rows for an accuracy that says something
 STAMP = "docstring_tasks.json"
 ROWS = 32  # a purpose of draws (data/randomness.py)
@@ -127,7 +127,8 @@ def tasks_there(out, recipe):
     try:
         stamp = read_json(out / STAMP)
         same = all(stamp.get(key) == value for key, value in recipe.items())
-        whole = all(sha256_file(out / path) == one["sha256"] for path, one in stamp["files"].items())
+        files = stamp["files"].items()
+        whole = all(sha256_file(out / path) == one["sha256"] for path, one in files)
     except (UserError, OSError, KeyError, AttributeError):
         return None
     return stamp if same and whole else None

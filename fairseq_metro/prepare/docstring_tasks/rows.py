@@ -38,7 +38,7 @@ VERBS = {
 }
 LEAST_COUNT = 20  # how often a word must occur to be asked for
 ALIKE = 60  # words next to each other by frequency that are offered together
-SHUFFLED = 6  # neighbouring words that are put in disorder
+MIDDLE = 5  # fewest words between the first and the last that can be put in disorder
 
 
 def package(docstrings, rng):
@@ -100,7 +100,7 @@ def mention(docstrings, rng):
 
 
 def order(docstrings, rng):
-    """Are the words in their order, or have six neighbours been mixed up."""
+    """Are the words in their order, or have all but the first and the last been mixed up."""
     for sentence in _shuffled(list(_sentences(docstrings)), rng):
         mixed = mixed_up(sentence.split(), rng)
         if mixed is not None:
@@ -108,20 +108,35 @@ def order(docstrings, rng):
 
 
 def mixed_up(words, rng):
-    """The sentence with ``SHUFFLED`` neighbouring words in another order, or None if too short.
+    """The sentence with its words in another order, or None if it is too short.
 
     The first word and the last stay where they are: capital and full stop would tell.
     """
-    if len(words) < SHUFFLED + 2:
+    middle = words[1:-1]
+    if len(middle) < MIDDLE or len(set(middle)) == 1:
         return None
-    start = int(rng.integers(1, len(words) - SHUFFLED))
-    inside = words[start : start + SHUFFLED]
-    moved = inside
-    while moved == inside:
-        if len(set(inside)) == 1:
-            return None
-        moved = [inside[i] for i in rng.permutation(SHUFFLED)]
-    return " ".join([*words[:start], *moved, *words[start + SHUFFLED :]])
+    moved = middle
+    while moved == middle:
+        moved = _shuffled(middle, rng)
+    return " ".join([words[0], *moved, words[-1]])
+
+
+def whole(docstrings, rng):
+    """Is the sentence whole, or has its end been cut off; the full stop is there in both."""
+    for sentence in _shuffled(list(_sentences(docstrings)), rng):
+        words = sentence.rstrip(".!?").split()
+        if len(words) > 2 * MIDDLE and sentence.endswith("."):
+            kept = words[: int(rng.integers(MIDDLE, len(words) - 2))]
+            cut = " ".join(kept).rstrip(",;:.") + "."
+            yield [{"sentence": sentence, "label": YES}, {"sentence": cut, "label": NO}]
+
+
+def place(docstrings, rng):
+    """Is a sentence the docstring's first, its summary, or a later one."""
+    for one in _shuffled(docstrings, rng):
+        if len(one.sentences) > 1:
+            later = one.sentences[int(rng.integers(1, len(one.sentences)))]
+            yield [{"sentence": one.sentences[0], "label": YES}, {"sentence": later, "label": NO}]
 
 
 def summary(docstrings, rng):
@@ -130,12 +145,6 @@ def summary(docstrings, rng):
             if len(one.sentences) > 2]  # fmt: skip
     for pair in _couples(_shuffled(told, rng)):
         yield _matched(("summary", "text"), pair)
-
-
-def same(docstrings, rng):
-    """Are two sentences neighbours in one docstring."""
-    for pair in _couples(_shuffled(list(_neighbours(docstrings)), rng)):
-        yield _matched(("first", "second"), pair)
 
 
 def following(docstrings, rng):
