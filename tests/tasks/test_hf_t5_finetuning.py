@@ -51,3 +51,22 @@ def test_imported_tuned_exported_and_asked_there(tmp_path):
     (answer,) = predictor.generate(TEXTS[:1], beam=1, max_len_b=6)
     found = model.generate(**tokenizer(TEXTS[0], return_tensors="pt"), max_new_tokens=7)
     assert answer == tokenizer.decode(found[0], skip_special_tokens=True)
+
+
+def test_pretrained_with_a_vocabulary_of_ours_and_exported(data, tmp_path):
+    """Ids stay as they are: theirs are told where <pad> and </s> stand."""
+    words = [data, PLUGIN, "--task=t5", "--arch=hf_t5_tiny", "--criterion=t5", "--cpu"]
+    words += ["--tokens-per-sample=32", "--batch-size=4", "--mask-multiple-length=3"]
+    words += ["--num-workers=0", *OPTIMIZATION, *QUIET, f"--save-dir={tmp_path / 'run'}"]
+    losses = list(call("train", [*words, "--max-update=6"]).losses().values())
+    assert float(losses[-1]) < float(losses[0]) - 1
+    assert export_t5.main([str(tmp_path / "run"), "--out", str(tmp_path / "back")]) == 0
+    model = transformers.T5ForConditionalGeneration.from_pretrained(tmp_path / "back")
+    config, vocabulary = model.config, Vocabulary.load(data / "vocab")
+    assert (config.pad_token_id, config.eos_token_id, config.decoder_start_token_id) == (1, 2, 2)
+    assert model.shared.num_embeddings == len(vocabulary)
+    tokenizer = transformers.T5Tokenizer.from_pretrained(tmp_path / "back")
+    for text in TEXTS:
+        assert tokenizer(text)["input_ids"] == [*vocabulary.encode(text), 2]
+    for symbol in (vocabulary.roles["mask"], *vocabulary.roles["sentinels"]):
+        assert tokenizer.convert_tokens_to_ids(symbol) == vocabulary.indices[symbol]
