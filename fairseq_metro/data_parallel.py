@@ -21,5 +21,12 @@ def summed(values, device):
     return dict(utils.all_reduce_dict(values, device, utils.get_data_parallel_group()))
 
 
+def unwrapped(model):
+    """The model inside fairseq's wrappers for data parallelism, of which there may be two."""
+    while hasattr(model, "module"):
+        model = model.module
+    return model
+
+
 def _several():
     return dist.is_available() and dist.is_initialized()

@@ -9,6 +9,8 @@ it. Modes without masters (float32, ``--amp``, ``--memory-efficient-*``) are lef
 
 import torch
 
+from fairseq_metro import data_parallel
+
 
 class MasterWeights:
     """A task's bond between its model and the optimizer's masters, through saving and loading."""
@@ -25,8 +27,7 @@ class MasterWeights:
         if optimizer is self.optimizer:
             return
         self.optimizer = optimizer
-        while hasattr(model, "module"):
-            model = model.module
+        model = data_parallel.unwrapped(model)
         masters = masters_of(optimizer)
         loaded, model.loaded_weights = getattr(model, "loaded_weights", None), None
         if self.hook is not None:

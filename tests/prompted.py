@@ -93,7 +93,7 @@ def wordings(vocabulary, rng, count):
 
 
 def folder(data, vocabulary_folder, counts=None, seed=3):
-    """A whole data folder: train, valid, heldout (one task of another kind)."""
+    """A whole data folder: train and valid of three tasks, heldout of the last two."""
     vocabulary, rng = Vocabulary.load(vocabulary_folder), random.Random(seed)
     data.mkdir(parents=True)
     shutil.copytree(vocabulary_folder, data / "vocab")
@@ -101,6 +101,6 @@ def folder(data, vocabulary_folder, counts=None, seed=3):
     counts = counts or {"train": 40, "valid": 13, "heldout": 7}
     for split, count in counts.items():
         tasks = wordings(vocabulary, rng, count)
-        write_split(data, split, tasks[2:] if split == "heldout" else tasks)
+        write_split(data, split, tasks[1:] if split == "heldout" else tasks)
     write_stamp(data, vocabulary, counts)
     return data

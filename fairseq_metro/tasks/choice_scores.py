@@ -80,8 +80,8 @@ class SplitScores:
             metrics.log_derived("chance", self._mean("choice_chance", "choice_scored"))
 
     def _key(self, name):
-        """A sum's name among the meters, which fairseq keeps over all splits it validates."""
-        return f"_{self.split}_{name}"
+        """A sum's name among the meters, which fairseq keeps over all splits, and over a resume."""
+        return f"_{self.split}_{len(self.tasks)}_{name}"
 
     def logged(self, meters):
         """Whether a validation of this split left its sums."""

@@ -271,7 +271,7 @@ class PromptFinetuningTask(TextTask):
             loss, sample_size, logging_output = criterion(model, sample, n_tasks=n_tasks)
         if "choices" in sample and scores.has_choices:
             sums = choice_sums(
-                getattr(model, "module", model),
+                data_parallel.unwrapped(model),
                 sample["choices"],
                 n_tasks,
                 pad=self.dictionary.pad(),

@@ -130,7 +130,7 @@ def gloo(words):
     found = {}
     for line in (done.stdout + done.stderr).splitlines():
         parts = line.split(" | ", 3)
-        if len(parts) == 4 and parts[3].startswith("{"):
+        if len(parts) == 4 and parts[3].startswith('{"'):
             found.setdefault(parts[2], []).append(json.loads(parts[3]))
     return found
 
@@ -303,11 +303,11 @@ def test_fairseq_generate_answers_the_prompts_of_a_split(run, prompts, vocabular
         if kind in lines and "\t" in rest:
             number, *fields = rest.split("\t")
             lines[kind][int(number)] = fields[-1]
-    assert len(lines["D"]) == len(lines["T"]) == 3
-    task = open_split(prompts, "heldout").tasks[0]
-    targets = {Vocabulary.load(vocabulary).decode(line) for line in split_lines(task.target)}
-    assert set(lines["T"].values()) <= targets
-    assert all("number" in source for source in lines["S"].values())
+    assert len(lines["D"]) == len(lines["T"]) == 7 + 3
+    tasks, decode = open_split(prompts, "heldout").tasks, Vocabulary.load(vocabulary).decode
+    for kind, side in (("T", "target"), ("S", "source")):
+        written = {decode(line) for task in tasks for line in split_lines(getattr(task, side))}
+        assert set(lines[kind].values()) <= written
 
 
 def test_interactive_generation_needs_nothing_but_the_runs_folder(run):
@@ -376,6 +376,14 @@ def test_a_metro_t5_run_gives_its_main_model(pretrained, prompts, tmp_path):
     assert all(torch.equal(value, theirs[key]) for key, value in ours.items())
     (said,) = (text for _, text in log.records if "auxiliary model is left behind" in text)
     assert "RTD head is left behind" in said
+
+
+def test_a_finetuned_run_goes_on_elsewhere_where_it_ended(run, prompts, tmp_path):
+    finetune(prompts, tmp_path, f"--init-from={run[1]}", "--max-update=1", BOTH)
+    for split in ("valid", "heldout"):
+        start, end = scores(tmp_path, split, 0), scores(run[1], split, 28)
+        assert start["accuracy"] == end["accuracy"]
+        assert start["loss"] == pytest.approx(end["loss"], rel=1e-5)
 
 
 def test_fairseqs_own_way_to_begin_gives_the_same(pretrained, prompts, tmp_path):

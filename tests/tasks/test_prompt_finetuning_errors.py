@@ -38,6 +38,7 @@ def message_of(data, save_dir, *options, **changes):
     [
         ("--max-source-length=2", "--max-source-length is 2"),
         ("--max-target-length=1", "--max-target-length is 1"),
+        ("--train-subset=heldout", "is called train"),
         ("--sentence-avg", "mean over target tokens"),
         ("--label-smoothing=1.5", "--label-smoothing is 1.5"),
         ("--max-source-length=65", "--max-source-length 65 (padded to 72) is more than"),
