@@ -27,6 +27,7 @@ setup(
         "numpy>=1.26",
         "protobuf>=4",
         "PyYAML>=6.0",
+        "safetensors>=0.4",
         "sentencepiece>=0.2",
         "tensorboardX>=2.6",
         "torch>=2.2",
