@@ -73,6 +73,21 @@ def test_long_pairs_are_stored_whole(fresh):
     assert task.source.sizes[0] > 513 and task.target.sizes[0] > 257
 
 
+def test_t0s_rules_name_an_empty_target(fresh):
+    data = toys.build(fresh, "--split", "train", "--drop-rules", "t0", "--limit", "9")
+    rows = toys.qa_rows(10, 3)
+    ids = lambda text: [*samples.vocabulary().encode(text), 2]  # noqa: E731
+    targets = toys.lines_of(data / "train/toy_qa_ask/train.src-tgt.tgt")
+    assert len(targets) == 9 and targets.count(ids("<NO LABEL>")) == 2  # rows 0 and 7 of 10
+    sources = toys.lines_of(data / "train/toy_qa_ask/train.src-tgt.src")
+    every = [ids(" ".join(row["question"].split())) for row in rows]
+    places = [every.index(line) for line in sources]
+    assert places == sorted(set(places))
+    _, tasks = entries(data, "train")
+    assert {tasks[f"toy_nli_{name}"]["rows"] for name in ("can_we_infer", "random_words")} == {9}
+    assert "empty target" not in tasks["toy_qa_ask"]["dropped"]
+
+
 def test_evaluation_files_also_drop_targets_that_are_no_choice(place):
     rows = toys.nli_rows(20, 4)
     pairs, _ = toys.slow_pairs(place, "toy/held", "can we infer", rows, evaluation=True)
@@ -283,6 +298,17 @@ def test_rows_on_both_sides_are_counted_and_left_out_on_request(fresh):
     assert tasks["toy_nli_can_we_infer"]["dropped"] == {"evaluation row": 1}
     _, kept = entries(fresh / "data", "train")
     assert kept["toy_nli_can_we_infer"]["rows"] == tasks["toy_nli_can_we_infer"]["rows"] + 1
+
+
+def test_training_that_avoids_rows_is_not_joined_by_rows_it_does_not_know(fresh):
+    words = ["--evaluation-overlap", "drop"]
+    data = toys.build(fresh, "--split", "valid", *words)
+    toys.build(fresh, "--split", "train", *words)
+    toys.build(fresh, "--split", "train", "valid", *words)  # all there, recognised
+    before = toys.files_of(data)
+    with pytest.raises(UserError, match="without regard to the rows of heldout"):
+        main(toys.command(fresh, "--split", "heldout", *words))
+    assert toys.files_of(data) == before and not (data / ".building").exists()
 
 
 def test_a_mixture_that_evaluates_training_rows_is_refused(fresh):

@@ -63,13 +63,18 @@ def build(plan):
 def build_locked(plan, works, prints):
     """:func:`build` in a folder that no other run writes to."""
     stamp = read_folder_stamp(plan.dest)
-    building = Building(plan.dest, {split: plan.settings(split) for split in plan.splits})
+    settings = {split: plan.settings(split) for split in plan.splits}
+    if plan.overlap == DROP:
+        evaluation = sorted({*plan.splits, *stamp} - {TRAIN})
+        refuse_unavoided(plan, stamp, evaluation)
+        settings.get(TRAIN, {})["avoids"] = ", ".join(evaluation)
+    building = Building(plan.dest, settings)
     plan.vocabulary.refuse_another_in(plan.dest / "vocab")
     splits = {}
     for split in plan.splits:
         here = [work for work in works if work.unit.split == split]
         made_from = {work.unit.name: prints[work.key] for work in here}
-        if recognised(plan.dest, split, stamp, plan.settings(split), made_from):
+        if recognised(plan.dest, split, stamp, settings[split], made_from):
             logger.info("%s/%s: finished already, kept", plan.dest, split)
         else:
             splits[split] = here, made_from
@@ -81,6 +86,19 @@ def build_locked(plan, works, prints):
     except BaseException:
         leave_nothing_unfinished(plan, building)
         raise
+
+
+def refuse_unavoided(plan, stamp, evaluation):
+    """Raise :class:`UserError` where train is there already and did not avoid a new split's rows."""
+    avoided = (
+        stamp[TRAIN]["settings"].get("avoids", "").split(", ") if TRAIN in stamp else evaluation
+    )
+    for split in evaluation:
+        if split not in avoided:
+            raise UserError(
+                f"{plan.dest}: train is there and was made without regard to the rows of {split}; "
+                "build both together in another --dest, or leave out --evaluation-overlap"
+            )
 
 
 def make(plan, building, splits, prints):
