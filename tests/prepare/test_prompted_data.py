@@ -293,7 +293,7 @@ def test_rows_on_both_sides_are_counted_and_left_out_on_request(fresh):
     assert {task["in_training"] for task in tasks.values()} == {1}
     data = toys.build(fresh, *words, "--evaluation-overlap", "drop", dest="dropped")
     facts, _ = entries(data, "heldout")
-    assert [one["in_training"] for one in facts["sets"]] == [1]  # the data hold it, train does not
+    assert [one["in_training"] for one in facts["sets"]] == [0]
     _, tasks = entries(data, "train")
     assert tasks["toy_nli_can_we_infer"]["dropped"] == {"evaluation row": 1}
     _, kept = entries(fresh / "data", "train")

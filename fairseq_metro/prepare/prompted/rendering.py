@@ -54,7 +54,8 @@ class Job:
 
 @dataclass
 class Rendered:
-    """What became of a job, a list entry for each task. said: (rows,) uint64, what the rows say."""
+    """What became of a job, a list entry for each task. said: uint64, what the rows say
+    that are not left out of training."""
 
     unit: int
     rows: int
@@ -93,7 +94,8 @@ class Renderer:
             sum(pair.gold < 0 for pair in found) if choices else 0
             for found, choices in zip(pairs, with_choices, strict=True)
         ]
-        return Rendered(job.unit, len(job.rows), encoded, dropped, unmatched, said)
+        kept = np.delete(said, sorted(held_out))
+        return Rendered(job.unit, len(job.rows), encoded, dropped, unmatched, kept)
 
     def texts(self, job):
         """The job's pairs as text, and the reasons for the rest: two lists with one entry a task."""
