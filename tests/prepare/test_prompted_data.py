@@ -238,6 +238,10 @@ def change_template(folder):
     path.write_text(path.read_text().replace("Which one", "Which"))
 
 
+def change_cap(folder):
+    (folder / "mixture.yaml").write_text(toys.MIXTURE.replace("cap: 90", "cap: 60"))
+
+
 @pytest.mark.parametrize(
     "change, more, words",
     [
@@ -247,6 +251,7 @@ def change_template(folder):
         (None, ["--evaluation-overlap", "drop"], "evaluation-overlap report, not drop"),
         (change_row, [], "toy/qa was made with other files"),
         (change_template, [], "toy/qa was made with other tasks"),
+        (change_cap, [], "toy/nli was made with other weights"),
     ],
 )
 @pytest.mark.parametrize("finished", [True, False])

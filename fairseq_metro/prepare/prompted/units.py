@@ -70,7 +70,8 @@ class Work:
             "splits": list(self.source.splits),
             "files": [[path.name, hashes[path]] for path in self.source.files()],
             "rules": self.unit.rules.name,
-            "form": [mixture.rule, mixture.cap, mixture.mode, mixture.options, mixture.exemplars],
+            "weights": [mixture.rule, mixture.cap, mixture.max_rate, mixture.examples],
+            "form": [mixture.mode, mixture.options, mixture.exemplars, one.cluster],
             "pool": len(self.unit.pool),
             "tasks": [[task.name, template_hash(task.template)] for task in self.unit.tasks],
         }
