@@ -15,6 +15,7 @@ from fairseq_metro.prepare.docstrings import COMMON
 NO, YES = 0, 1
 BLANK = "_"
 LONGEST = 40  # words of a text
+AROUND = 5  # words on either side of a blank
 # The answers of topics: each with the places, the beginnings of file names, that it stands for.
 PACKAGES = {name: (f"{name}/",) for name in ("python", "torch", "numpy", "fairseq")}
 AREAS = {
@@ -70,7 +71,9 @@ def preposition(docstrings, rng):
         places = [i for i, word in enumerate(words) if word in found]
         if places:
             place = places[rng.integers(len(places))]
-            found[words[place]].append({"sentence": _blanked(words, place)})
+            near = slice(max(0, place - AROUND), place + AROUND + 1)
+            blanked = _blanked(words[near], min(place, AROUND))
+            found[words[place]].append({"sentence": blanked})
     return _by_label(found.values(), rng)
 
 

@@ -1,0 +1,231 @@
+"""Prompt fine-tuning on small real sets: METRO-T5 and T5 of equal pretraining, held-in and held-out.
+
+    python benchmarks/prompt_finetuning.py --tasks DIR --seeds 1 2 \\
+        --models metro=runs/small-metro-{seed} t5=runs/small-t5-{seed}
+
+A model is NAME=RUN, a pretrained run's folder; ``{seed}`` in it stands for the cell's seed, which
+also seeds the fine-tuning. A cell is NAME:SEED; ``--cells`` runs some of them, so that two commands
+can share a machine. Data is built once for each vocabulary. Each finished cell is appended at once
+to ``benchmarks/results/prompt_finetuning.jsonl`` and not run again; one that was interrupted goes on
+from its checkpoint; one whose model is not there, or not pretrained to its end, is left for later.
+Writes ``benchmarks/results/prompt_finetuning.md`` and ``.png``. Templates are promptsource's, of the
+installed package or of ``--templates``.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.prompt_finetuning_report import write_report  # noqa: E402
+from fairseq_metro.analysis.log import read_log  # noqa: E402
+from fairseq_metro.analysis.prompt_summary import read_scores, summarize  # noqa: E402
+from fairseq_metro.checkpoints import LAST, read_facts  # noqa: E402
+from fairseq_metro.data.vocabulary import Vocabulary  # noqa: E402
+from fairseq_metro.errors import UserError, run_command  # noqa: E402
+from fairseq_metro.prepare.starting_model import starting_model  # noqa: E402
+
+RESULTS = ROOT / "benchmarks" / "results" / "prompt_finetuning.jsonl"
+COLA = "glue/cola"
+
+
+def sh(*words, **environment):
+    """Run a command in the clone. Raises :class:`UserError` where it fails."""
+    words = [str(word) for word in words]
+    status = subprocess.run(words, cwd=ROOT, env={**os.environ, **environment}).returncode
+    if status != 0:
+        raise UserError(f"{' '.join(words[:3])} …: status {status}; the output above says why")
+
+
+def build(vocabulary, args):
+    """The mixture's prompted pairs in a vocabulary; what is there already is kept. Its folder."""
+    data = args.work.resolve() / f"data-{vocabulary.hash[:12]}"
+    templates = ["--templates", args.templates.resolve()] if args.templates else []
+    sh(
+        sys.executable, "preprocess/prompted_data.py", "--mixture", args.mixture,
+        "--tasks", args.tasks.resolve(), *templates, "--vocab", vocabulary.path, "--dest", data,
+        "--split", "train", "valid", "heldout", "--valid-rows", args.valid_rows,
+        "--evaluation-overlap", "drop",
+    )  # fmt: skip
+    return data
+
+
+def finetune(name, seed, model, arch, data, args):
+    """Fine-tune one cell in a folder of its own; the folder."""
+    folder = args.work.resolve() / f"{name}-{seed}-{args.updates}"
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "data").exists():
+        (folder / "data").symlink_to(data)
+    if "| done training in" in _text(folder / "train.log"):
+        return folder
+    every = max(1, args.updates // 2)
+    words = [
+        "fairseq-train", folder / "data", "--user-dir", "fairseq_metro", "--init-from", model,
+        "--task", "prompt_finetuning", "--criterion", "prompt_finetuning", "--arch", arch,
+        "--dropout", 0, "--attention-dropout", 0, "--seed", seed, "--num-workers", 0,
+        "--max-tokens", args.max_tokens, "--max-tokens-valid", 16384,
+        "--valid-subset", "valid,heldout", "--optimizer", "fused_adam",
+        "--adam-betas", "(0.9, 0.98)", "--adam-eps", 1e-6, "--weight-decay", 0.01,
+        "--clip-norm", 2.0, "--lr", args.lr, "--lr-scheduler", "polynomial_decay",
+        "--warmup-updates", args.updates * 6 // 100, "--total-num-update", args.updates,
+        "--max-update", args.updates, "--save-dir", folder / "checkpoints",
+        "--save-interval-updates", every, "--validate-interval-updates", every,
+        "--save-interval", 1000000, "--validate-interval", 1000000, "--keep-interval-updates", 1,
+        "--no-epoch-checkpoints", "--log-format", "json", "--log-interval", 50,
+    ]  # fmt: skip
+    progress = [sys.executable, "-m", "fairseq_metro.analysis.progress", "--every", 60]
+    launch = ["bash", "train_scripts/launch.sh", 1]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    sh(*progress, "--log", folder / "train.log", "--", *launch, *words, PATH=path)
+    return folder
+
+
+def _text(path):
+    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+
+
+def matthews(gold, said):
+    """Matthews correlation of two classes (Warstadt et al. 2019 judge CoLA by it); 0 where undefined.
+
+    >>> matthews([1, 1, 0, 0], [1, 1, 0, 0]), matthews([1, 1, 0], [1, 1, 1])
+    (1.0, 0.0)
+    """
+    pairs = list(zip(gold, said, strict=True))
+    tp, tn, fp, fn = (pairs.count(pair) for pair in ((1, 1), (0, 0), (0, 1), (1, 0)))
+    below = ((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)) ** 0.5
+    return (tp * tn - fp * fn) / below if below else 0.0
+
+
+def cola_correlations(folder):
+    """Matthews correlation on CoLA's validation rows by template: dict, empty without CoLA."""
+    import torch
+
+    import fairseq_metro
+    from fairseq_metro.data.prompted_files import open_split
+    from fairseq_metro.scoring import best, score_choices
+
+    tasks = [t for t in open_split(folder / "data", "valid").tasks if t.dataset == COLA]
+    predictor = fairseq_metro.load(folder / "checkpoints", device="cpu") if tasks else None
+    found = {}
+    for task in tasks:
+        prefix = predictor.vocabulary.source_prefix
+        first = task.first_choice
+        lines = [
+            (
+                torch.tensor([*prefix, *task.source[row]]).long(),
+                [torch.tensor(task.choices[i]).long() for i in range(first[row], first[row + 1])],
+            )
+            for row in range(task.rows)
+        ]
+        scores = score_choices(
+            predictor.model, *map(list, zip(*lines, strict=True)),
+            pad=predictor.dictionary.pad(), decoder_start=predictor.decoder_start,
+        )  # fmt: skip
+        found[task.template] = matthews(task.gold[:, 1].tolist(), best(scores))
+    return found
+
+
+def run_cell(name, seed, run, args):
+    """Fine-tune and evaluate one cell; its row, or None where the model is not ready."""
+    try:
+        model, arch = starting_model(run)
+        facts = read_facts(model / LAST)
+    except UserError as error:
+        print(f"{name}:{seed}: left for later, {error}", flush=True)
+        return None
+    planned = facts["cfg"]["optimization"]["max_update"]
+    if facts["num_updates"] < planned:
+        print(f"{name}:{seed}: left for later, {run} has {facts['num_updates']} of {planned} "
+              "updates", flush=True)  # fmt: skip
+        return None
+    data = build(Vocabulary.load(model / "vocab"), args)
+    folder = finetune(name, seed, model, arch, data, args)
+    sets, updates = read_scores(folder)
+    summary = summarize(sets, updates, read_log(folder / "train.log"))
+    for key in ("sets", "groups"):
+        summary.pop(key)
+    del summary["stamp"]["command"]  # it names folders of this machine
+    row = {"model": name, "seed": seed, "arch": arch, "mixture": args.mixture}
+    row |= {"pretraining_updates": facts["num_updates"], "max_tokens": args.max_tokens}
+    row |= {"lr": args.lr, "cores": 1, **summary, "cola_mcc": cola_correlations(folder)}
+    row["sets"] = [asdict(one) for one in sets]
+    if not args.keep:
+        shutil.rmtree(folder / "checkpoints")
+    return row
+
+
+def rows_of(path):
+    """(updates, model, seed) -> row; later rows replace earlier ones."""
+    rows = (json.loads(line) for line in _text(path).splitlines() if line)
+    return {(row["updates"], row["model"], row["seed"]): row for row in rows}
+
+
+def models_of(words):
+    """NAME -> run folder of ``NAME=RUN``. Raises :class:`UserError`."""
+    models = dict(word.partition("=")[::2] for word in words)
+    for name, run in models.items():
+        if not name or not run:
+            raise UserError(f"--models: {name}={run} must be NAME=RUN, such as metro=runs/quickstart")
+    return models
+
+
+def cells_of(args, models):
+    """(name, seed) of each cell to run. Raises :class:`UserError` for an unknown model."""
+    if args.cells is None:
+        return [(name, seed) for seed in args.seeds for name in models]
+    cells = [word.partition(":")[::2] for word in args.cells]
+    for name, seed in cells:
+        if name not in models or not seed.isdecimal():
+            raise UserError(
+                f"--cells {name}:{seed}: must be NAME:SEED with a model of --models "
+                f"({', '.join(models)})"
+            )
+    return [(name, int(seed)) for name, seed in cells]
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--models", nargs="+", required=True, metavar="NAME=RUN")
+    add("--tasks", type=Path, required=True, help="folder of the real sets' files")
+    add("--seeds", type=int, nargs="+", default=[1, 2])
+    add("--cells", nargs="+", metavar="NAME:SEED", help="these alone (default: all models x seeds)")
+    add("--mixture", default="real-small")
+    add("--templates", type=Path, help="folder of promptsource's templates (default: installed)")
+    add("--updates", type=int, default=1500)
+    add("--max-tokens", type=int, default=4096, help="source tokens in an update, at most")
+    add("--lr", type=float, default=1e-3)
+    add("--valid-rows", type=int, default=1000, help="of a held-in set, under each template")
+    add("--work", type=Path, default=ROOT / "runs" / "prompt_finetuning")
+    add("--json", type=Path, default=RESULTS)
+    add("--keep", action="store_true", help="keep the fine-tuned checkpoints")
+    args = parser.parse_args(argv)
+    if not args.tasks.is_dir():
+        raise UserError(f"--tasks {args.tasks}: no such folder")
+    models = models_of(args.models)
+    for name, seed in cells_of(args, models):
+        if (args.updates, name, seed) in rows_of(args.json):
+            print(f"{name}:{seed}: measured already, in {args.json}", flush=True)
+            continue
+        row = run_cell(name, seed, models[name].replace("{seed}", str(seed)), args)
+        if row is not None:
+            with open(args.json, "a", encoding="utf-8") as stream:
+                stream.write(json.dumps(row) + "\n")
+    rows = [row for (updates, _, _), row in rows_of(args.json).items() if updates == args.updates]
+    if rows:
+        print(write_report(rows, args.json))
+    return 0
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    raise SystemExit(run_command(main))

@@ -1,0 +1,190 @@
+"""What prompt fine-tuning taught: accuracy per data set before and after, held-in and held-out.
+
+``python -m fairseq_metro.analysis.prompt_summary RUN`` reads ``RUN/data`` and the scores that
+fairseq-train left in ``RUN/checkpoints/scores``; writes ``RUN/summary.json`` and ``RUN/bars.png``.
+"""
+
+import argparse
+import math
+import re
+import statistics
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from fairseq_metro.analysis.log import read_log
+from fairseq_metro.analysis.prompt_bars import draw_bars
+from fairseq_metro.errors import UserError, run_command
+from fairseq_metro.files import read_json, write_json
+from fairseq_metro.stamp import make_stamp
+
+TRAIN, VALID, HELDOUT = "train", "valid", "heldout"
+SPLITS = (VALID, HELDOUT)
+HELD_IN, NEW_SET, NEW_KIND = "held-in", "held-out set", "held-out kind"
+GROUPS = {
+    HELD_IN: "held-in: other rows of the sets trained on",
+    NEW_SET: "held-out: new sets, of kinds of task trained on",
+    NEW_KIND: "held-out: kinds of task never trained on",
+}
+_SCORES = re.compile(r"(valid|heldout)_(\d+)\.json")
+
+
+@dataclass(frozen=True)
+class SetScore:
+    """A data set's accuracy, a mean over its templates, all shares of 1.
+
+    group: one of GROUPS; kind: the mixture's cluster; rows: evaluated under each template;
+    templates: accuracy after fine-tuning by template name.
+    """
+
+    dataset: str
+    group: str
+    kind: str | None
+    chance: float
+    before: float
+    after: float
+    rows: int
+    templates: dict
+
+    @property
+    def error(self):
+        """Standard error of an accuracy over so many rows, were it by chance."""
+        return math.sqrt(self.chance * (1 - self.chance) / self.rows)
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(prog="prompt_summary", description=__doc__.split("\n")[0])
+    parser.add_argument("run", type=Path, help="folder with data/, checkpoints/ and train.log")
+    args = parser.parse_args(argv)
+    sets, updates = read_scores(args.run)
+    summary = summarize(sets, updates, read_log(args.run / "train.log"))
+    write_json(args.run / "summary.json", summary)
+    draw_bars(sets, GROUPS, args.run / "bars.png", f"{updates} updates")
+    sys.stdout.write(describe(sets, summary))
+    print(f"written: {args.run / 'summary.json'}, {args.run / 'bars.png'}")
+    return 0
+
+
+def read_scores(run):
+    """(list of :class:`SetScore`, number of updates) of a run's folder, held-in first.
+
+    Raises :class:`UserError` where the run has not been validated before and after.
+    """
+    scores = run / "checkpoints" / "scores"
+    found = {match[0]: match for match in map(_SCORES.fullmatch, names_in(scores)) if match}
+    updates = max((int(match[2]) for match in found.values() if match[1] == VALID), default=0)
+    if updates == 0 or f"{VALID}_0.json" not in found:
+        raise UserError(
+            f"{scores}: not both a validation before the first update and one after; let the run "
+            "reach its first validation, then try again"
+        )
+    trained = {task["cluster"] for task in mixture_of(run, TRAIN)["tasks"]}
+    splits = [split for split in SPLITS if f"{split}_{updates}.json" in found]
+    sets = [one for split in splits for one in sets_of(run, split, updates, trained)]
+    return sorted(sets, key=lambda one: list(GROUPS).index(one.group)), updates
+
+
+def names_in(folder):
+    """Names of a folder's files, none where it does not exist."""
+    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+
+def mixture_of(run, split):
+    """``mixture.json`` of a split."""
+    return read_json(run / "data" / split / "mixture.json")
+
+
+def sets_of(run, split, updates, trained):
+    """The :class:`SetScore` of a split's data sets; trained: kinds of task that were trained on."""
+    kinds = {task["dataset"]: task.get("cluster") for task in mixture_of(run, split)["tasks"]}
+    before, after = (
+        read_json(run / "checkpoints" / "scores" / f"{split}_{when}.json") for when in (0, updates)
+    )
+    for name, end in after["datasets"].items():
+        if end.get("accuracy") is None:
+            continue  # no choices: nothing to be right about
+        tasks = [task for task in after["tasks"].values() if task["dataset"] == name]
+        tasks = [task for task in tasks if task["accuracy"] is not None]
+        group = HELD_IN if split == VALID else NEW_SET if kinds[name] in trained else NEW_KIND
+        yield SetScore(
+            dataset=name, group=group, kind=kinds[name], chance=end["chance"],
+            before=before["datasets"][name]["accuracy"], after=end["accuracy"],
+            rows=max(task["examples"] for task in tasks),
+            templates={task["template"]: task["accuracy"] for task in tasks},
+        )  # fmt: skip
+
+
+def means(sets):
+    """Unweighted means over data sets: dict of chance, before, after."""
+    return {
+        name: statistics.fmean(getattr(one, name) for one in sets)
+        for name in ("chance", "before", "after")
+    }
+
+
+def summarize(sets, updates, log):
+    """The numbers of ``summary.json``; log: an ``analysis.log.Log``."""
+    groups = {group: [one for one in sets if one.group == group] for group in GROUPS}
+    held_out = groups[NEW_SET] + groups[NEW_KIND]
+    return {
+        "held_in": means(groups[HELD_IN]),
+        "held_out": means(held_out) if held_out else None,
+        "groups": {group: means(members) for group, members in groups.items() if members},
+        "sets": [asdict(one) | {"error": one.error} for one in sets],
+        "updates": updates,
+        "updates_planned": log.max_update,
+        "parameters": log.parameters,
+        "seed": log.seed,
+        "minutes": round(log.seconds / 60, 2),
+        "stamp": make_stamp(),
+    }
+
+
+def describe(sets, summary):
+    """The table and the verdict, as text."""
+    width = max(len(text) for text in [*GROUPS.values(), *(f"  {one.dataset}" for one in sets)])
+    lines = [f"{'accuracy':{width}}  chance  before   after"]
+    for group, words in GROUPS.items():
+        members = [one for one in sets if one.group == group]
+        if not members:
+            continue
+        lines.append(_row(words, summary["groups"][group], width))
+        lines += [_row(f"  {one.dataset}", asdict(one), width) for one in members]
+    return "\n".join([*lines, "", *verdict(sets, summary)]) + "\n"
+
+
+def _row(words, values, width):
+    shares = "  ".join(f"{values[name]:6.1%}" for name in ("chance", "before", "after"))
+    return f"{words:{width}}  {shares}"
+
+
+def verdict(sets, summary):
+    """Sentences a person can take away; none about what was not measured."""
+    done = f"{summary['updates']} updates, {summary['minutes']:.1f} minutes."
+    planned = summary["updates_planned"]
+    if planned and summary["updates"] < planned:
+        done += f" NOT FINISHED: {planned} updates are planned."
+    sentences = [done]
+    for group, words in ((HELD_IN, "Held-in"), (NEW_SET, "Held-out sets"),
+                         (NEW_KIND, "Held-out kinds")):  # fmt: skip
+        members = [one for one in sets if one.group == group]
+        if members:
+            sentences.append(f"{words}: {_beyond_chance(members)}")
+    return sentences
+
+
+def _beyond_chance(sets):
+    """How a group stands to chance: its mean's distance, in standard errors of the mean."""
+    mean = means(sets)
+    gain = mean["after"] - mean["chance"]
+    error = math.sqrt(sum(one.error**2 for one in sets)) / len(sets)
+    clear = [one for one in sets if one.after - one.chance > 2 * one.error]
+    far = "clearly above" if gain > 3 * error else "NOT clearly above"
+    return (
+        f"{mean['after']:.1%} after, {mean['before']:.1%} before, {far} the {mean['chance']:.1%} "
+        f"of chance; {len(clear)} of {len(sets)} sets are by more than two standard errors."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

@@ -1,0 +1,103 @@
+"""analysis/prompt_summary.py and prompt_bars.py: from a run's scores to numbers, words, a picture."""
+
+import json
+import math
+
+import pytest
+
+from fairseq_metro.analysis.prompt_summary import GROUPS, HELD_IN, NEW_KIND, NEW_SET, main
+from fairseq_metro.errors import UserError
+from tests.analysis.fairseq_logs import write_log
+
+# data set -> (split, kind, chance, accuracy of its templates before, after)
+SETS = {
+    "docstring/area": ("valid", "topic", 0.2, (0.21, 0.19), (0.61, 0.55)),
+    "docstring/order": ("valid", "acceptability", 0.5, (0.5, 0.5), (0.71, 0.69)),
+    "docstring/mention": ("heldout", "word search", 0.5, (0.5, 0.48), (0.5, 0.52)),
+    "docstring/whole": ("heldout", "acceptability", 0.5, (0.5, 0.5), (0.6, 0.62)),
+}
+ROWS = 400
+
+
+def write_run(run, updates=400, sets=SETS):
+    """A run's folder as fairseq-train and prompted_data.py leave it, as far as a summary reads it."""
+    for when, at in ((0, 3), (updates, 4)):
+        for split in {one[0] for one in sets.values()}:
+            here = {name: one for name, one in sets.items() if one[0] == split}
+            tasks = {
+                f"{name} {i}": {
+                    "dataset": name, "template": f"wording {i}", "accuracy": accuracy,
+                    "chance": one[2], "examples": ROWS,
+                }
+                for name, one in here.items()
+                for i, accuracy in enumerate(one[at])
+            }  # fmt: skip
+            means = {
+                name: {"accuracy": sum(one[at]) / 2, "chance": one[2], "loss": 1.0}
+                for name, one in here.items()
+            }
+            write(run / f"checkpoints/scores/{split}_{when}.json", datasets=means, tasks=tasks)
+            kinds = [{"name": name, "dataset": name, "cluster": one[1]} for name, one in here.items()]
+            write(run / f"data/{split}/mixture.json", tasks=kinds)
+    trained = [{"cluster": one[1]} for one in sets.values() if one[0] == "valid"]
+    write(run / "data/train/mixture.json", tasks=trained)
+    with open(run / "train.log", "w") as stream:
+        write_log(stream)
+    return run
+
+
+def write(path, **value):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value))
+
+
+def test_groups_and_means_are_told_beside_chance(tmp_path, capsys):
+    assert main([str(write_run(tmp_path))]) == 0
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert [(one["dataset"], one["group"]) for one in summary["sets"]] == [
+        ("docstring/area", HELD_IN),
+        ("docstring/order", HELD_IN),
+        ("docstring/whole", NEW_SET),
+        ("docstring/mention", NEW_KIND),
+    ]
+    assert summary["held_in"] == pytest.approx({"chance": 0.35, "before": 0.35, "after": 0.64})
+    assert summary["held_out"] == pytest.approx({"chance": 0.5, "before": 0.495, "after": 0.56})
+    assert summary["groups"][NEW_KIND]["after"] == pytest.approx(0.51)
+    area = summary["sets"][0]
+    assert area["templates"] == {"wording 0": 0.61, "wording 1": 0.55} and area["rows"] == ROWS
+    assert area["error"] == pytest.approx(math.sqrt(0.2 * 0.8 / ROWS))
+    assert (summary["updates"], summary["parameters"], summary["seed"]) == (400, 1_234_567, 7)
+    said = capsys.readouterr().out
+    assert "Held-in: 64.0% after, 35.0% before, clearly above the 35.0% of chance; 2 of 2" in said
+    assert "Held-out kinds: 51.0% after, 49.0% before, NOT clearly above" in said
+    assert all(words in said for words in GROUPS.values())
+    assert (tmp_path / "bars.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_last_validation_counts_and_an_unfinished_run_is_called_so(tmp_path, capsys):
+    write_run(tmp_path, updates=90)
+    late = {name: (*one[:4], (0.9, 0.9)) for name, one in SETS.items()}
+    write_run(tmp_path, updates=100, sets=late)
+    assert main([str(tmp_path)]) == 0
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["updates"] == 100 and summary["held_in"]["after"] == pytest.approx(0.9)
+    assert "NOT FINISHED: 400 updates are planned." in capsys.readouterr().out
+
+
+def test_sets_without_choices_are_left_out(tmp_path):
+    write_run(tmp_path)
+    path = tmp_path / "checkpoints/scores/heldout_400.json"
+    scores = json.loads(path.read_text())
+    scores["datasets"]["free/text"] = {"accuracy": None, "chance": None}
+    path.write_text(json.dumps(scores))
+    assert main([str(tmp_path)]) == 0
+    assert "free/text" not in (tmp_path / "summary.json").read_text()
+
+
+def test_a_run_without_both_validations_is_one_line(tmp_path):
+    with pytest.raises(UserError, match="let the run reach its first validation"):
+        main([str(tmp_path)])
+    write_run(tmp_path)
+    (tmp_path / "checkpoints/scores/valid_0.json").unlink()
+    with pytest.raises(UserError, match="not both a validation before the first update"):
+        main([str(tmp_path)])
