@@ -1,0 +1,1 @@
+"""Raw documents to the prompts of a SMASH task group, as fairseq reads them."""

@@ -1,0 +1,151 @@
+"""The command ``preprocess/intermediate.py``."""
+
+import contextlib
+import logging
+import shutil
+import sys
+import time
+
+from fairseq_metro.errors import UserError
+from fairseq_metro.prepare.binarize import locked, terminated_as_interrupted
+from fairseq_metro.prepare.intermediate.examples import check_enough, make_side
+from fairseq_metro.prepare.intermediate.folder import assemble, put_in_place, recognised
+from fairseq_metro.prepare.intermediate.plan import parser
+from fairseq_metro.prepare.intermediate.plan import plan as make_plan
+from fairseq_metro.prepare.intermediate.sides import (
+    TRAIN,
+    VALID,
+    Side,
+    check_documents,
+    write_sides,
+)
+from fairseq_metro.prepare.intermediate.store import Rules, Sentences, collect
+from fairseq_metro.prepare.intermediate.teacher_filter import TeacherFilter
+
+logger = logging.getLogger(__name__)
+
+BUILDING = ".building"  # in DEST: what is being made
+
+
+def main(argv=None):
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    plan = make_plan(parser().parse_args(argv))
+    with terminated_as_interrupted():
+        build(plan)
+    return 0
+
+
+def build(plan):
+    """Write, or complete, the data folder of a Plan; return its stamp.
+
+    Raises :class:`UserError` for text that cannot be used, and for a ``DEST`` that cannot be
+    written or was made otherwise. Until everything is there, ``DEST`` shows nothing of it.
+    """
+    started = time.monotonic()
+    try:
+        with locked(plan.dest):
+            stamp = recognised(plan.dest, plan.settings())
+            if stamp is not None:
+                logger.info("%s: finished already, kept", plan.dest)
+                return stamp
+            stamp = make(plan, plan.dest / BUILDING)
+            shutil.rmtree(plan.dest / BUILDING)
+    except OSError as error:
+        raise UserError(f"{plan.dest}: cannot be written ({error.strerror or error})") from None
+    report(plan, stamp, time.monotonic() - started)
+    return stamp
+
+
+def make(plan, building):
+    """Sentences, sides, examples, files; each taken up where an earlier run left it."""
+    where = ", ".join(plan.sources)
+    keep = TeacherFilter(plan.teacher, plan.group, plan.tokenizer) if plan.teacher else None
+    if keep is None and plan.group.filter is not None:
+        logger.info("group %s: no --filter-teacher, so nothing is filtered", plan.group.name)
+    folder = building / "sentences"
+    rules = Rules(
+        plan.tokenizer_place, plan.lines, plan.group.least_tokens, plan.group.least_sentences,
+        plan.seed,
+    )  # fmt: skip
+    facts = collect(
+        folder, plan.sources, plan.documents, plan.field, rules, plan.workers,
+        plan.sentence_settings(),
+    )  # fmt: skip
+    check_sentences(facts, plan, where, building)
+    sentences = Sentences(folder)
+    counts = write_sides(sentences, plan.held_out, plan.group)
+    if not plan.held_out:
+        del counts[VALID]
+    check_documents(counts, plan.group, where)
+    splits = {}
+    for side, wanted in sizes(plan, sentences, counts, where).items():
+        made = make_side(folder, side, plan, wanted, plan.settings(), keep)
+        asked = (plan.size if side == TRAIN else plan.valid_size) is not None
+        check_enough(made, wanted, asked, f"{where}: {side}", plan.group)
+        splits[side] = {"documents": counts[side], **made}
+    whole = building / "whole"
+    shutil.rmtree(whole, ignore_errors=True)
+    whole.mkdir()
+    for side, made in splits.items():
+        assemble(building / side, whole, side, made, len(plan.tokenizer))
+    return put_in_place(plan, whole, splits, facts)
+
+
+def check_sentences(facts, plan, where, building):
+    """Raise :class:`UserError` where the text has no sentence to draw."""
+    if facts["sentences"]:
+        return
+    with contextlib.suppress(OSError):  # nothing there is worth going on from
+        shutil.rmtree(building)
+        plan.dest.rmdir()
+    if facts["documents_left_out"]:
+        raise UserError(
+            f"{where}: no document keeps {plan.group.least_sentences} sentences of "
+            f"{plan.group.least_tokens} tokens or more ({facts['documents_left_out']} documents); "
+            "say with --documents and --lines how the text is laid out"
+        )
+    raise UserError(f"{where}: no text; give files with documents")
+
+
+def sizes(plan, sentences, counts, where):
+    """How many examples each side is to have: dict. Raises :class:`UserError` for too many."""
+    possible = {side: Side(sentences, side).possible(plan.group) for side in counts}
+    labels = len(plan.group.labels)
+    for side, name, asked in ((TRAIN, "size", plan.size), (VALID, "valid-size", plan.valid_size)):
+        if side in possible and (not possible[side] or (asked or 0) > possible[side]):
+            most = possible[side]
+            raise UserError(
+                f"{where}: {side} gives {most} examples, no sentence twice with a label, not "
+                f"{asked or 'one'}; give " + (f"--{name} {most} or less" if most else "more text")
+            )
+    wanted = {TRAIN: plan.size or min(possible[TRAIN], plan.group.recipe.get("size", 1 << 62))}
+    wanted[TRAIN] = wanted[TRAIN] // labels * labels
+    if VALID in possible:
+        share = round(wanted[TRAIN] * plan.held_out) // labels * labels
+        wanted[VALID] = plan.valid_size or min(possible[VALID], max(labels, share))
+    return wanted
+
+
+def report(plan, stamp, seconds):
+    """Log what is there, what was left out, and how the paper's schedule goes with it."""
+    facts = stamp["sentences"]
+    logger.info(
+        "%s: %d sentences of %d documents; left out: %d short or lone sentences, %d documents",
+        plan.dest, facts["sentences"], facts["documents"], facts["sentences_left_out"],
+        facts["documents_left_out"],
+    )  # fmt: skip
+    for side, made in stamp["splits"].items():
+        logger.info(
+            "%s/%s: %d examples of %d documents, %.1f tokens each, %d trimmed",
+            plan.dest, side, made["examples"], made["documents"],
+            made["tokens"] / made["examples"], made["trimmed"],
+        )  # fmt: skip
+        for word, counts in made.get("filter", {}).items():
+            logger.info("%s: %d of %d kept", word, counts["kept"], counts["likeliest"])
+    examples = stamp["splits"][TRAIN]["examples"]
+    if epochs := plan.group.epochs(examples):
+        logger.info(
+            "the recipe's %d steps of %d visit each of %d examples %.1f times",
+            plan.group.recipe["steps"], plan.group.recipe["batch"], examples, epochs,
+        )  # fmt: skip
+    logger.info("%s: %.1f s", plan.dest, seconds)

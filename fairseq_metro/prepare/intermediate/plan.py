@@ -1,0 +1,199 @@
+"""Raw documents to the prompts of a SMASH task group, for prompt distillation.
+
+Documents are cut into sentences, sentences drawn (pairs with exactly balanced rule labels, or single
+ones), put into the group's template, and written as fairseq reads them: DATA/train.prompts and
+DATA/valid.prompts (.bin, .idx: one prompt a line, one mask each), .meta.npy beside each (rule label,
+document, sentence, partner's document, partner's sentence, position of the mask), dict.txt, vocab/,
+intermediate.json. Flat memory, all cores; the bytes do not depend on the number of workers.
+Interrupted, the same command goes on where it was.
+"""
+
+import argparse
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fairseq_metro.errors import UserError
+from fairseq_metro.files import sha256_file
+from fairseq_metro.prepare.documents import HUB, expand
+from fairseq_metro.prepare.inputs import STANDARD_INPUT, check_readable
+from fairseq_metro.prepare.intermediate.reading import DOCUMENTS, LINES
+from fairseq_metro.prepare.intermediate.teacher_filter import label_words, teacher_hash
+from fairseq_metro.smash.groups import DIRECTIONS, PAIRS, TaskGroup, group_names, load_group
+from fairseq_metro.smash.tokenizers import KINDS, load_tokenizer
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do, checked: the command line without its spelling."""
+
+    group: TaskGroup
+    sources: list
+    texts: dict  # source -> SHA-256, None on the hub
+    tokenizer: object
+    tokenizer_place: tuple  # what load_tokenizer takes
+    dest: Path
+    size: int | None
+    valid_size: int | None
+    held_out: float
+    documents: str
+    lines: str
+    field: str
+    seed: int
+    workers: int
+    teacher: str | None
+    teacher_hash: str | None
+
+    def sentence_settings(self):
+        """What decides about the sentences, for JSON: dict."""
+        return {
+            "texts": list(self.texts.values()),
+            "hub": [source for source in self.sources if source.startswith(HUB)],
+            "documents": self.documents,
+            "lines": self.lines,
+            "field": self.field,
+            "tokenizer": self.tokenizer.hash,
+            "least_tokens": self.group.least_tokens,
+            "least_sentences": self.group.least_sentences,
+            "seed": self.seed,
+        }
+
+    def settings(self):
+        """What decides about every byte, for JSON: dict."""
+        return {
+            **self.sentence_settings(),
+            "kind": self.tokenizer.kind,
+            "held-out": self.held_out,
+            "size": self.size,
+            "valid-size": self.valid_size,
+            "filter-teacher": self.teacher_hash,
+            "group": self.group.settings(),
+        }
+
+
+def parser():
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog="intermediate.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = made.add_argument
+    add("--group", required=True, metavar="NAME|FILE",
+        help=f"a task group of the package ({', '.join(group_names())}), or a YAML file")  # fmt: skip
+    add("--input", nargs="+", required=True, metavar="TEXT",
+        help="files, quoted patterns, or hf:NAME[:CONFIG]; .txt, .jsonl, .parquet, also "
+             "compressed")  # fmt: skip
+    add("--vocab", type=Path, metavar="VOCAB", help="a vocabulary folder of train_vocabulary.py")
+    add("--tokenizer", type=Path, metavar="DIR", help="or a local Hugging Face folder of RoBERTa")
+    add("--kind", choices=KINDS, default=KINDS[0],
+        help="whose prompts: with a mask, or with T5's first sentinel (default: "
+             "%(default)s)")  # fmt: skip
+    add("--dest", type=Path, required=True, metavar="DATA", help="the data folder to write")
+    add("--size", type=int, metavar="N",
+        help="training examples (default: as many as the text gives, the group's recipe at "
+             "most)")  # fmt: skip
+    add("--valid-size", type=int, metavar="N",
+        help="held-out examples (default: --held-out of --size, as far as the text gives "
+             "them)")  # fmt: skip
+    add("--held-out", type=float, default=0.01, metavar="SHARE",
+        help="share of documents that only valid draws from (default: %(default)s)")  # fmt: skip
+    add("--documents", choices=DOCUMENTS, default=DOCUMENTS[0],
+        help="what ends a document in plain text: a blank line, the file, every line (text without "
+             "documents), or WikiText's ' = Title = ' (default: %(default)s)")  # fmt: skip
+    add("--lines", choices=LINES, default=LINES[0],
+        help="what a line is: a paragraph, to be cut into sentences; part of one that goes on to "
+             "the next blank line; or a sentence (default: %(default)s)")  # fmt: skip
+    add("--field", default="text", help="the text's field in rows (default: %(default)s)")
+    add("--max-length", type=int, metavar="TOKENS", help="of a prompt (default: the group's)")
+    add("--direction", choices=DIRECTIONS,
+        help="where the partner of an adjacent pair is (default: the group's)")  # fmt: skip
+    add("--filter-teacher", metavar="MODEL",
+        help="leave out what this RoBERTa, as it is, has no opinion on: the group's "
+             "filter")  # fmt: skip
+    add("--seed", type=int, default=1, help="of every draw (default: %(default)s)")
+    add("--workers", type=int, default=os.cpu_count(), metavar="N",
+        help="processes (default: all cores, %(default)s)")  # fmt: skip
+    return made
+
+
+def plan(args):
+    """The :class:`Plan` of parsed arguments. Raises :class:`UserError` for what cannot be done."""
+    for name, least in (("workers", 1), ("size", 1), ("valid_size", 1), ("seed", 0)):
+        value = getattr(args, name)
+        if value is not None and value < least:
+            raise UserError(f"--{name.replace('_', '-')} is {value}, must be at least {least}")
+    if not 0 <= args.held_out < 1:
+        raise UserError(f"--held-out is {args.held_out}, must be at least 0 and below 1")
+    if not args.held_out and args.valid_size:
+        raise UserError("--valid-size without held-out documents; give --held-out above 0")
+    if (args.vocab is None) == (args.tokenizer is None):
+        raise UserError("give --vocab, or --tokenizer, one of them")
+    group = changed(load_group(args.group), args)
+    for name in ("size", "valid_size"):
+        check_balanced(name, getattr(args, name), group)
+    if args.filter_teacher and group.filter is None:
+        raise UserError(f"--filter-teacher: group {group.name} has no filter; leave it out")
+    place = (str(args.vocab or args.tokenizer), args.kind)
+    tokenizer = load_tokenizer(*place)
+    check_words(group, tokenizer, place[0])
+    sources = sources_of(args.input)
+    texts = {source: None if source.startswith(HUB) else sha256_file(source) for source in sources}
+    return Plan(
+        group=group, sources=sources, texts=texts, tokenizer=tokenizer, tokenizer_place=place,
+        dest=args.dest, size=args.size, valid_size=args.valid_size, held_out=args.held_out,
+        documents=args.documents, lines=args.lines, field=args.field, seed=args.seed,
+        workers=args.workers, teacher=args.filter_teacher,
+        teacher_hash=teacher_hash(args.filter_teacher) if args.filter_teacher else None,
+    )  # fmt: skip
+
+
+def changed(group, args):
+    """The group with what the command line says otherwise. Raises :class:`UserError`."""
+    if args.max_length is not None:
+        if args.max_length < 8:
+            raise UserError(f"--max-length is {args.max_length}, must be at least 8")
+        group = replace(group, max_length=args.max_length)
+    if args.direction is not None:
+        if group.sampler != PAIRS:
+            raise UserError(f"--direction says nothing in group {group.name}; leave it out")
+        group = replace(group, direction=args.direction)
+    return group
+
+
+def check_balanced(name, size, group):
+    """Raise :class:`UserError` for a size that labels cannot share equally."""
+    labels = len(group.labels)
+    if size is not None and size % labels:
+        near = size // labels * labels
+        wanted = f"{near} or {near + labels}" if near else str(labels)
+        raise UserError(
+            f"--{name.replace('_', '-')} is {size}, but {labels} rule labels come in equal "
+            f"numbers; give {wanted}"
+        )
+
+
+def check_words(group, tokenizer, place):
+    """Raise :class:`UserError` where a word of the group is no single token."""
+    words = list(group.verbalizer.values())
+    words += [] if group.filter is None else list(group.filter.words)
+    if words:
+        try:
+            label_words(words, tokenizer)
+        except UserError as error:
+            raise UserError(f"{place}, for group {group.name}: {error}") from None
+
+
+def sources_of(patterns):
+    """The input files, each once and readable. Raises :class:`UserError`."""
+    if STANDARD_INPUT in patterns:
+        raise UserError("--input -: standard input cannot be read again to go on; give files")
+    found, seen = expand(patterns), set()
+    for source in found:
+        real = source if source.startswith(HUB) else os.path.realpath(source)
+        if real in seen:
+            raise UserError(f"{source}: given twice; a text belongs to the input once")
+        seen.add(real)
+        if not source.startswith(HUB):
+            check_readable(source)
+    return found

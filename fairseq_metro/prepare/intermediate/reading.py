@@ -1,0 +1,69 @@
+"""Documents of the input files, as lists of paragraphs, in jobs for the workers."""
+
+import re
+
+from fairseq_metro.prepare.documents import HUB, read_documents
+from fairseq_metro.prepare.inputs import lines
+
+DOCUMENTS = BLANK_LINE, FILE, LINE, HEADING = "blank-line", "file", "line", "heading"
+LINES = PARAGRAPH, WRAPPED, SENTENCE = "paragraph", "wrapped", "sentence"
+JOB_CHARACTERS = 1 << 20
+_ROWS = (".jsonl", ".json", ".ndjson", ".parquet")  # whose rows are documents
+_TITLE = re.compile(r"\s*= (?!=).* =\s*")  # ` = Title = `
+_ANY_HEADING = re.compile(r"\s*=( =)* .* =( =)*\s*")  # also ` = = Section = = `
+_BLANK = re.compile(r"\n\s*\n")
+
+
+def documents_of(source, documents=BLANK_LINE, field="text"):
+    """Yield the text of each document of a source; ``documents`` says what ends one in plain text.
+
+    blank-line, file; line: every line is a document (text without documents); heading: WikiText's
+    `` = Title = `` begins one. Raises :class:`UserError`.
+    """
+    name = re.sub(r"\.(gz|xz|zst)$", "", source)
+    if documents in (BLANK_LINE, FILE) or source.startswith(HUB) or name.endswith(_ROWS):
+        yield from read_documents(source, field, documents == FILE)
+    elif documents == LINE:
+        yield from (line for line in lines([source]) if line.strip())
+    else:
+        yield from _by_headings(source)
+
+
+def _by_headings(source):
+    block = []
+    for line in lines([source]):
+        if _TITLE.fullmatch(line) and not line.strip().startswith("= ="):
+            if block:
+                yield "\n".join(block)
+            block = []
+        elif not _ANY_HEADING.fullmatch(line):
+            block.append(line)
+    if block:
+        yield "\n".join(block)
+
+
+def paragraphs_of(text, lines_are=PARAGRAPH):
+    """What is cut into sentences: each line, or the lines between blank lines joined ("wrapped").
+
+    >>> paragraphs_of("a\\nb\\n\\nc", WRAPPED)
+    ['a\\nb', 'c']
+    """
+    parts = _BLANK.split(text) if lines_are == WRAPPED else text.split("\n")
+    return [part for part in parts if part.strip()]
+
+
+def jobs(sources, documents, field, characters=JOB_CHARACTERS):
+    """Yield (number of the first document, list of texts), about ``characters`` at a time.
+
+    A document's number counts those of all sources in their order, from 0.
+    """
+    number, texts, size = 0, [], 0
+    for source in sources:
+        for text in documents_of(source, documents, field):
+            texts.append(text)
+            size += len(text)
+            if size >= characters:
+                yield number, texts
+                number, texts, size = number + len(texts), [], 0
+    if texts:
+        yield number, texts

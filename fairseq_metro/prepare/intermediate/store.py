@@ -1,0 +1,200 @@
+"""Sentences of all documents on disk: text end to end, and where each sentence comes from.
+
+text.bin       UTF-8, sentences end to end
+ends.bin       int64, where each sentence's text ends
+places.bin     int32, each sentence's number in its document, counting those left out
+documents.bin  one row a document that is kept: its number in the input, its first sentence here,
+               and the draw that may hold it out (:func:`draw_of`)
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from fairseq_metro.prepare.intermediate.growing import GrowingFiles
+from fairseq_metro.prepare.intermediate.reading import SENTENCE, jobs, paragraphs_of
+from fairseq_metro.prepare.intermediate.splitting import sentences_of
+from fairseq_metro.prepare.progress import Progress
+from fairseq_metro.prepare.workers import Workers
+from fairseq_metro.smash.tokenizers import load_tokenizer
+
+FILES = TEXT, ENDS, PLACES, DOCUMENTS = "text.bin", "ends.bin", "places.bin", "documents.bin"
+ROW = np.dtype([("number", np.int64), ("first", np.int64), ("draw", np.uint64)])
+COUNTS = ("documents", "documents_left_out", "sentences", "sentences_left_out")
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How documents become sentences. tokenizer: what load_tokenizer takes; seed: of the draws."""
+
+    tokenizer: tuple
+    lines: str
+    least_tokens: int
+    least_sentences: int
+    seed: int
+
+
+@dataclass
+class Found:
+    """A job's sentences, as they stand in the files; ``rows["first"]`` counts from the job's own."""
+
+    text: bytes
+    ends: np.ndarray
+    places: np.ndarray
+    rows: np.ndarray
+    counts: dict
+
+
+def draw_of(text, seed):
+    """64 bits that depend on the seed and a document's text alone: equal documents stay together."""
+    digest = hashlib.blake2b(text.encode(), digest_size=8, salt=seed.to_bytes(8, "little"))
+    return int.from_bytes(digest.digest(), "little")
+
+
+def kept_sentences(text, rules, tokenizer):
+    """The (place, sentence) of a document that are long enough, and how many are not.
+
+    places count all sentences, so that neighbours stay known when one between them is left out.
+    """
+    found = []
+    for paragraph in paragraphs_of(text, rules.lines):
+        if rules.lines == SENTENCE:
+            found.append(" ".join(paragraph.split()))
+        else:
+            found += sentences_of(paragraph)
+    kept = [
+        (place, sentence)
+        for place, sentence in enumerate(found)
+        if _long_enough(sentence, rules.least_tokens, tokenizer)
+    ]
+    return kept, len(found) - len(kept)
+
+
+def _long_enough(sentence, least, tokenizer):
+    # Every word with a letter or digit is a token at least: most sentences need no tokenizer.
+    words = sum(any(map(str.isalnum, word)) for word in sentence.split())
+    return words >= least or len(tokenizer.encode(sentence)) >= least
+
+
+def sentences_in(job, rules, tokenizer):
+    """The :class:`Found` of one job (:func:`~.reading.jobs`)."""
+    first, texts = job
+    texts_kept, places, rows = [], [], []
+    counts = dict.fromkeys(COUNTS, 0)
+    for number, text in enumerate(texts, first):
+        text = text.encode("utf-8", "replace").decode()  # JSON can spell half a surrogate pair
+        kept, short = kept_sentences(text, rules, tokenizer)
+        counts["sentences_left_out"] += short
+        if len(kept) < rules.least_sentences:
+            counts["documents_left_out"] += 1
+            counts["sentences_left_out"] += len(kept)
+            continue
+        rows.append((number, len(places), draw_of(text, rules.seed)))
+        counts["documents"] += 1
+        counts["sentences"] += len(kept)
+        places += [place for place, _ in kept]
+        texts_kept += [sentence.encode() for _, sentence in kept]
+    ends = np.cumsum([0, *map(len, texts_kept)], dtype=np.int64)[1:]
+    return Found(
+        b"".join(texts_kept), ends, np.array(places, np.int32), np.array(rows, ROW), counts
+    )
+
+
+_state = {}
+
+
+def _set_up(rules):
+    _state["rules"], _state["tokenizer"] = rules, load_tokenizer(*rules.tokenizer)
+
+
+def _work(job):
+    return sentences_in(job, _state["rules"], _state["tokenizer"])
+
+
+class Reading:
+    """How much text has been read, for the progress line."""
+
+    done = None
+
+    def __init__(self):
+        self.bytes = 0
+
+
+def collect(folder, sources, documents, field, rules, workers, settings):
+    """Read all documents into the files of ``folder``, or what is missing there; return the counts.
+
+    ``settings``: what the files depend on. Raises :class:`UserError`.
+    """
+    growing = GrowingFiles(folder, FILES, settings)
+    try:
+        facts = growing.facts or dict.fromkeys((*COUNTS, "bytes"), 0)
+        if growing.finished:
+            return facts
+        reading = Reading()
+        progress = Progress(reading)
+        # Work that is in the files already is read over: that takes a fraction of cutting it.
+        todo = (job for n, job in enumerate(jobs(sources, documents, field)) if n >= growing.steps)
+        with Workers(workers, _set_up, (rules,), _work) as pool:
+            for found in pool.map(todo):
+                growing.write(TEXT, found.text)
+                growing.write(ENDS, found.ends + facts["bytes"])
+                growing.write(PLACES, found.places)
+                found.rows["first"] += facts["sentences"]
+                growing.write(DOCUMENTS, found.rows)
+                facts["bytes"] += len(found.text)
+                reading.bytes = facts["bytes"]
+                for name, count in found.counts.items():
+                    facts[name] += count
+                growing.step(facts)
+                progress.show("sentences", 0)
+        progress.close()
+        growing.agree(finished=True)
+        return facts
+    except BaseException:
+        growing.agree()
+        raise
+    finally:
+        growing.close()
+
+
+class Sentences:
+    """The files of :func:`collect`, memory-mapped. Rows are sentences; documents rows of ROW."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self._text = _mapped(folder / TEXT, np.uint8)
+        self._ends = _mapped(folder / ENDS, np.int64)
+        self.places = _mapped(folder / PLACES, np.int32)
+        self.documents = _mapped(folder / DOCUMENTS, ROW)
+        self.first = np.append(self.documents["first"], len(self.places))
+
+    def __len__(self):
+        return len(self.places)
+
+    def text(self, row):
+        """The text of a sentence."""
+        begin = int(self._ends[row - 1]) if row else 0
+        return self._text[begin : int(self._ends[row])].tobytes().decode()
+
+    def document_of(self, rows):
+        """Which kept document each of ``rows``, (k,), is in: (k,) int64."""
+        return np.searchsorted(self.first, rows, side="right") - 1
+
+    def next_is_adjacent(self, begin, end):
+        """Whether the sentence after each row of begin .. end is next to it in its document.
+
+        bool, (end - begin,).
+        """
+        places = np.asarray(self.places[begin : end + 1], dtype=np.int64)
+        found = np.zeros(end - begin, dtype=bool)
+        found[: len(places) - 1] = np.diff(places) == 1
+        lasts = self.first[1:] - 1  # whose next row is another document's
+        lasts = lasts[np.searchsorted(lasts, begin) : np.searchsorted(lasts, end)]
+        found[lasts - begin] = False
+        return found
+
+
+def _mapped(path, dtype):
+    count = path.stat().st_size // np.dtype(dtype).itemsize
+    return np.memmap(path, dtype, mode="r", shape=(count,)) if count else np.zeros(0, dtype)
