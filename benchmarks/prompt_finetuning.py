@@ -6,14 +6,14 @@
 A model is NAME=RUN, a pretrained run's folder; ``{seed}`` in it stands for the cell's seed, which
 also seeds the fine-tuning. A cell is NAME:SEED; ``--cells`` runs some of them, so that two commands
 can share a machine. Data is built once for each vocabulary. Each finished cell is appended at once
-to ``benchmarks/results/prompt_finetuning.jsonl`` and not run again; one that was interrupted goes on
-from its checkpoint; one whose model is not there, or not pretrained to its end, is left for later.
-Writes ``benchmarks/results/prompt_finetuning.md`` and ``.png``. Templates are promptsource's, of the
-installed package or of ``--templates``.
+to ``benchmarks/results/prompt_finetuning.jsonl`` and not run again; one whose model is not there, or
+not pretrained to its end, is left for later. Writes ``benchmarks/results/prompt_finetuning.md`` and
+``.png``. Templates are promptsource's, of the installed package or of ``--templates``.
 """
 
 import argparse
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -30,6 +30,7 @@ from fairseq_metro.analysis.prompt_summary import read_scores, summarize  # noqa
 from fairseq_metro.checkpoints import LAST, read_facts  # noqa: E402
 from fairseq_metro.data.vocabulary import Vocabulary  # noqa: E402
 from fairseq_metro.errors import UserError, run_command  # noqa: E402
+from fairseq_metro.mixtures import load_mixture  # noqa: E402
 from fairseq_metro.prepare.starting_model import starting_model  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "prompt_finetuning.jsonl"
@@ -57,15 +58,19 @@ def build(vocabulary, args):
     return data
 
 
+def folder_of(name, seed, args):
+    """A cell's own folder below ``--work``."""
+    return args.work.resolve() / f"{name}-{seed}-{args.updates}"
+
+
 def finetune(name, seed, model, arch, data, args):
     """Fine-tune one cell in a folder of its own; the folder."""
-    folder = args.work.resolve() / f"{name}-{seed}-{args.updates}"
+    folder = folder_of(name, seed, args)
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "data").exists():
         (folder / "data").symlink_to(data)
     if "| done training in" in _text(folder / "train.log"):
         return folder
-    every = max(1, args.updates // 2)
     words = [
         "fairseq-train", folder / "data", "--user-dir", "fairseq_metro", "--init-from", model,
         "--task", "prompt_finetuning", "--criterion", "prompt_finetuning", "--arch", arch,
@@ -76,9 +81,10 @@ def finetune(name, seed, model, arch, data, args):
         "--clip-norm", 2.0, "--lr", args.lr, "--lr-scheduler", "polynomial_decay",
         "--warmup-updates", args.updates * 6 // 100, "--total-num-update", args.updates,
         "--max-update", args.updates, "--save-dir", folder / "checkpoints",
-        "--save-interval-updates", every, "--validate-interval-updates", every,
-        "--save-interval", 1000000, "--validate-interval", 1000000, "--keep-interval-updates", 1,
-        "--no-epoch-checkpoints", "--log-format", "json", "--log-interval", 50,
+        # Saved and validated at the end alone: a validation takes as long as 200 updates.
+        "--save-interval-updates", args.updates, "--validate-interval-updates", args.updates,
+        "--save-interval", 1000000, "--validate-interval", 1000000, "--no-epoch-checkpoints",
+        "--log-format", "json", "--log-interval", 50,
     ]  # fmt: skip
     progress = [sys.executable, "-m", "fairseq_metro.analysis.progress", "--every", 60]
     launch = ["bash", "train_scripts/launch.sh", 1]
@@ -103,8 +109,16 @@ def matthews(gold, said):
     return (tp * tn - fp * fn) / below if below else 0.0
 
 
+def lines_of(indexed):
+    """The lines of an ``IndexedTokens``: a list of arrays."""
+    import numpy as np
+
+    return np.split(np.asarray(indexed.tokens), np.cumsum(indexed.sizes)[:-1])
+
+
 def cola_correlations(folder):
     """Matthews correlation on CoLA's validation rows by template: dict, empty without CoLA."""
+    import numpy as np
     import torch
 
     import fairseq_metro
@@ -115,19 +129,18 @@ def cola_correlations(folder):
     predictor = fairseq_metro.load(folder / "checkpoints", device="cpu") if tasks else None
     found = {}
     for task in tasks:
-        prefix = predictor.vocabulary.source_prefix
-        first = task.first_choice
-        lines = [
-            (
-                torch.tensor([*prefix, *task.source[row]]).long(),
-                [torch.tensor(task.choices[i]).long() for i in range(first[row], first[row + 1])],
-            )
-            for row in range(task.rows)
-        ]
+        prefix, first = predictor.vocabulary.source_prefix, task.first_choice
+        sources, choices = (
+            [torch.from_numpy(line.astype(np.int64)) for line in lines_of(each)]
+            for each in (task.source, task.choices)
+        )
         scores = score_choices(
-            predictor.model, *map(list, zip(*lines, strict=True)),
-            pad=predictor.dictionary.pad(), decoder_start=predictor.decoder_start,
-        )  # fmt: skip
+            predictor.model,
+            [torch.cat((torch.tensor(prefix).long(), source)) for source in sources],
+            [choices[first[row] : first[row + 1]] for row in range(task.rows)],
+            pad=predictor.dictionary.pad(),
+            decoder_start=predictor.decoder_start,
+        )
         found[task.template] = matthews(task.gold[:, 1].tolist(), best(scores))
     return found
 
@@ -152,12 +165,10 @@ def run_cell(name, seed, run, args):
     for key in ("sets", "groups"):
         summary.pop(key)
     del summary["stamp"]["command"]  # it names folders of this machine
-    row = {"model": name, "seed": seed, "arch": arch, "mixture": args.mixture}
+    row = {"model": name, "seed": seed, "arch": arch, "mixture": load_mixture(args.mixture).name}
     row |= {"pretraining_updates": facts["num_updates"], "max_tokens": args.max_tokens}
     row |= {"lr": args.lr, "cores": 1, **summary, "cola_mcc": cola_correlations(folder)}
     row["sets"] = [asdict(one) for one in sets]
-    if not args.keep:
-        shutil.rmtree(folder / "checkpoints")
     return row
 
 
@@ -204,10 +215,10 @@ def main(argv=None):
     add("--updates", type=int, default=1500)
     add("--max-tokens", type=int, default=4096, help="source tokens in an update, at most")
     add("--lr", type=float, default=1e-3)
-    add("--valid-rows", type=int, default=1000, help="of a held-in set, under each template")
+    add("--valid-rows", type=int, default=500, help="of a held-in set, under each template")
     add("--work", type=Path, default=ROOT / "runs" / "prompt_finetuning")
     add("--json", type=Path, default=RESULTS)
-    add("--keep", action="store_true", help="keep the fine-tuned checkpoints")
+    add("--keep", action="store_true", help="keep the cells' folders")
     args = parser.parse_args(argv)
     if not args.tasks.is_dir():
         raise UserError(f"--tasks {args.tasks}: no such folder")
@@ -220,7 +231,10 @@ def main(argv=None):
         if row is not None:
             with open(args.json, "a", encoding="utf-8") as stream:
                 stream.write(json.dumps(row) + "\n")
+            if not args.keep:
+                shutil.rmtree(folder_of(name, seed, args))
     rows = [row for (updates, _, _), row in rows_of(args.json).items() if updates == args.updates]
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)
     if rows:
         print(write_report(rows, args.json))
     return 0
@@ -228,4 +242,6 @@ def main(argv=None):
 
 if __name__ == "__main__":
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # What hydra and torch say about fairseq's own code at every start is no concern of this run's.
+    os.environ.setdefault("PYTHONWARNINGS", "ignore::FutureWarning,ignore::UserWarning")
     raise SystemExit(run_command(main))

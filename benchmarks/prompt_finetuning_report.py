@@ -8,6 +8,7 @@ from fairseq_metro.analysis.prompt_summary import GROUPS, HELD_IN
 from fairseq_metro.files import atomic_write
 
 COLOURS = ("#1f5f99", "#d98324", "#2e8b57", "#7d5ba6")
+GUESSES = ("chance", "commonest")
 PALE = 0.3  # of a bar before fine-tuning
 
 
@@ -22,8 +23,8 @@ def write_report(rows, path):
 
 
 def models_of(rows):
-    """Model names in order of their first row."""
-    return list(dict.fromkeys(row["model"] for row in rows))
+    """Model names, sorted."""
+    return sorted({row["model"] for row in rows})
 
 
 def sets_of(rows):
@@ -47,18 +48,20 @@ def report(rows, sets):
     """The Markdown text."""
     models = models_of(rows)
     heads = [f"{model}: {when}" for model in models for when in ("before", "after")]
-    lines = ["| accuracy, % | chance | " + " | ".join(heads) + " |", "|---" * (2 + len(heads)) + "|"]
+    lines = ["| accuracy, % | chance | commonest | " + " | ".join(heads) + " |",
+             "|---" * (3 + len(heads)) + "|"]  # fmt: skip
     for group, words in GROUPS.items():
         members = {name: one for name, one in sets.items() if one["group"] == group}
         if not members:
             continue
         cells = [_group_means(rows, model, when, group)
                  for model in models for when in ("before", "after")]  # fmt: skip
-        chance = statistics.fmean(one["chance"] for one in members.values())
-        lines.append(_line([f"**{words}**", f"{100 * chance:.1f}", *map(spread, cells)]))
+        guesses = [statistics.fmean(one[name] for one in members.values()) for name in GUESSES]
+        lines.append(_line([f"**{words}**", *_percent(guesses), *map(spread, cells)]))
         for name, one in members.items():
             values = [spread(one[when][model]) for model in models for when in ("before", "after")]
-            lines.append(_line([f"{name} ({one['rows']} rows)", f"{100 * one['chance']:.1f}", *values]))
+            guesses = _percent(one[guess] for guess in GUESSES)
+            lines.append(_line([f"{name} ({one['rows']} rows)", *guesses, *values]))
     correlations = {
         model: [statistics.fmean(row["cola_mcc"].values()) for row in rows
                 if row["model"] == model and row.get("cola_mcc")]
@@ -66,8 +69,12 @@ def report(rows, sets):
     }  # fmt: skip
     if all(correlations.values()):
         cells = [cell for model in models for cell in ("", spread(correlations[model]))]
-        lines.append(_line(["glue/cola, Matthews correlation x 100", "0.0", *cells]))
+        lines.append(_line(["glue/cola, Matthews correlation x 100", "0.0", "0.0", *cells]))
     return "\n".join([*_preface(rows), "", *lines, "", *_templates(rows, sets)]) + "\n"
+
+
+def _percent(shares):
+    return [f"{100 * share:.1f}" for share in shares]
 
 
 def _line(cells):
@@ -98,7 +105,8 @@ def _preface(rows):
         f"{minutes:.0f} minutes a cell on one CPU core. Seeds: "
         + "; ".join(f"{model} {', '.join(map(str, found))}" for model, found in seeds.items())
         + f". Pretraining updates: {updates}. An accuracy is a mean over the set's templates, then "
-        "over seeds, ± their standard deviation; before is the pretrained model as it is.",
+        "over seeds, ± their standard deviation; before is the pretrained model as it is; chance is 1 "
+        "/ choices, commonest the share of the answer that is right most often.",
     ]
 
 
@@ -153,7 +161,7 @@ def draw(rows, sets, path):
     axis.spines[["top", "right"]].set_visible(False)
     axis.tick_params(axis="x", length=0)
     figure.suptitle(f"Prompt fine-tuning on real sets, {rows[0]['updates']} updates", fontsize=12)
-    figure.legend(loc="outside lower center", ncols=6, fontsize=9, frameon=False)
+    figure.legend(loc="outside lower center", ncols=len(sets), fontsize=9, frameon=False)
     picture = io.BytesIO()
     figure.savefig(picture, format="png")
     with atomic_write(path, "wb") as stream:
@@ -180,3 +188,5 @@ def _draw_set(axis, x, one, models, labelled):
         )  # fmt: skip
     axis.plot([x - 0.45, x + 0.45], [one["chance"]] * 2, color=CHANCE_COLOUR, linewidth=1.6,
               label=label("chance"))  # fmt: skip
+    axis.plot([x - 0.45, x + 0.45], [one["commonest"]] * 2, ":", color=CHANCE_COLOUR, linewidth=1.4,
+              label=label("commonest answer"))  # fmt: skip

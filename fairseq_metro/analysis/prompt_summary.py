@@ -12,6 +12,8 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+
 from fairseq_metro.analysis.log import read_log
 from fairseq_metro.analysis.prompt_bars import draw_bars
 from fairseq_metro.errors import UserError, run_command
@@ -33,14 +35,16 @@ _SCORES = re.compile(r"(valid|heldout)_(\d+)\.json")
 class SetScore:
     """A data set's accuracy, a mean over its templates, all shares of 1.
 
-    group: one of GROUPS; kind: the mixture's cluster; rows: evaluated under each template;
-    templates: accuracy after fine-tuning by template name.
+    group: one of GROUPS; kind: the mixture's cluster; chance: of a guess; commonest: of the answer
+    that is right most often; rows: evaluated under each template; templates: accuracy after
+    fine-tuning by template name.
     """
 
     dataset: str
     group: str
     kind: str | None
     chance: float
+    commonest: float
     before: float
     after: float
     rows: int
@@ -103,22 +107,32 @@ def sets_of(run, split, updates, trained):
     for name, end in after["datasets"].items():
         if end.get("accuracy") is None:
             continue  # no choices: nothing to be right about
-        tasks = [task for task in after["tasks"].values() if task["dataset"] == name]
-        tasks = [task for task in tasks if task["accuracy"] is not None]
+        tasks = {
+            key: task
+            for key, task in after["tasks"].items()
+            if task["dataset"] == name and task["accuracy"] is not None
+        }
         group = HELD_IN if split == VALID else NEW_SET if kinds[name] in trained else NEW_KIND
         yield SetScore(
             dataset=name, group=group, kind=kinds[name], chance=end["chance"],
+            commonest=statistics.fmean(commonest_share(run, split, key) for key in tasks),
             before=before["datasets"][name]["accuracy"], after=end["accuracy"],
-            rows=max(task["examples"] for task in tasks),
-            templates={task["template"]: task["accuracy"] for task in tasks},
+            rows=max(task["examples"] for task in tasks.values()),
+            templates={task["template"]: task["accuracy"] for task in tasks.values()},
         )  # fmt: skip
+
+
+def commonest_share(run, split, task):
+    """Share of a task's rows that have the commonest place of the right choice."""
+    gold = np.load(run / "data" / split / task / f"{split}.src-tgt.gold.npy")[:, 1]
+    return float(np.bincount(gold).max() / len(gold))
 
 
 def means(sets):
     """Unweighted means over data sets: dict of chance, before, after."""
     return {
         name: statistics.fmean(getattr(one, name) for one in sets)
-        for name in ("chance", "before", "after")
+        for name in ("chance", "commonest", "before", "after")
     }
 
 

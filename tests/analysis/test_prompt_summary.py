@@ -3,6 +3,7 @@
 import json
 import math
 
+import numpy as np
 import pytest
 
 from fairseq_metro.analysis.prompt_summary import GROUPS, HELD_IN, NEW_KIND, NEW_SET, main
@@ -37,6 +38,10 @@ def write_run(run, updates=400, sets=SETS):
                 for name, one in here.items()
             }
             write(run / f"checkpoints/scores/{split}_{when}.json", datasets=means, tasks=tasks)
+            for task in tasks:
+                (run / f"data/{split}/{task}").mkdir(parents=True, exist_ok=True)
+                gold = np.array([[4, row % 4 // 3] for row in range(ROWS)], np.int32)
+                np.save(run / f"data/{split}/{task}/{split}.src-tgt.gold.npy", gold)
             kinds = [{"name": name, "dataset": name, "cluster": one[1]} for name, one in here.items()]
             write(run / f"data/{split}/mixture.json", tasks=kinds)
     trained = [{"cluster": one[1]} for one in sets.values() if one[0] == "valid"]
@@ -60,8 +65,12 @@ def test_groups_and_means_are_told_beside_chance(tmp_path, capsys):
         ("docstring/whole", NEW_SET),
         ("docstring/mention", NEW_KIND),
     ]
-    assert summary["held_in"] == pytest.approx({"chance": 0.35, "before": 0.35, "after": 0.64})
-    assert summary["held_out"] == pytest.approx({"chance": 0.5, "before": 0.495, "after": 0.56})
+    assert summary["held_in"] == pytest.approx(
+        {"chance": 0.35, "commonest": 0.75, "before": 0.35, "after": 0.64}
+    )
+    assert summary["held_out"] == pytest.approx(
+        {"chance": 0.5, "commonest": 0.75, "before": 0.495, "after": 0.56}
+    )
     assert summary["groups"][NEW_KIND]["after"] == pytest.approx(0.51)
     area = summary["sets"][0]
     assert area["templates"] == {"wording 0": 0.61, "wording 1": 0.55} and area["rows"] == ROWS
