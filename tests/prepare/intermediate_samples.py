@@ -7,8 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from fairseq_metro.prepare.intermediate.main import main
-from fairseq_metro.prepare.intermediate.store import DOCUMENTS, ENDS, FILES, PLACES, ROW, TEXT
-from fairseq_metro.prepare.intermediate.store import Sentences
+from fairseq_metro.prepare.intermediate.store import (
+    DOCUMENTS,
+    ENDS,
+    FILES,
+    PLACES,
+    ROW,
+    TEXT,
+    Sentences,
+)
 from fairseq_metro.prepare.train_vocabulary import train_vocabulary
 from tests.prepare import samples
 

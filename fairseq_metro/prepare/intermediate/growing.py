@@ -41,6 +41,7 @@ class GrowingFiles:
             stream.close()
             raise UserError(f"{path}: shorter than its progress says; remove the folder it is in")
         stream.truncate(end)
+        stream.seek(end)  # or tell() counts what was cut off
         return stream
 
     @property

@@ -52,8 +52,8 @@ def paragraphs_of(text, lines_are=PARAGRAPH):
     return [part for part in parts if part.strip()]
 
 
-def jobs(sources, documents, field, characters=JOB_CHARACTERS):
-    """Yield (number of the first document, list of texts), about ``characters`` at a time.
+def jobs(sources, documents, field):
+    """Yield (number of the first document, list of texts), about JOB_CHARACTERS at a time.
 
     A document's number counts those of all sources in their order, from 0.
     """
@@ -62,7 +62,7 @@ def jobs(sources, documents, field, characters=JOB_CHARACTERS):
         for text in documents_of(source, documents, field):
             texts.append(text)
             size += len(text)
-            if size >= characters:
+            if size >= JOB_CHARACTERS:
                 yield number, texts
                 number, texts, size = number + len(texts), [], 0
     if texts:
