@@ -98,7 +98,7 @@ def test_answers_are_true(docstrings):
         sentence = row["sentence"].lower()
         filled = [sentence.replace("_", option, 1) in lower for option in row["options"]]
         assert filled.index(True) == row["label"] and sum(filled) == 1
-    for name in ("order", "whole"):
+    for name in ("order", "spelling"):
         for row in each(name):
             assert (row["sentence"] in said) == row["label"]
     for row in each("place"):
@@ -123,6 +123,19 @@ def test_mixed_up_words_are_the_same_in_another_order(words, seed):
         return
     assert mixed.split() != words and sorted(mixed.split()) == sorted(words)
     assert mixed.split()[0] == words[0] and mixed.split()[-1] == words[-1]
+
+
+@given(st.lists(st.text("abcdefgh", min_size=1, max_size=9), max_size=12), st.integers(0, 10**6))
+def test_misspelt_words_are_three_and_keep_their_letters_and_ends(words, seed):
+    wrong = rows.misspelt(words, np.random.default_rng(seed))
+    if wrong is None:
+        assert sum(len(set(word[1:-1])) > 3 for word in words) < rows.MISSPELT
+        return
+    changed = [(a, b) for a, b in zip(words, wrong.split(), strict=True) if a != b]
+    assert len(changed) == rows.MISSPELT
+    for before, after in changed:
+        assert sorted(before) == sorted(after)
+        assert (before[0], before[-1]) == (after[0], after[-1])
 
 
 def test_a_file_is_on_one_side_and_no_sentence_on_both():

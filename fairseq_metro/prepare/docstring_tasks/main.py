@@ -1,10 +1,11 @@
 """Task data derived from the default corpus: eleven small data sets of seven kinds of task.
 
 The docstrings of the default corpus with questions whose answers are known: which package or area
-documents this, which word is missing, are the words in order, does a docstring begin like this;
+documents this, which word is missing, are all words spelt right, is this how a text begins;
 and, for evaluation alone, does this summary belong to this text, which sentence comes next, does
-a word occur, and two more. Writes TASKS/docstring/<name>/{train,validation}.jsonl, rows as the templates of the package
-want them, and TASKS/docstring_tasks.json. Labels are balanced; a file's docstrings are on one side.
+a word occur, and two more. Writes TASKS/docstring/<name>/{train,validation}.jsonl, rows as the
+templates of the package want them, and TASKS/docstring_tasks.json. Labels are balanced; a file's
+docstrings are on one side.
 """
 
 import argparse
@@ -26,8 +27,8 @@ from fairseq_metro.stamp import make_stamp
 logger = logging.getLogger(__name__)
 
 FOLDER = "docstring"  # the data sets are docstring/package, ...
-TRAINED = ("package", "area", "preposition", "word", "order", "place")
-HELD_OUT = ("verb", "whole", "summary", "following", "mention")
+TRAINED = ("package", "area", "preposition", "word", "spelling", "place")
+HELD_OUT = ("verb", "order", "summary", "following", "mention")
 MADE_BY = {name: getattr(rows, name) for name in (*TRAINED, *HELD_OUT)}
 MOST = {TRAIN: 16000, VALIDATION: 400}  # rows of a data set
 LEAST = 40  # rows for an accuracy that says something

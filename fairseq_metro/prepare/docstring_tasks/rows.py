@@ -14,7 +14,7 @@ from fairseq_metro.prepare.docstrings import COMMON
 
 NO, YES = 0, 1
 BLANK = "_"
-LONGEST = 40  # words of a text
+LONGEST = 25  # words of a text
 AROUND = 5  # words on either side of a blank
 # The answers of topics: each with the places, the beginnings of file names, that it stands for.
 PACKAGES = {name: (f"{name}/",) for name in ("python", "torch", "numpy", "fairseq")}
@@ -39,6 +39,7 @@ VERBS = {
 }
 LEAST_COUNT = 20  # how often a word must occur to be asked for
 ALIKE = 60  # words next to each other by frequency that are offered together
+MISSPELT = 3  # words whose letters are put in disorder
 MIDDLE = 5  # fewest words between the first and the last that can be put in disorder
 
 
@@ -124,14 +125,28 @@ def mixed_up(words, rng):
     return " ".join([words[0], *moved, words[-1]])
 
 
-def whole(docstrings, rng):
-    """Is the sentence whole, or has its end been cut off; the full stop is there in both."""
+def spelling(docstrings, rng):
+    """Are all words spelt right, or have the letters inside three of them been mixed up."""
     for sentence in _shuffled(list(_sentences(docstrings)), rng):
-        words = sentence.rstrip(".!?").split()
-        if len(words) > 2 * MIDDLE and sentence.endswith("."):
-            kept = words[: int(rng.integers(MIDDLE, len(words) - 2))]
-            cut = " ".join(kept).rstrip(",;:.") + "."
-            yield [{"sentence": sentence, "label": YES}, {"sentence": cut, "label": NO}]
+        wrong = misspelt(sentence.split(), rng)
+        if wrong is not None:
+            yield [{"sentence": sentence, "label": YES}, {"sentence": wrong, "label": NO}]
+
+
+def misspelt(words, rng):
+    """The sentence with ``MISSPELT`` words' inner letters in another order, or None without such."""
+    fit = [i for i, word in enumerate(words)
+           if word.isalpha() and word.islower() and len(set(word[1:-1])) > 3]  # fmt: skip
+    if len(fit) < MISSPELT:
+        return None
+    wrong = list(words)
+    for i in rng.permutation(fit)[:MISSPELT]:
+        inner = list(words[i][1:-1])
+        moved = inner
+        while moved == inner:
+            moved = _shuffled(inner, rng)
+        wrong[i] = "".join([words[i][0], *moved, words[i][-1]])
+    return " ".join(wrong)
 
 
 def place(docstrings, rng):

@@ -17,7 +17,7 @@ from fairseq_metro.prepare import default_corpus, docstrings
 TRAIN, VALIDATION = "train", "validation"
 VALIDATION_SHARE = 0.2  # of the files
 STANDARD_LIBRARY = "python"
-FEWEST_WORDS, MOST_WORDS = 5, 30  # of a sentence
+FEWEST_WORDS, MOST_WORDS = 5, 20  # of a sentence
 # Where a sentence ends, but for two abbreviations in the middle of one.
 _END = re.compile(r"(?<!\be\.g\.)(?<!\bi\.e\.)(?<=[.!?]) +(?=[\"'(]?[A-Z])")
 
@@ -41,7 +41,7 @@ class Docstring:
 
 
 def sentences(lines):
-    """The sentences of 5 to 30 words in paragraphs of prose, none twice: tuple of str.
+    """The sentences of 5 to 20 words in paragraphs of prose, none twice: tuple of str.
 
     >>> sentences(["Add one item to the list. It is kept, e.g. in memory, for later. See it."])
     ('Add one item to the list.', 'It is kept, e.g. in memory, for later.')
