@@ -24,9 +24,9 @@ _kept = tempfile.TemporaryDirectory()
 
 
 def sentence(document, place):
-    """A sentence of 9 words that says where it is; every seventh has two words only."""
+    """A sentence of 9 words that says where it is; every seventh has one word only."""
     if (document + place) % 7 == 0:
-        return f"Short {'abcdefgh'[place % 8]}."
+        return "No." if place % 2 else "Yes."
     number = f"d{document}s{place}"
     return f"The {number} sentence comes here? It is {number}, so good." if place % 5 == 4 else (
         f"Here the sentence {number} stands, it was very good."
