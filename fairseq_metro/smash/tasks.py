@@ -159,6 +159,10 @@ def _check(path, task):
     labels = task.dataset and task.dataset.labels
     if labels and not task.is_regression and set(labels) != set(task.labels):
         raise UserError(f"{path}: labels {labels} are not those of words, {task.labels}")
+    try:
+        task.prompt  # noqa: B018  parsed here, so that the file is named
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
     for where in filter(None, (task.lmbff, task.dataset)):
         if len(where.text) != task.prompt.sentences:
             raise UserError(

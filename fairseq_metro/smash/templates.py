@@ -25,7 +25,7 @@ SENTENCES = "sent +sent sent- sentl +sentl sentl- sentu +sentu".split()
 DROPS = CHARACTER, PUNCTUATION = "character", "punctuation"
 _SENTENCE = re.compile(r"(\+?sent[lu]?-?)_(\d)")
 # What is meant as a variable, and would become words of the prompt if it were let through.
-_ALMOST = re.compile(r"[+-]*(?:sent[+\w]?[+-]*_.*|labelx?_.*|(?:cls|mask|sep)[+-]*)", re.I)
+_ALMOST = re.compile(r"[+-]*(?:sent\w{0,2}[+-]*_.*|labelx?_.*|(?:cls|mask|sep)[+-]*)", re.I)
 
 
 class Prompt(NamedTuple):

@@ -1,0 +1,65 @@
+import subprocess
+import sys
+
+import pytest
+
+from fairseq_metro.errors import UserError
+from fairseq_metro.smash.kshot import main
+from fairseq_metro.smash.tasks import required_words
+from tests.smash import originals
+
+
+def test_tasks_times_k_times_seeds(tmp_path):
+    tasks = originals.cola(originals.sst2(tmp_path / "t"))
+    arguments = ["--tasks", str(tasks), "--task", "sst2", "cola", "--k", "2", "4", "--seeds", "13"]
+    assert main([*arguments, "42", "--out", str(tmp_path / "out")]) == 0
+    for task in ("SST-2", "CoLA"):
+        found = sorted(path.name for path in (tmp_path / "out" / task).iterdir())
+        assert found == ["2-13", "2-42", "4-13", "4-42"]
+    assert main([*arguments, "--out", str(tmp_path / "chain"), "--lmbff-cola"]) == 0
+    read = [(tmp_path / out / "CoLA/2-13/train.tsv").read_bytes() for out in ("out", "chain")]
+    assert read[0] != read[1]
+
+
+def test_the_script_says_what_is_wrong_in_one_line(tmp_path, root):
+    originals.sst2(tmp_path / "t", rows=8)
+    command = [
+        sys.executable,
+        str(root / "preprocess" / "kshot.py"),
+        "--tasks",
+        str(tmp_path / "t"),
+    ]
+    command += ["--task", "sst2", "--out", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    warning, error = done.stderr.splitlines()
+    assert done.returncode == 1 and "11 rows of split test, 872 are published" in warning
+    assert error.startswith("error: SST-2: label ") and "K of 16 needs 32" in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--task", "sst2", "--out", "o"], "--tasks is missing"),
+        (["--tasks", ".", "--task", "sst2"], "--out is missing"),
+        (["--tasks", ".", "--out", "o"], "--task is missing"),
+        (["--tasks", ".", "--out", "o", "--task", "sst"], "nearest: sst5, sst2"),
+        (["--tasks", ".", "--out", "o", "--task", "mr", "--lmbff-cola"], "or add cola"),
+        (["--tasks", ".", "--out", "o", "--task", "mr", "--k", "0"], "must be 1 or more"),
+    ],
+)
+def test_wrong_arguments(arguments, message):
+    with pytest.raises(UserError, match=message):
+        main(arguments)
+
+
+def test_words_for_a_vocabulary(tmp_path):
+    assert main(["--required-words", str(tmp_path / "words")]) == 0
+    assert (tmp_path / "words").read_text().split() == required_words()
+    main(["--required-words", str(tmp_path / "words"), "--task", "cola"])
+    assert (tmp_path / "words").read_text().split() == ["This", "correct", "incorrect", "is"]
+
+
+def test_no_torch_is_needed_for_it(root):
+    code = "import sys, fairseq_metro.smash.kshot as _, fairseq_metro.smash.examples as _; "
+    code += "sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=root).returncode == 0
