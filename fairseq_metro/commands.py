@@ -28,6 +28,8 @@ COMMANDS = {
     "export": ("interchange.export_authors", "a run's model to the authors' formats"),
     "import-t5": ("interchange.import_t5", "a Hugging Face folder of T5 to a run's folder"),
     "export-t5": ("interchange.export_t5", "a run of hf_t5 to a Hugging Face folder"),
+    "import-roberta": ("interchange.import_roberta", "RoBERTa of others to a run's folder"),
+    "export-roberta": ("interchange.export_roberta", "a run of roberta_mlm to Hugging Face's form"),
 }
 
 

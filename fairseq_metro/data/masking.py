@@ -36,8 +36,20 @@ def release_mask(tokens, mask_prob, mask, random_tokens, rng):
     chosen = np.sort(rng.choice(len(tokens), count, replace=False, shuffle=False))
     kind = rng.random(count)
     replacement = rng.integers(random_tokens.start, random_tokens.stop, count)
+    return chosen, bert_noise(tokens, chosen, mask, kind, replacement)
+
+
+def bert_noise(tokens, chosen, mask, kind, replacement):
+    """A copy of ``tokens`` (T,) with 80/10/10 at ``chosen`` (m,): mask, original, replacement (m,).
+
+    kind: (m,) float64, uniform in [0, 1).
+
+    >>> kind, other = np.array([0.1, 0.85, 0.95]), np.array([7, 7, 7])
+    >>> bert_noise(np.array([3, 4, 5, 6]), np.array([0, 1, 3]), 9, kind, other).tolist()
+    [9, 4, 5, 7]
+    """
     noised = tokens.copy()
     noised[chosen] = np.where(
         kind < 0.8, mask, np.where(kind < 0.9, tokens[chosen], replacement)
     )
-    return chosen, noised
+    return noised

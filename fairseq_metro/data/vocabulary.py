@@ -79,6 +79,11 @@ class Vocabulary:
             self._dictionary = Dictionary.load(str(self.path / DICTIONARY))
         return self._dictionary
 
+    @property
+    def dictionary_hash(self):
+        """SHA-256 of ``dict.txt``."""
+        return sha256_file(self.path / DICTIONARY)
+
     def index(self, role):
         """The id of the symbol that plays ``role`` ("mask", "decoder_start", …)."""
         return self.indices[self.roles[role]]

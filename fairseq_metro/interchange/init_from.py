@@ -10,8 +10,10 @@ from fairseq_metro.interchange.authors_keys import TOKENS
 from fairseq_metro.interchange.authors_vocabulary import full_symbols, is_ours
 from fairseq_metro.interchange.hf_t5 import initialize_hf_t5
 from fairseq_metro.interchange.model import read_model
+from fairseq_metro.interchange.roberta import initialize_roberta
 from fairseq_metro.models.hf_t5 import HfT5Model
 from fairseq_metro.models.metro_t5.model import auxiliary_config
+from fairseq_metro.models.roberta import RobertaMLMModel
 
 logger = logging.getLogger(__name__)
 
@@ -39,10 +41,14 @@ def initialize_from(model, cfg, vocabulary, source):
     source: a run's folder or checkpoint of ours, an authors' checkpoint or Hugging Face folder.
     vocabulary: the data's. An auxiliary model, RTD head or CLM head that is not in ``source`` keeps
     its initial parameters, which the log says. A ``hf_t5`` takes a Hugging Face folder of T5 or a
-    run of ours. Raises :class:`UserError` for another vocabulary, or where sizes differ.
+    run of ours, a ``roberta_mlm`` what :func:`load_roberta` does. Raises :class:`UserError` for
+    another vocabulary, or where sizes differ.
     """
     if isinstance(model, HfT5Model):
         initialize_hf_t5(model, cfg, vocabulary, source)
+        return
+    if isinstance(model, RobertaMLMModel):
+        initialize_roberta(model, cfg, vocabulary, source)
         return
     own = model.state_dict()
     known = {

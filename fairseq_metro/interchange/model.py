@@ -30,16 +30,16 @@ logger = logging.getLogger(__name__)
 DISTANCE_OF_BUCKETS = {32: 128, 128: 256}
 HUGGING_FACE_DISTANCE = 128  # what their Hugging Face class then assumes
 
-METRO, MAIN, HF_T5 = "metro_t5", "t5_transformer", "hf_t5"
+METRO, MAIN, HF_T5, ROBERTA = "metro_t5", "t5_transformer", "hf_t5", "roberta_mlm"
 DEFAULTS = {f.name: f.default for f in fields(MetroT5Config) if not f.name.startswith("_")}
 
 
 @dataclass(frozen=True)
 class Model:
-    """name: ``metro_t5``, ``t5_transformer`` or ``hf_t5``; config: fields of that model's
-    configuration; state: our parameter names -> float32; vocabulary: the folder beside it, ours or
-    theirs, or None; origin: what a message calls it; num_updates: of its training, as far as known;
-    stamp: of the run it comes from, if that was one of ours."""
+    """name: ``metro_t5``, ``t5_transformer``, ``hf_t5`` or ``roberta_mlm``; config: fields of that
+    model's configuration; state: our parameter names -> float32; vocabulary: the folder beside it,
+    ours or theirs, or None; origin: what a message calls it; num_updates: of its training, as far
+    as known; stamp: of the run it comes from, if that was one of ours."""
 
     name: str
     config: dict
@@ -125,11 +125,17 @@ def _refused(path):
 # Theirs
 
 
-def _plain(settings):
+def plain_settings(settings):
     """A dict of a Namespace, a dict, or None."""
     if isinstance(settings, argparse.Namespace):
         return vars(settings)
     return settings if isinstance(settings, dict) else {}
+
+
+def model_settings(state):
+    """The options of a checkpoint's model, ``cfg.model`` or the older ``args``, as a dict."""
+    model = plain_settings(state.get("cfg")).get("model")
+    return plain_settings(model) or plain_settings(state.get("args"))
 
 
 def _training_facts(state):
@@ -138,9 +144,9 @@ def _training_facts(state):
     ``cfg.model`` (a Namespace, or a dict whose encoder is one of its own) or ``args``. The number of
     layers and the dropouts in it are not used: building the generator overwrites them.
     """
-    settings = _plain(_plain(state.get("cfg")).get("model")) or _plain(state.get("args"))
+    settings = model_settings(state)
     facts = dict(settings)
-    for name, value in _plain(settings.get("encoder")).items():
+    for name, value in plain_settings(settings.get("encoder")).items():
         facts.setdefault(f"encoder_{name}", value)
     return {
         "max_distance": facts.get("encoder_rp_max_dist"),

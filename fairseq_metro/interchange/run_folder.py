@@ -23,13 +23,21 @@ from fairseq_metro.interchange.authors_vocabulary import (
     is_ours,
     write_vocabulary,
 )
-from fairseq_metro.interchange.model import HF_T5, MAIN, METRO
+from fairseq_metro.interchange.model import HF_T5, MAIN, METRO, ROBERTA
+from fairseq_metro.interchange.roberta_vocabulary import is_byte_level, open_vocabulary
 from fairseq_metro.interchange.whole_folder import whole_folder
 from fairseq_metro.models.hf_t5 import HfT5Config
 from fairseq_metro.models.metro_t5 import MetroT5Config, T5TransformerConfig
+from fairseq_metro.models.roberta import RobertaMLMConfig
 from fairseq_metro.stamp import make_stamp
 
-CONFIGS = {METRO: MetroT5Config, MAIN: T5TransformerConfig, HF_T5: HfT5Config}
+CONFIGS = {
+    METRO: MetroT5Config,
+    MAIN: T5TransformerConfig,
+    HF_T5: HfT5Config,
+    ROBERTA: RobertaMLMConfig,
+}
+TASKS = {METRO: "metro_t5", ROBERTA: "masked_lm_blocks"}  # others: t5; the criterion's name too
 LONGEST_BLOCK = 512  # tokens_per_sample of the paper
 
 
@@ -49,7 +57,7 @@ def write_run_folder(model, out, vocabulary_folder=None, lowercase=None):
         vocab = partial / VOCAB_FOLDER
         vocab.mkdir()
         place_vocabulary(folder, vocab, rows, lowercase)
-        vocabulary = Vocabulary.load(vocab)
+        vocabulary = open_vocabulary(vocab)
         stamp = make_stamp(vocabulary=vocabulary.hash, data=[], imported_from=model.origin)
         state = {
             "args": None,
@@ -74,9 +82,14 @@ def write_run_folder(model, out, vocabulary_folder=None, lowercase=None):
 
 
 def place_vocabulary(folder, out, rows, lowercase=None):
-    """Our three files in ``out`` from a folder of ours or theirs, with ``rows`` symbols in all."""
+    """Our three files in ``out`` from a folder of ours or theirs, with ``rows`` symbols in all;
+    of a byte-level tokenizer, its own files and dict.txt."""
     folder = Path(folder)
-    if is_ours(folder):
+    if is_byte_level(folder):
+        vocabulary = open_vocabulary(folder)
+        symbols = len(vocabulary)
+        vocabulary.write_into(Path(out))
+    elif is_ours(folder):
         symbols = len(Vocabulary.load(folder))
         for path in (folder / name for name in ("spm.model", "dict.txt", "tokenizer.json")):
             shutil.copyfile(path, out / path.name)
@@ -95,7 +108,7 @@ def place_vocabulary(folder, out, rows, lowercase=None):
 def run_config(model, vocabulary, out):
     """fairseq's whole configuration for a model, as plain values; defaults outside of the model."""
     fairseq_metro.register()
-    task = "metro_t5" if model.name == METRO else "t5"
+    task = TASKS.get(model.name, "t5")
     words = [str(out), "--task", task, "--criterion", task, "--arch", model.name]
     words += ["--recipe", "release", "--optimizer", "adam"]
     words += ["--tokens-per-sample", str(min(LONGEST_BLOCK, model.config["max_positions"]))]
@@ -106,6 +119,6 @@ def run_config(model, vocabulary, out):
     cfg = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)
     known = {field.name for field in dataclasses.fields(CONFIGS[model.name])}
     cfg["model"].update({key: value for key, value in model.config.items() if key in known})
-    for stage in ("decoder_start", "pretraining_decoder_start"):
+    for stage in known & {"decoder_start", "pretraining_decoder_start"}:
         cfg["model"][stage] = cfg["model"].get(stage) or vocabulary.roles[stage]
     return cfg

@@ -15,10 +15,11 @@ from omegaconf import II, OmegaConf, open_dict
 from fairseq_metro import criterions, data_parallel, optim  # noqa: F401  they register options
 from fairseq_metro.checkpoints import read_facts, repair_last
 from fairseq_metro.data.inference_dataset import SourceDataset
-from fairseq_metro.data.vocabulary import VOCAB_FOLDER, Vocabulary
+from fairseq_metro.data.vocabulary import VOCAB_FOLDER
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import sha256_file
 from fairseq_metro.interchange.init_from import initialize_from
+from fairseq_metro.interchange.roberta_vocabulary import open_vocabulary
 from fairseq_metro.master_weights import MasterWeights
 from fairseq_metro.stamp import make_stamp
 from fairseq_metro.tasks.hydra_names import refuse_architecture_name
@@ -276,8 +277,8 @@ def find_vocabulary(override, folders):
 
     A ``dict.txt`` beside the data must be the vocabulary's own, byte for byte.
     """
-    vocabulary = Vocabulary.load(override or folders[0] / VOCAB_FOLDER)
-    ours = sha256_file(vocabulary.path / "dict.txt")
+    vocabulary = open_vocabulary(override or folders[0] / VOCAB_FOLDER)
+    ours = vocabulary.dictionary_hash
     for folder in folders:
         beside = folder / "dict.txt"
         if beside.exists() and sha256_file(beside) != ours:

@@ -1,0 +1,62 @@
+"""RoBERTa's layer: post-LayerNorm, exact GELU; attention scores only where they are asked for."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from fairseq_metro.modules.norm import add_dropout_norm
+from fairseq_metro.modules.transformer import FeedForward, SelfAttention, merge_heads, split_heads
+
+
+class ScoredSelfAttention(SelfAttention):
+    """Self-attention that can show its scores; without them it runs torch's fused kernels."""
+
+    def scored(self, x, key_padding_mask):
+        """x (B, T, C), key_padding_mask (B, T) bool or None -> (B, T, C), scores (B, H, T, T).
+
+        Scores are Q K^T / sqrt(D) before the softmax and before padding is hidden.
+        """
+        q, k, v = (split_heads(part, self.heads) for part in self.qkv_proj(x).chunk(3, dim=-1))
+        scores = (q * q.size(-1) ** -0.5) @ k.transpose(-1, -2)
+        seen = scores.float()
+        if key_padding_mask is not None:
+            hidden = key_padding_mask[:, None, None, :]
+            seen = seen.masked_fill(hidden, torch.finfo(seen.dtype).min)
+        weights = F.dropout(seen.softmax(-1), self.dropout, self.training).type_as(v)
+        return self.out_proj(merge_heads(weights @ v)), scores
+
+
+class GeluFeedForward(FeedForward):
+    """Linear, GELU (exact, not tanh's), linear."""
+
+    def forward(self, x):
+        return self.fc2(F.gelu(self.fc1(x)))
+
+
+class RobertaLayer(nn.Module):
+    """LN(x + dropout(part(x))) for self-attention and feed-forward."""
+
+    def __init__(self, cfg):
+        super().__init__()
+        self.dropout = cfg.dropout
+        self.self_attn = ScoredSelfAttention(
+            cfg.embed_dim, cfg.attention_heads, cfg.attention_dropout
+        )
+        self.self_attn_layer_norm = nn.LayerNorm(cfg.embed_dim, cfg.layer_norm_epsilon)
+        self.ffn = GeluFeedForward(cfg.embed_dim, cfg.ffn_dim)
+        self.final_layer_norm = nn.LayerNorm(cfg.embed_dim, cfg.layer_norm_epsilon)
+
+    def _post(self, residual, update, norm):
+        return add_dropout_norm(
+            residual, update, norm, dropout=self.dropout, training=self.training
+        )
+
+    def forward(self, x, key_padding_mask=None, scores=False):
+        """x (B, T, C) -> (B, T, C), attention scores (B, H, T, T) if asked for, else None."""
+        shown = None
+        if scores:
+            update, shown = self.self_attn.scored(x, key_padding_mask)
+        else:
+            update = self.self_attn(x, key_padding_mask=key_padding_mask)
+        x = self._post(x, update, self.self_attn_layer_norm)
+        return self._post(x, self.ffn(x), self.final_layer_norm), shown

@@ -1,0 +1,163 @@
+"""RoBERTa as fairseq and Hugging Face's ``RobertaForMaskedLM`` compute it (Liu et al., 2019).
+
+No token types: the one row of a converted model is part of its position table.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from fairseq.models import BaseFairseqModel, register_model
+from torch import nn
+
+from fairseq_metro.errors import UserError
+from fairseq_metro.models.metro_t5.model import padding_mask, refuse_other_architecture
+from fairseq_metro.models.roberta.config import RobertaMLMConfig
+from fairseq_metro.models.roberta.layers import RobertaLayer
+from fairseq_metro.modules.heads import project_to_vocabulary, select_rows
+
+
+@dataclass(frozen=True)
+class RobertaStates:
+    """last: (B, T, C). hidden: L + 1 tensors (B, T, C), the embeddings' output first, then each
+    layer's; attention: L tensors (B, H, T, T), scores before the softmax, padded keys included.
+    Both empty unless asked for."""
+
+    last: torch.Tensor
+    hidden: tuple = ()
+    attention: tuple = ()
+
+
+class RobertaEncoder(nn.Module):
+    """Tokens and learned positions, LayerNorm, layers."""
+
+    def __init__(self, cfg, symbols, pad):
+        super().__init__()
+        self.pad, self.max_positions, self.dropout = pad, cfg.max_positions, cfg.dropout
+        self.embed_tokens = nn.Embedding(symbols, cfg.embed_dim, pad)
+        self.embed_positions = nn.Embedding(cfg.max_positions + pad + 1, cfg.embed_dim, pad)
+        self.layernorm_embedding = nn.LayerNorm(cfg.embed_dim, cfg.layer_norm_epsilon)
+        self.layers = nn.ModuleList(RobertaLayer(cfg) for _ in range(cfg.encoder_layers))
+
+    def positions(self, tokens):
+        """(B, T) int64 -> rows of the position table: padding has its own id, the n-th other token
+        of a row n more than that, so that padding on either side shifts nothing."""
+        real = tokens.ne(self.pad)
+        positions = real.cumsum(1) * real + self.pad
+        # Only a width beyond the table can be too much: nothing is asked of a GPU before that.
+        if tokens.size(1) > self.max_positions:
+            longest = int(positions.max()) - self.pad
+            if longest > self.max_positions:
+                raise UserError(
+                    f"an input of {longest} tokens, but the model has {self.max_positions} "
+                    "positions; shorten it or train with more --max-positions"
+                )
+        return positions
+
+    def forward(self, tokens, padded=None, hidden=False, attention=False):
+        """See :meth:`RobertaMLMModel.encode`."""
+        mask = padding_mask(tokens, self.pad, padded)
+        x = self.embed_tokens(tokens) + self.embed_positions(self.positions(tokens))
+        x = F.dropout(self.layernorm_embedding(x), self.dropout, self.training)
+        states, scores = [x], []
+        for layer in self.layers:
+            x, shown = layer(x, mask, attention)
+            if hidden:
+                states.append(x)
+            if attention:
+                scores.append(shown)
+        return RobertaStates(x, tuple(states) if hidden else (), tuple(scores))
+
+
+class MaskedLMHead(nn.Module):
+    """Dense, GELU, LayerNorm before the tied table, and a bias for each symbol."""
+
+    def __init__(self, cfg, symbols):
+        super().__init__()
+        self.dense = nn.Linear(cfg.embed_dim, cfg.embed_dim)
+        self.layer_norm = nn.LayerNorm(cfg.embed_dim, cfg.layer_norm_epsilon)
+        self.bias = nn.Parameter(torch.zeros(symbols))
+
+    def forward(self, states):
+        """(..., C) -> (..., C), what the table is multiplied with."""
+        return self.layer_norm(F.gelu(self.dense(states)))
+
+
+@register_model("roberta_mlm", dataclass=RobertaMLMConfig)
+class RobertaMLMModel(BaseFairseqModel):
+    """RoBERTa with its masked-LM head, which sees only the rows it is asked about.
+
+    The output layer is the token table itself: there is one parameter, so nothing can untie it.
+    """
+
+    def __init__(self, cfg, dictionary):
+        super().__init__()
+        if cfg.embed_dim % cfg.attention_heads:
+            raise UserError(
+                f"--embed-dim {cfg.embed_dim} is no multiple of --attention-heads "
+                f"{cfg.attention_heads}; change one of them"
+            )
+        self.cfg = cfg
+        self.encoder = RobertaEncoder(cfg, len(dictionary), dictionary.pad())
+        self.lm_head = MaskedLMHead(cfg, len(dictionary))
+
+    @classmethod
+    def build_model(cls, cfg, task):
+        model = cls(cfg, task.source_dictionary)
+        initialize(model)
+        return model
+
+    def max_positions(self):
+        return self.encoder.max_positions
+
+    def forward(self, src_tokens, masked_index=None, padded=None, **unused):
+        """src_tokens (B, T) int64 -> logits (B, T, V).
+
+        masked_index (M,) int64 into the flattened (B, T): logits (M, V), of these positions only.
+        padded: whether there is padding, as far as the caller knows.
+        """
+        last = self.encode(src_tokens, padded=padded).last
+        if masked_index is None:
+            return self.project(self.lm_head(last))
+        return self.project(self.mask_vector(last, masked_index))
+
+    def encode(self, src_tokens, padded=None, hidden=False, attention=False):
+        """src_tokens (B, T) int64 -> :class:`RobertaStates`.
+
+        hidden, attention: whether hidden states and attention scores are wanted too; without scores
+        attention runs torch's fused kernels, which never hold them.
+        """
+        return self.encoder(src_tokens, padded, hidden, attention)
+
+    def mask_vector(self, last, masked_index):
+        """States (B, T, C) at (M,) int64 into the flattened (B, T) -> (M, C), which
+        :meth:`project` multiplies with the token table."""
+        return self.lm_head(select_rows(last, masked_index))
+
+    def project(self, vector):
+        """(..., C) -> logits (..., V)."""
+        return project_to_vocabulary(vector, self.encoder.embed_tokens.weight, self.lm_head.bias)
+
+    def load_state_dict(self, state_dict, strict=True, model_cfg=None, args=None):
+        """As fairseq's, but a checkpoint of another architecture is one clear line.
+
+        A model in half precision keeps the state dict until its first update, for the optimizer's
+        float32 copies of the weights; see :mod:`fairseq_metro.master_weights`.
+        """
+        if strict:
+            refuse_other_architecture(self.state_dict(), state_dict)
+        half = self.encoder.embed_tokens.weight.dtype in (torch.float16, torch.bfloat16)
+        self.loaded_weights = state_dict if half else None
+        return super().load_state_dict(state_dict, strict, model_cfg, args)
+
+
+def initialize(model):
+    """BERT's: linear maps and tables N(0, 0.02), biases and the rows of padding 0."""
+    for module in model.modules():
+        if isinstance(module, (nn.Linear, nn.Embedding)):
+            nn.init.normal_(module.weight, std=0.02)
+        if isinstance(module, nn.Linear):
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Embedding):
+            with torch.no_grad():
+                module.weight[module.padding_idx].zero_()
