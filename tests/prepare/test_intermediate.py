@@ -335,6 +335,31 @@ def test_the_filter_keeps_what_the_slow_way_keeps(tmp_path, teacher):
             assert stamp(filtered)["splits"][side]["filter"] == counts
 
 
+def test_a_hugging_face_teacher_says_what_transformers_says(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    folder, text = tiny.write_folder(tmp_path / "hf"), made.write_text(tmp_path / "t.txt", 20)
+    tokenizer = load_tokenizer(folder)
+    config = transformers.RobertaConfig(
+        vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=24, max_position_embeddings=130, type_vocab_size=1,
+        initializer_range=1.0, layer_norm_eps=1e-5,
+    )  # fmt: skip
+    model = transformers.RobertaForMaskedLM(config).eval()
+    model.save_pretrained(folder)
+    for dest, options in (("all", []), ("some", ["--filter-teacher", str(folder)])):
+        main(["--group", "single_sentence", "--input", str(text), "--tokenizer", str(folder),
+              "--dest", str(tmp_path / dest), "--workers", "1", *options])  # fmt: skip
+    words = [tokenizer.encode(f" {word}")[0] for word in SINGLE.filter.words]
+    kept = []
+    for one, row in zip(*prompts(tmp_path / "all", "train"), strict=True):
+        with torch.no_grad():
+            logits = model(torch.tensor([one])).logits[0, row[5], words]
+        if float(logits.softmax(-1).max()) > 0.5:
+            kept.append(one)
+    assert prompts(tmp_path / "some", "train")[0] == kept
+    assert 0 < len(kept) < len(prompts(tmp_path / "all", "train")[0])
+
+
 def test_filtered_pairs_stay_balanced(tmp_path, teacher):
     values = yaml.safe_load((Path(load_group.__code__.co_filename).parent
                              / "groups/sentence_pair.yaml").read_text())  # fmt: skip

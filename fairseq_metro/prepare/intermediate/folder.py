@@ -10,9 +10,10 @@ from fairseq_metro.data.indexed import IndexedTokens, IndexedWriter, token_type
 from fairseq_metro.data.vocabulary import DICTIONARY, VOCAB_FOLDER
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import read_json, sha256_file, write_json
+from fairseq_metro.interchange.roberta_vocabulary import RobertaVocabulary
 from fairseq_metro.prepare.intermediate.examples import META, META_COLUMNS, SIZES, TOKENS
 from fairseq_metro.prepare.prompted.building import refuse_other
-from fairseq_metro.smash.byte_bpe import MERGES, ONE, VOCABULARY
+from fairseq_metro.smash.tokenizers import VocabularyTokenizer
 from fairseq_metro.stamp import make_stamp
 
 STAMP = "intermediate.json"
@@ -92,15 +93,7 @@ def put_in_place(plan, whole, splits, sentences):
 
 def write_vocabulary(tokenizer, folder):
     """Write ``dict.txt`` and ``vocab/``, from which the same tokenizer is loaded again."""
-    if hasattr(tokenizer, "vocabulary"):
-        tokenizer.vocabulary.copy_to(folder / VOCAB_FOLDER)
-        shutil.copyfile(folder / VOCAB_FOLDER / DICTIONARY, folder / DICTIONARY)
-        return
-    (folder / VOCAB_FOLDER).mkdir()
-    for name in (ONE, VOCABULARY, MERGES):
-        if (tokenizer.where / name).is_file():
-            shutil.copyfile(tokenizer.where / name, folder / VOCAB_FOLDER / name)
-    pieces = tokenizer.bpe.pieces
-    with open(folder / DICTIONARY, "w", encoding="utf-8", newline="\n") as stream:
-        for number in range(4, len(tokenizer)):  # after fairseq's own four, in the order of ids
-            stream.write(f"{pieces.get(number, f'madeupword{number:05d}')} 0\n")
+    ours = isinstance(tokenizer, VocabularyTokenizer)
+    vocabulary = tokenizer.vocabulary if ours else RobertaVocabulary(tokenizer)
+    vocabulary.copy_to(folder / VOCAB_FOLDER)
+    shutil.copyfile(folder / VOCAB_FOLDER / DICTIONARY, folder / DICTIONARY)
