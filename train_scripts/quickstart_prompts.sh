@@ -20,8 +20,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 UPDATES=${UPDATES:-6000}
 BATCH=4096                          # source tokens in an update, at most, over all processes
 WARMUP=$(( UPDATES * 6 / 100 ))     # then linearly to 0
-LR=${LR:-0.002}
-EVERY=$(( UPDATES / 3 ))            # updates from one validation and checkpoint to the next
+LR=${LR:-0.0015}
+EVERY=$(( UPDATES / 2 ))            # updates from one validation and checkpoint to the next
 ROWS=400                            # of a data set for validation, under each of its templates
 
 SEED=${SEED:-1}
@@ -32,7 +32,7 @@ trained=fine-tuning
 find_run quickstart_prompts
 
 whole_number SEED "$SEED" 0 ", such as SEED=1"
-whole_number UPDATES "$UPDATES" 3 " of at least 3"
+whole_number UPDATES "$UPDATES" 2 " of at least 2"
 [[ $LR =~ ^[0-9]*\.?[0-9]+(e-?[0-9]+)?$ ]] || fail "LR=$LR must be a number, such as LR=0.001"
 choose_processes "$BATCH tokens"
 
@@ -70,7 +70,7 @@ train_command() {                  # sets cmd: the fine-tuning of run folder $1
         --task prompt_finetuning --arch "$ARCH" --criterion prompt_finetuning --dropout 0 --attention-dropout 0
         --init-from "$MODEL" --seed "$SEED"
         --max-tokens $(( BATCH / PROCESSES )) --max-tokens-valid 16384 --valid-subset valid,heldout
-        --optimizer fused_adam --adam-betas '(0.9, 0.98)' --adam-eps 1e-6 --weight-decay 0.01 --clip-norm 1.0
+        --optimizer fused_adam --adam-betas '(0.9, 0.98)' --adam-eps 1e-6 --weight-decay 0.01 --clip-norm 2.0
         --lr "$LR" --lr-scheduler polynomial_decay --warmup-updates "$WARMUP"
         --total-num-update "$UPDATES" --max-update "$UPDATES"
         --num-workers 0
