@@ -1,5 +1,6 @@
 """preprocess/intermediate.py: what its files hold, what they do not depend on, what stops it."""
 
+import gzip
 import json
 import subprocess
 import sys
@@ -169,6 +170,16 @@ def test_a_hugging_face_folder_gives_its_dictionary(tmp_path):
 
 
 # What they do not depend on
+
+
+def test_the_same_documents_as_rows_or_compressed_give_the_same_data(pairs, tmp_path):
+    rows, packed = tmp_path / "rows.jsonl", tmp_path / "text.txt.gz"
+    rows.write_text("".join(json.dumps({"body": one}) + "\n" for one in made.documents()))
+    packed.write_bytes(gzip.compress(made.write_text(tmp_path / "text.txt").read_bytes()))
+    for text, options in ((rows, ["--field", "body"]), (packed, [])):
+        data = made.run(tmp_path, "--held-out", "0.1", *options, text=text, dest=text.suffix)
+        assert stamp(data)["data"] == stamp(pairs)["data"]
+
 
 DRIVER = """
 import os, sys

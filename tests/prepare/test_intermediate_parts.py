@@ -23,7 +23,7 @@ from fairseq_metro.prepare.intermediate.sampling import CHUNK, Sampler
 from fairseq_metro.prepare.intermediate.sides import SIDES, Side, held_out, write_sides
 from fairseq_metro.prepare.intermediate.splitting import sentences_of
 from fairseq_metro.prepare.intermediate.store import Rules, draw_of, sentences_in
-from fairseq_metro.prepare.intermediate.teacher_filter import batches, passing
+from fairseq_metro.prepare.intermediate.teacher_filter import batches, passing, teacher_hash
 from fairseq_metro.smash.groups import load_group
 from tests.prepare import intermediate_samples as made
 
@@ -297,3 +297,19 @@ def test_batches_hold_every_prompt_once_and_stay_small(sizes):
     found = list(batches(sizes))
     assert sorted(i for batch in found for i in batch) == list(range(len(sizes)))
     assert all(len(b) == 1 or len(b) * sizes[b].max() <= 16384 for b in found)
+
+
+def test_a_teachers_hash_is_of_what_is_loaded(tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    (tmp_path / "config.json").write_text("{}")
+    whole = teacher_hash(tmp_path)
+    (tmp_path / "README.md").write_text("other")
+    assert teacher_hash(tmp_path) == whole
+    (tmp_path / "config.json").write_text("{ }")
+    assert teacher_hash(tmp_path) != whole
+    (tmp_path / "checkpoint_last.pt").write_bytes(b"run")
+    last = teacher_hash(tmp_path)
+    (tmp_path / "checkpoint_1_10.pt").write_bytes(b"earlier")
+    assert teacher_hash(tmp_path) == last == teacher_hash(tmp_path / "checkpoint_last.pt")
+    with pytest.raises(UserError, match="no model there"):
+        teacher_hash(tmp_path / "nowhere")

@@ -7,8 +7,6 @@ meta.bin    int32, six a prompt: rule label, document, sentence, partner's docum
 """
 
 import contextlib
-import logging
-import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +14,7 @@ import numpy as np
 from fairseq_metro.data.indexed import token_type
 from fairseq_metro.errors import UserError
 from fairseq_metro.prepare.intermediate.growing import GrowingFiles
+from fairseq_metro.prepare.intermediate.pace import Pace
 from fairseq_metro.prepare.intermediate.sampling import Sampler
 from fairseq_metro.prepare.intermediate.sides import Side
 from fairseq_metro.prepare.intermediate.store import Sentences
@@ -23,11 +22,8 @@ from fairseq_metro.prepare.workers import Workers
 from fairseq_metro.smash.templates import PromptTemplate
 from fairseq_metro.smash.tokenizers import load_tokenizer
 
-logger = logging.getLogger(__name__)
-
 FILES = TOKENS, SIZES, META = "tokens.bin", "sizes.bin", "meta.bin"
 META_COLUMNS = 6
-EVERY = 5.0  # seconds between lines about how far it is
 
 
 @dataclass
@@ -124,7 +120,8 @@ def make_side(folder, side, plan, wanted, settings, keep=None):
 
 
 def _take(made, growing, facts, wanted, side, keep):
-    share, shown = wanted // len(facts["labels"]), time.monotonic()
+    share = wanted // len(facts["labels"])
+    pace = Pace(side, "examples", wanted, facts["examples"])
     while facts["examples"] < wanted:
         examples = next(made, None)
         if examples is None:
@@ -139,9 +136,7 @@ def _take(made, growing, facts, wanted, side, keep):
         facts["tokens"] += len(taken.tokens)
         facts["trimmed"] += int(taken.trimmed.sum())
         growing.step(facts)
-        if time.monotonic() - shown > EVERY:
-            shown = time.monotonic()
-            logger.info("%s: %d of %d examples", side, facts["examples"], wanted)
+        pace.show(facts["examples"])
 
 
 def _within_share(labels, passing, counts, share):

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from fairseq_metro.prepare.intermediate.growing import GrowingFiles
+from fairseq_metro.prepare.intermediate.pace import Pace
 from fairseq_metro.prepare.intermediate.reading import SENTENCE, jobs, paragraphs_of
 from fairseq_metro.prepare.intermediate.splitting import sentences_of
-from fairseq_metro.prepare.progress import Progress
 from fairseq_metro.prepare.workers import Workers
 from fairseq_metro.smash.tokenizers import load_tokenizer
 
@@ -112,15 +112,6 @@ def _work(job):
     return sentences_in(job, _state["rules"], _state["tokenizer"])
 
 
-class Reading:
-    """How much text has been read, for the progress line."""
-
-    done = None
-
-    def __init__(self):
-        self.bytes = 0
-
-
 def collect(folder, sources, documents, field, rules, workers, settings):
     """Read all documents into the files of ``folder``, or what is missing there; return the counts.
 
@@ -131,8 +122,7 @@ def collect(folder, sources, documents, field, rules, workers, settings):
         facts = growing.facts or dict.fromkeys((*COUNTS, "bytes"), 0)
         if growing.finished:
             return facts
-        reading = Reading()
-        progress = Progress(reading)
+        pace = Pace("reading", "sentences", before=facts["sentences"])
         # Work that is in the files already is read over: that takes a fraction of cutting it.
         todo = (job for n, job in enumerate(jobs(sources, documents, field)) if n >= growing.steps)
         with Workers(workers, _set_up, (rules,), _work) as pool:
@@ -143,12 +133,10 @@ def collect(folder, sources, documents, field, rules, workers, settings):
                 found.rows["first"] += facts["sentences"]
                 growing.write(DOCUMENTS, found.rows)
                 facts["bytes"] += len(found.text)
-                reading.bytes = facts["bytes"]
                 for name, count in found.counts.items():
                     facts[name] += count
                 growing.step(facts)
-                progress.show("sentences", 0)
-        progress.close()
+                pace.show(facts["sentences"])
         growing.agree(finished=True)
         return facts
     except BaseException:

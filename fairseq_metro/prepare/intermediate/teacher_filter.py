@@ -17,8 +17,14 @@ MADE_OF = ("*.json", "*.safetensors", "*.bin", "*.pt")
 
 
 def teacher_hash(path):
-    """SHA-256 over the names and contents of a model's files. Raises :class:`UserError`."""
+    """SHA-256 over the names and contents of a model's files. Raises :class:`UserError`.
+
+    Of a run's folder: of its last checkpoint, which is the one that is loaded.
+    """
+    from fairseq_metro.checkpoints import LAST
+
     path = Path(path)
+    path = path / LAST if (path / LAST).is_file() else path
     files = [path] if path.is_file() else sorted(f for glob in MADE_OF for f in path.glob(glob))
     if not files:
         raise UserError(f"--filter-teacher {path}: no model there; give its folder or checkpoint")
