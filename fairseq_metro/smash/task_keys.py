@@ -64,6 +64,10 @@ LMBFF_KEYS = {
     "rows": _MAPPING,
     "lengths": _MAPPING,
 }
+LENGTH_KEYS = {
+    "max_length": _whole(8),
+    "sentences": Kind("a list of whole numbers", _columns),
+}
 DATASET_KEYS = {
     "name": _TEXT,
     "text": Kind("a list of fields", _texts),

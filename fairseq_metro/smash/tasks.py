@@ -16,8 +16,9 @@ from fairseq_metro.errors import UserError
 from fairseq_metro.mixtures.keys import checked
 from fairseq_metro.prompts.collection import nearest
 from fairseq_metro.prompts.reading import load_yaml
-from fairseq_metro.smash.task_keys import DATASET_KEYS, LMBFF_KEYS, TASK_KEYS
+from fairseq_metro.smash.task_keys import DATASET_KEYS, LENGTH_KEYS, LMBFF_KEYS, TASK_KEYS
 from fairseq_metro.smash.templates import PromptTemplate
+from fairseq_metro.smash.truncation import BUDGET
 from fairseq_metro.smash.verbalizers import Verbalizer
 
 _FOLDER = Path(__file__).parent / "tasks"
@@ -97,6 +98,20 @@ class FewshotTask:
         """Its :class:`Verbalizer` in a tokenizer. Raises :class:`UserError`."""
         return Verbalizer.parse(self.words, tok)
 
+    def build(self, sentences, tok, max_length=None, truncation=BUDGET, lmbff_lengths=False):
+        """A Prompt of an example's sentences in a tokenizer's ids; Prompt.trimmed: whether cut.
+
+        max_length: by default the task's; lmbff_lengths: LM-BFF's lengths instead, with its limits
+        of single sentences. Raises :class:`UserError`.
+        """
+        limits = ()
+        if lmbff_lengths:
+            if self.lmbff is None or not self.lmbff.lengths:
+                raise UserError(f"{self.name} has no lengths of LM-BFF's; leave them out")
+            max_length = max_length or self.lmbff.lengths["max_length"]
+            limits = self.lmbff.lengths.get("sentences", ())
+        return self.prompt.build(sentences, tok, max_length or self.max_length, truncation, limits)
+
 
 def task_names():
     """Names of the package's few-shot tasks, sorted: list of str."""
@@ -134,6 +149,8 @@ def read_task(path, values):
     ):
         if key in values:
             values[key] = kind(**_complete(f"{path}: {key}", values[key], keys, needed))
+    if "lmbff" in values and (lengths := values["lmbff"].lengths):
+        _complete(f"{path}: lmbff: lengths", lengths, LENGTH_KEYS, ("max_length",))
     values.setdefault("folder", values["title"])
     values.setdefault("tests", {values["title"]: "test"})
     task = FewshotTask(name=Path(path).stem, **values)

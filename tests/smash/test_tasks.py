@@ -7,6 +7,7 @@ from fairseq_metro.smash.groups import group_names
 from fairseq_metro.smash.tasks import load_task, required_words, steps_for, task_names
 from fairseq_metro.task_data import dataset_names
 from fairseq_metro.task_data.catalogue import descriptions
+from tests.smash import tiny
 
 PAIRS = "mnli snli qnli rte mrpc qqp stsb cb".split()
 SENTENCES = "sst2 sst5 mr cr cola subj trec mpqa".split()
@@ -102,6 +103,25 @@ def test_required_words_are_label_words_and_words_of_prompts():
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("name", "most", "limit"),
+    [("rte", 256, 240), ("mnli", 256, None), ("sst5", 128, 110), ("mrpc", 128, None)],
+)
+def test_lengths_are_ours_or_lmbffs(name, most, limit):
+    task, tok = load_task(name), tiny.tokenizer()
+    sentences = [" bad" * 600, ""][: task.prompt.sentences]
+    assert len(task.build(sentences, tok).ids) == task.max_length
+    assert len(task.build(sentences, tok, 32).ids) == 32
+    theirs = task.build(sentences, tok, lmbff_lengths=True)
+    prompt = len(task.build(["", ""][: len(sentences)], tok).ids)
+    assert len(theirs.ids) == (limit + prompt if limit else most) and theirs.trimmed
+
+
+def test_cb_has_no_lengths_of_lmbffs():
+    with pytest.raises(UserError, match="no lengths of LM-BFF's"):
+        load_task("cb").build(["a", "b"], tiny.tokenizer(), lmbff_lengths=True)
+
+
 GOOD = yaml.safe_load((tasks._FOLDER / "sst2.yaml").read_text())
 
 
@@ -134,6 +154,7 @@ def test_a_file_of_ones_own(tmp_path):
         ({"tests": {"A": "hidden"}}, "no file is named for the test split 'hidden'"),
         ({"dataset": {**GOOD["dataset"], "labels": ["0", "2"]}}, "are not those of words"),
         ({"dataset": {"name": "x"}}, "dataset: no 'text'"),
+        ({"lmbff": {**GOOD["lmbff"], "lengths": {"sentences": [9]}}}, "lengths: no 'max_length'"),
         ({"lmbff": {**GOOD["lmbff"], "format": "xls"}}, "must be tsv or csv"),
     ],
 )

@@ -51,3 +51,12 @@ def test_labels_have_places():
     assert found.index("1") == found.index(1) == 1
     with pytest.raises(UserError, match="label '2' has no word"):
         found.index("2")
+
+
+def test_the_unknown_symbol_alone_is_no_word(vocabulary):
+    class Unknowing(VocabularyTokenizer):
+        def encode(self, text):
+            return [self.unk]
+
+    with pytest.raises(UserError, match=r"1 tokens of this vocabulary \(<unk>\)"):
+        Verbalizer.parse({"0": "bad", "1": "good"}, Unknowing(vocabulary))
