@@ -183,7 +183,9 @@ def models_of(words):
     models = dict(word.partition("=")[::2] for word in words)
     for name, run in models.items():
         if not name or not run:
-            raise UserError(f"--models: {name}={run} must be NAME=RUN, such as metro=runs/quickstart")
+            raise UserError(
+                f"--models: {name}={run} must be NAME=RUN, such as metro=runs/quickstart"
+            )
     return models
 
 

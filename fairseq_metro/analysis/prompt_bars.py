@@ -94,7 +94,9 @@ def two_lines(words, most=0):
         key=lambda i: abs(i - middle),
         default=None,
     )
-    return words if place is None or len(words) <= most else f"{words[:place]}\n{words[place + 1 :]}"
+    return (
+        words if place is None or len(words) <= most else f"{words[:place]}\n{words[place + 1 :]}"
+    )
 
 
 def _words(one):

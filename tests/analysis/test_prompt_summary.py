@@ -42,7 +42,9 @@ def write_run(run, updates=400, sets=SETS):
                 (run / f"data/{split}/{task}").mkdir(parents=True, exist_ok=True)
                 gold = np.array([[4, row % 4 // 3] for row in range(ROWS)], np.int32)
                 np.save(run / f"data/{split}/{task}/{split}.src-tgt.gold.npy", gold)
-            kinds = [{"name": name, "dataset": name, "cluster": one[1]} for name, one in here.items()]
+            kinds = [
+                {"name": name, "dataset": name, "cluster": one[1]} for name, one in here.items()
+            ]
             write(run / f"data/{split}/mixture.json", tasks=kinds)
     trained = [{"cluster": one[1]} for one in sets.values() if one[0] == "valid"]
     write(run / "data/train/mixture.json", tasks=trained)

@@ -140,7 +140,9 @@ def test_misspelt_words_are_three_and_keep_their_letters_and_ends(words, seed):
 
 def test_a_file_is_on_one_side_and_no_sentence_on_both():
     found = made_docstrings(400)
-    by_split = {split: [one for one in found if one.split == split] for split in (TRAIN, VALIDATION)}
+    by_split = {
+        split: [one for one in found if one.split == split] for split in (TRAIN, VALIDATION)
+    }
     assert len(by_split[VALIDATION]) > 30
     shared = by_split[TRAIN][0].sentences[0]
     leaking = Docstring(by_split[VALIDATION][0].place, (shared.upper(), "It says more than that."))
@@ -155,7 +157,9 @@ def test_a_file_is_on_one_side_and_no_sentence_on_both():
 
 
 def test_docstrings_of_a_file_have_its_place_and_their_sentences():
-    source = '"""Add numbers to one another. X = {1}."""\n\ndef f():\n    """Give back one number."""\n'
+    source = (
+        '"""Add numbers to one another. X = {1}."""\n\ndef f():\n    """Give back one number."""\n'
+    )
     assert texts.docstrings_of(source, "torch/a.py") == [
         Docstring("torch/a.py", ("Add numbers to one another.",))
     ]
@@ -217,4 +221,3 @@ def test_the_mixture_and_the_templates_fit_the_rows(docstrings):
                 assert pair.choices.index(pair.target) == row["label"]
                 assert len(pair.choices) == len(row.get("options", find_choices(name)))
                 assert len(set(pair.choices)) == len(pair.choices)
-

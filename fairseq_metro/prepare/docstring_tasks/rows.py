@@ -94,7 +94,7 @@ def word(docstrings, rng):
     for (one, first), (other, second) in _pairs_of_words(docstrings, rng):
         options = [first, second]
         rows = [_with_blank(one, first), _with_blank(other, second)]
-        yield _crossed([{"sentence": sentence} for sentence in rows], options, rng)
+        yield _crossed([{"sentence": sentence} for sentence in rows], options)
 
 
 def mention(docstrings, rng):
@@ -169,7 +169,7 @@ def following(docstrings, rng):
     """Which of two sentences comes next."""
     for pair in _couples(_shuffled(list(_neighbours(docstrings)), rng)):
         (one, after_one), (other, after_other) = pair
-        yield _crossed([{"text": one}, {"text": other}], [after_one, after_other], rng)
+        yield _crossed([{"text": one}, {"text": other}], [after_one, after_other])
 
 
 # How groups are put together.
@@ -182,12 +182,9 @@ def _by_label(rows_of_labels, rng):
         yield [{**row, "label": label} for label, row in enumerate(group)]
 
 
-def _crossed(rows, options, rng):
-    """Row i is answered by option i; all rows list the same options, in an order drawn."""
-    places = rng.permutation(len(options))
-    listed = [options[i] for i in places]
-    return [{**row, "options": listed, "label": int(list(places).index(i))}
-            for i, row in enumerate(rows)]  # fmt: skip
+def _crossed(rows, options):
+    """Row i is answered by option i; all rows list the same options in the same order."""
+    return [{**row, "options": options, "label": i} for i, row in enumerate(rows)]
 
 
 def _matched(fields, pairs):
