@@ -97,7 +97,7 @@ class RobertaMLMModel(BaseFairseqModel):
                 f"--embed-dim {cfg.embed_dim} is no multiple of --attention-heads "
                 f"{cfg.attention_heads}; change one of them"
             )
-        self.cfg = cfg
+        self.cfg, self.num_updates = cfg, 0
         self.encoder = RobertaEncoder(cfg, len(dictionary), dictionary.pad())
         self.lm_head = MaskedLMHead(cfg, len(dictionary))
 
@@ -109,6 +109,10 @@ class RobertaMLMModel(BaseFairseqModel):
 
     def max_positions(self):
         return self.encoder.max_positions
+
+    def set_num_updates(self, num_updates):
+        super().set_num_updates(num_updates)
+        self.num_updates = num_updates
 
     def forward(self, src_tokens, masked_index=None, padded=None, **unused):
         """src_tokens (B, T) int64 -> logits (B, T, V).
