@@ -8,6 +8,7 @@ import numpy as np
 
 from fairseq_metro.prepare.intermediate.main import main
 from fairseq_metro.prepare.intermediate.store import (
+    BOUNDS,
     DOCUMENTS,
     ENDS,
     FILES,
@@ -69,7 +70,7 @@ def run(folder, *options, text=None, group="sentence_pair", dest="data", workers
     return data
 
 
-def store(folder, places, draws=None):
+def store(folder, places):
     """A store of sentences whose documents have these places: list of lists of int."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in FILES:
@@ -78,9 +79,7 @@ def store(folder, places, draws=None):
     (folder / TEXT).write_bytes(b"".join(texts))
     np.cumsum(list(map(len, texts)), dtype=np.int64).tofile(folder / ENDS)
     np.array([p for one in places for p in one], np.int32).tofile(folder / PLACES)
-    rows, first = [], 0
-    for number, one in enumerate(places):
-        rows.append((10 * number, first, number if draws is None else draws[number]))
-        first += len(one)
+    rows = [(10 * number, number) for number in range(len(places))]
     np.array(rows, ROW).tofile(folder / DOCUMENTS)
+    np.cumsum(list(map(len, places)), dtype=np.int64).tofile(folder / BOUNDS)
     return Sentences(folder)

@@ -68,7 +68,7 @@ def test_short_sentences_leave_their_numbers_to_their_neighbours():
     text = "A first long sentence. Short one. Another quite long one.\nThe last long one here."
     found = sentences_in((5, ["Too short.", text]), rules, tokenizer)
     assert found.places.tolist() == [0, 2, 3]
-    assert found.rows["number"].tolist() == [6] and found.rows["first"].tolist() == [0]
+    assert found.rows["number"].tolist() == [6] and found.bounds.tolist() == [3]
     ends = [0, *found.ends.tolist()]
     texts = [found.text[a:b].decode() for a, b in pairwise(ends)]
     assert texts[1:] == ["Another quite long one.", "The last long one here."]

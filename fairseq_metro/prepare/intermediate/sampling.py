@@ -28,8 +28,6 @@ class Sampler:
             label: Permutation(len(self._rows_of(label)), seed, (self._number, label + 1))
             for label in group.labels
         }
-        bounds = np.searchsorted(side.rows, sentences.first)
-        self._begins, self._ends = bounds[:-1], bounds[1:]  # of each document, in the side's rows
 
     def _rows_of(self, label):
         return self._side.anchors if label == 2 else self._side.rows
@@ -62,16 +60,15 @@ class Sampler:
 
     def _of_another_document(self, rows, luck):
         """A sentence of another document of this side, each as likely as any."""
-        document = self._sentences.document_of(rows)
-        begin, end = self._begins[document], self._ends[document]
+        span = self._sentences.span_of(self._sentences.document_of(rows))
+        begin, end = (np.searchsorted(self._side.rows, bound) for bound in span)
         others = len(self._side.rows) - (end - begin)
         drawn = (luck[:, 0] * others).astype(np.int64)
         return np.asarray(self._side.rows[np.where(drawn < begin, drawn, drawn + end - begin)])
 
     def _not_adjacent(self, rows, luck):
         """A sentence of the same document, neither this one nor next to it."""
-        document = self._sentences.document_of(rows)
-        begin, end = self._sentences.first[document], self._sentences.first[document + 1]
+        begin, end = self._sentences.span_of(self._sentences.document_of(rows))
         low, high = rows - self._has_before(rows), rows + self._has_after(rows)
         drawn = begin + (luck[:, 0] * (end - begin - (high - low + 1))).astype(np.int64)
         return np.where(drawn < low, drawn, drawn + high - low + 1)
@@ -89,13 +86,13 @@ class Sampler:
     def _has_after(self, rows):
         """Whether the next row is next to each of ``rows`` in its document: bool."""
         sentences = self._sentences
-        last = sentences.first[sentences.document_of(rows) + 1] - 1
+        last = sentences.span_of(sentences.document_of(rows))[1] - 1
         after = np.minimum(rows + 1, len(sentences) - 1)
         return (rows < last) & (sentences.places[after] - sentences.places[rows] == 1)
 
     def _has_before(self, rows):
         sentences = self._sentences
-        begin = sentences.first[sentences.document_of(rows)]
+        begin = sentences.span_of(sentences.document_of(rows))[0]
         before = np.maximum(rows - 1, 0)
         return (rows > begin) & (sentences.places[rows] - sentences.places[before] == 1)
 

@@ -3,8 +3,9 @@
 text.bin       UTF-8, sentences end to end
 ends.bin       int64, where each sentence's text ends
 places.bin     int32, each sentence's number in its document, counting those left out
-documents.bin  one row a document that is kept: its number in the input, its first sentence here,
-               and the draw that may hold it out (:func:`draw_of`)
+documents.bin  one row a document that is kept: its number in the input, and the draw that may hold
+               it out (:func:`draw_of`)
+bounds.bin     int64, where the sentences of each kept document end
 """
 
 import hashlib
@@ -19,8 +20,10 @@ from fairseq_metro.prepare.intermediate.splitting import sentences_of
 from fairseq_metro.prepare.workers import Workers
 from fairseq_metro.smash.tokenizers import load_tokenizer
 
-FILES = TEXT, ENDS, PLACES, DOCUMENTS = "text.bin", "ends.bin", "places.bin", "documents.bin"
-ROW = np.dtype([("number", np.int64), ("first", np.int64), ("draw", np.uint64)])
+FILES = TEXT, ENDS, PLACES, DOCUMENTS, BOUNDS = (
+    "text.bin", "ends.bin", "places.bin", "documents.bin", "bounds.bin",
+)  # fmt: skip
+ROW = np.dtype([("number", np.int64), ("draw", np.uint64)])
 COUNTS = ("documents", "documents_left_out", "sentences", "sentences_left_out")
 
 
@@ -37,12 +40,13 @@ class Rules:
 
 @dataclass
 class Found:
-    """A job's sentences, as they stand in the files; ``rows["first"]`` counts from the job's own."""
+    """A job's part of the files; ends and bounds count from its own first."""
 
     text: bytes
     ends: np.ndarray
     places: np.ndarray
     rows: np.ndarray
+    bounds: np.ndarray
     counts: dict
 
 
@@ -80,7 +84,7 @@ def _long_enough(sentence, least, tokenizer):
 def sentences_in(job, rules, tokenizer):
     """The :class:`Found` of one job (:func:`~.reading.jobs`)."""
     first, texts = job
-    texts_kept, places, rows = [], [], []
+    texts_kept, places, rows, bounds = [], [], [], []
     counts = dict.fromkeys(COUNTS, 0)
     for number, text in enumerate(texts, first):
         text = text.encode("utf-8", "replace").decode()  # JSON can spell half a surrogate pair
@@ -90,15 +94,17 @@ def sentences_in(job, rules, tokenizer):
             counts["documents_left_out"] += 1
             counts["sentences_left_out"] += len(kept)
             continue
-        rows.append((number, len(places), draw_of(text, rules.seed)))
+        rows.append((number, draw_of(text, rules.seed)))
         counts["documents"] += 1
         counts["sentences"] += len(kept)
         places += [place for place, _ in kept]
+        bounds.append(len(places))
         texts_kept += [sentence.encode() for _, sentence in kept]
     ends = np.cumsum([0, *map(len, texts_kept)], dtype=np.int64)[1:]
     return Found(
-        b"".join(texts_kept), ends, np.array(places, np.int32), np.array(rows, ROW), counts
-    )
+        b"".join(texts_kept), ends, np.array(places, np.int32), np.array(rows, ROW),
+        np.array(bounds, np.int64), counts,
+    )  # fmt: skip
 
 
 _state = {}
@@ -130,8 +136,8 @@ def collect(folder, sources, documents, field, rules, workers, settings):
                 growing.write(TEXT, found.text)
                 growing.write(ENDS, found.ends + facts["bytes"])
                 growing.write(PLACES, found.places)
-                found.rows["first"] += facts["sentences"]
                 growing.write(DOCUMENTS, found.rows)
+                growing.write(BOUNDS, found.bounds + facts["sentences"])
                 facts["bytes"] += len(found.text)
                 for name, count in found.counts.items():
                     facts[name] += count
@@ -155,7 +161,7 @@ class Sentences:
         self._ends = _mapped(folder / ENDS, np.int64)
         self.places = _mapped(folder / PLACES, np.int32)
         self.documents = _mapped(folder / DOCUMENTS, ROW)
-        self.first = np.append(self.documents["first"], len(self.places))
+        self._bounds = _mapped(folder / BOUNDS, np.int64)
 
     def __len__(self):
         return len(self.places)
@@ -167,7 +173,12 @@ class Sentences:
 
     def document_of(self, rows):
         """Which kept document each of ``rows``, (k,), is in: (k,) int64."""
-        return np.searchsorted(self.first, rows, side="right") - 1
+        return np.searchsorted(self._bounds, rows, side="right")
+
+    def span_of(self, documents):
+        """The first row of each of ``documents``, (k,), and the one after its last: (k,) int64."""
+        begin = np.where(documents > 0, self._bounds[np.maximum(documents - 1, 0)], 0)
+        return begin, np.asarray(self._bounds[documents])
 
     def next_is_adjacent(self, begin, end):
         """Whether the sentence after each row of begin .. end is next to it in its document.
@@ -177,9 +188,8 @@ class Sentences:
         places = np.asarray(self.places[begin : end + 1], dtype=np.int64)
         found = np.zeros(end - begin, dtype=bool)
         found[: len(places) - 1] = np.diff(places) == 1
-        lasts = self.first[1:] - 1  # whose next row is another document's
-        lasts = lasts[np.searchsorted(lasts, begin) : np.searchsorted(lasts, end)]
-        found[lasts - begin] = False
+        first, last = np.searchsorted(self._bounds, (begin + 1, end + 1))
+        found[self._bounds[first:last] - 1 - begin] = False  # the next row is another document's
         return found
 
 
