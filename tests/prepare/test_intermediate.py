@@ -448,6 +448,17 @@ def test_a_vocabulary_without_the_label_words_is_one_line(tmp_path):
               str(tmp_path / "data")])  # fmt: skip
 
 
+def test_a_prompt_that_never_fits_stops_before_any_text_is_read(tmp_path):
+    group = tmp_path / "mine.yaml"
+    group.write_text(yaml.safe_dump({
+        "version": 1, "name": "mine", "sampler": "sentences", "max_length": 8,
+        "template": "*cls**sent_0*_Here_the_sentence_stands_and_comes_here*mask*.*sep+*",
+    }))  # fmt: skip
+    with pytest.raises(UserError, match="for group mine: max_length 8 is less than the"):
+        made.run(tmp_path, group=group)
+    assert not (tmp_path / "data").exists()
+
+
 def test_the_command_runs_as_a_script(root, tmp_path):
     text = made.write_text(tmp_path / "t.txt")
     command = [sys.executable, str(root / "preprocess/intermediate.py"), "--group", "sentence_pair",

@@ -20,6 +20,7 @@ from fairseq_metro.prepare.inputs import STANDARD_INPUT, check_readable
 from fairseq_metro.prepare.intermediate.reading import DOCUMENTS, LINES
 from fairseq_metro.prepare.intermediate.teacher_filter import label_words, teacher_hash
 from fairseq_metro.smash.groups import DIRECTIONS, PAIRS, TaskGroup, group_names, load_group
+from fairseq_metro.smash.templates import PromptTemplate
 from fairseq_metro.smash.tokenizers import KINDS, load_tokenizer
 
 
@@ -174,14 +175,16 @@ def check_balanced(name, size, group):
 
 
 def check_words(group, tokenizer, place):
-    """Raise :class:`UserError` where a word of the group is no single token."""
+    """Raise :class:`UserError` where a word of the group is no token, or its prompt does not fit."""
+    template = PromptTemplate.parse(group.template, group.drop)
     words = list(group.verbalizer.values())
     words += [] if group.filter is None else list(group.filter.words)
-    if words:
-        try:
+    try:
+        if words:
             label_words(words, tokenizer)
-        except UserError as error:
-            raise UserError(f"{place}, for group {group.name}: {error}") from None
+        template.build([""] * template.sentences, tokenizer, group.max_length, group.truncation)
+    except UserError as error:
+        raise UserError(f"{place}, for group {group.name}: {error}") from None
 
 
 def sources_of(patterns):
