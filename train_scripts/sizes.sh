@@ -23,10 +23,18 @@ gpu_mib() {
   nvidia-smi --query-gpu=memory.total --format=csv,noheader,nounits 2>/dev/null | grep -E '^[0-9]+$' | sort -n | head -n 1 || true
 }
 
-# pretrain OBJECTIVE OPTIONS...: prints the command, keeps it beside the checkpoints and runs it.
+# start WORDS...: prints the command of fairseq-train, keeps it beside the checkpoints and runs it.
+start() {
+  local cmd=(bash train_scripts/launch.sh "$PROCESSES" fairseq-train "$DATA" --user-dir fairseq_metro "$@")
+  mkdir -p "$SAVE"
+  { printf '%q ' "${cmd[@]}"; echo; } | tee "$SAVE/command.txt"
+  exec "${cmd[@]}"
+}
+
+# pretrain OBJECTIVE OPTIONS...: starts it by the table's words.
 # PLAN=1, or --plan among the options, prints what it would cost instead.
 pretrain() {
-  local words cmd word mib row=(--objective "$1" --size "$ARCH" --processes "$PROCESSES"
+  local words word mib row=(--objective "$1" --size "$ARCH" --processes "$PROCESSES"
     --machines "${MACHINES:-1}" --tokens-per-process "${TOKENS:-}")
   shift
   local options=()
@@ -44,8 +52,5 @@ pretrain() {
   [[ -z $mib ]] || row+=(--gpu-mib "$mib")
   words=$(python -m fairseq_metro.planning.options "${row[@]}" --save-dir "$SAVE" -- "${options[@]}") || exit 2
   mapfile -t words <<< "$words"
-  cmd=(bash train_scripts/launch.sh "$PROCESSES" fairseq-train "$DATA" --user-dir fairseq_metro "${words[@]}" "${options[@]}")
-  mkdir -p "$SAVE"
-  { printf '%q ' "${cmd[@]}"; echo; } | tee "$SAVE/command.txt"
-  exec "${cmd[@]}"
+  start "${words[@]}" "${options[@]}"
 }

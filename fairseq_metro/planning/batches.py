@@ -62,6 +62,39 @@ def share_out(row, processes, tokens=None, most=None):
     return Batches(processes, tokens, accumulate)
 
 
+def share_sequences(row, processes, batch=None, tokens=None):
+    """Batches of an update of ``row.sequences`` sequences over ``processes``; ``tokens`` of the
+    result count sequences.
+
+    batch: sequences of one batch; not given: the most that divide the update, at most
+    ``row.micro_batch``, or as many of ``row.width`` as there are ``tokens``. Raises
+    :class:`UserError` where nothing divides.
+    """
+    of_each, rest = divmod(row.sequences, processes)
+    if rest:
+        raise UserError(
+            f"{processes} processes cannot share an update of {row.sequences:,} sequences; take a "
+            f"number of processes that divides {row.sequences}"
+        )
+    if batch is None:
+        most = row.micro_batch if tokens is None else tokens // row.width
+        fitting = [n for n in range(1, of_each + 1) if of_each % n == 0 and n <= most]
+        if not fitting:
+            raise UserError(
+                f"TOKENS is {tokens}, but a sequence of full length has {row.width}; give at least "
+                "that"
+            )
+        batch = fitting[-1]
+    elif tokens is not None:
+        raise UserError("BATCH and TOKENS both say how large a batch is; give one of them")
+    elif of_each % batch:
+        raise UserError(
+            f"BATCH x PROCESSES = {batch} x {processes} must divide {row.sequences}, the sequences "
+            "of an update"
+        )
+    return Batches(processes, batch, of_each // batch)
+
+
 def batch_sizes(lengths, tokens, multiple=MULTIPLE):
     """How fairseq cuts blocks, ascending ``lengths`` (N,), into batches: number of blocks of each.
 

@@ -9,8 +9,6 @@ sizes that the architecture function fills in, which fairseq-hydra-train does no
 
 import argparse
 import dataclasses
-import logging
-import warnings
 from functools import cache
 from pathlib import Path
 
@@ -20,12 +18,13 @@ from fairseq_metro.errors import run_command
 from fairseq_metro.files import atomic_write
 from fairseq_metro.planning.batches import share_out
 from fairseq_metro.planning.options import positive, values, words
+from fairseq_metro.planning.plan import resolved
 from fairseq_metro.planning.table import MODELS, SIZES, pretraining
 from fairseq_metro.recipes import RECIPES
 
 LISTS = ("lr", "update_freq")  # one value for each epoch
 # Where fairseq's config keeps an option; the first group that has it.
-GROUPS = "common dataset optimization checkpoint task criterion lr_scheduler optimizer".split()
+GROUPS = "common dataset optimization checkpoint task criterion lr_scheduler optimizer model".split()
 CPU_SIZES = ("tiny", "small")  # the release has none: one recipe is enough
 
 HEADER = """\
@@ -56,10 +55,20 @@ def config(row, batches, name):
     groups = {"common": {"user_dir": "${hydra:runtime.cwd}/fairseq_metro"}}
     groups["task"] = {"_name": row.objective, "data": ""}
     groups["criterion"] = {"_name": row.objective}
-    groups["model"] = {"_name": row.model, **_sizes(row)}
+    groups["model"] = {"_name": row.model, **architecture_sizes(row.model, row.size, row.recipe)}
     groups["distributed_training"] = {"distributed_world_size": batches.processes}
-    keys = _keys(row.objective)
-    for option, value in values(row, batches, "").items():
+    groups = grouped(groups, values(row, batches, ""), words(row, batches))
+    groups["checkpoint"]["save_dir"] = f"${{hydra:runtime.cwd}}/checkpoints/{name}"
+    return groups
+
+
+def grouped(groups, options, said):
+    """Put options, a dict of option -> value, where fairseq's config keeps them, into ``groups``.
+
+    said: a whole command's words, which decide what options there are. Returns ``groups``.
+    """
+    keys = _keys(tuple(said))
+    for option, value in options.items():
         key = option[2:].replace("-", "_")
         if key in ("task", "criterion", "arch"):
             continue
@@ -68,38 +77,25 @@ def config(row, batches, name):
             continue
         group = next(group for group in GROUPS if key in keys[group])
         groups.setdefault(group, {})[key] = [value] if key in LISTS else value
-    groups["checkpoint"]["save_dir"] = f"${{hydra:runtime.cwd}}/checkpoints/{name}"
     return groups
 
 
 @cache
-def _keys(objective):
+def _keys(said):
     """The names of options in every group of fairseq's config, by fairseq's own parser."""
-    import fairseq_metro
-
-    fairseq_metro.register()
-    from fairseq import options
-    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
-
-    row = pretraining(objective, "base")
-    said = ["DATA", *words(row, share_out(row, 1))]
-    logging.getLogger("hydra").setLevel(logging.WARNING)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # hydra, of fairseq's own files
-        args = options.parse_args_and_arch(options.get_training_parser(), said)
-        cfg = convert_namespace_to_omegaconf(args)
+    cfg = resolved(said)
     return {group: set(cfg[group]) for group in GROUPS}
 
 
-def _sizes(row):
+def architecture_sizes(model, size, recipe="paper"):
     """The architecture's entries, and the recipe's where they are not the model's defaults."""
     from fairseq_metro.models.metro_t5 import MetroT5Config, T5TransformerConfig
     from fairseq_metro.models.metro_t5.architectures import ARCHITECTURES, sizes_of
 
-    kind = MetroT5Config if row.model == "metro_t5" else T5TransformerConfig
+    kind = MetroT5Config if model == "metro_t5" else T5TransformerConfig
     defaults = {f.name: f.default for f in dataclasses.fields(kind)}
-    own = ARCHITECTURES[row.size]
-    sizes = sizes_of(row.size, kind, row.recipe)
+    own = ARCHITECTURES[size]
+    sizes = sizes_of(size, kind, recipe)
     return {key: value for key, value in sizes.items() if key in own or value != defaults[key]}
 
 
@@ -115,8 +111,21 @@ def text(name, processes=1, tokens=None):
         name=name,
         update=batches.update,
     )
-    body = yaml.safe_dump(config(row, batches, name), sort_keys=False, default_flow_style=False)
-    return header + body
+    return yaml_text(header, config(row, batches, name))
+
+
+def yaml_text(header, groups):
+    """A file's text from its comment and its groups."""
+    return header + yaml.safe_dump(groups, sort_keys=False, default_flow_style=False)
+
+
+def write_all(folder, texts):
+    """Write ``texts``, a dict of name -> text, into a folder, and say how many."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in texts.items():
+        with atomic_write(folder / f"{name}.yaml") as stream:
+            stream.write(content)
+    print(f"{len(texts)} files in {folder}")
 
 
 def main(argv=None):
@@ -128,15 +137,15 @@ def main(argv=None):
     processes = positive("--processes", args.processes)
     tokens = args.tokens_per_process
     tokens = positive("--tokens-per-process", tokens) if tokens else None
-    args.out.mkdir(parents=True, exist_ok=True)
-    written = 0
-    for name, (_, size, _) in names().items():
-        if (processes > 1 or tokens) and size in CPU_SIZES:
-            continue  # their updates are too small to be shared by many
-        with atomic_write(args.out / f"{name}.yaml") as stream:
-            stream.write(text(name, processes, tokens))
-        written += 1
-    print(f"{written} files in {args.out}")
+    own = processes > 1 or tokens  # tiny and small updates are too small to be shared by many
+    write_all(
+        args.out,
+        {
+            name: text(name, processes, tokens)
+            for name, (_, size, _) in names().items()
+            if not (own and size in CPU_SIZES)
+        },
+    )
     return 0
 
 

@@ -31,6 +31,16 @@ def values(row, batches, save_dir=None):
         "--tokens-per-sample": row.length,
         "--max-tokens": batches.tokens,
         "--update-freq": batches.accumulate,
+        **adam(row),
+        "--max-update": row.updates,
+        **saving(row, save_dir),
+    }
+    return {option: value for option, value in options.items() if value is not None}
+
+
+def adam(row):
+    """Options of Adam and of the paper's schedule: linearly up, then linearly to 0."""
+    return {
         "--optimizer": "fused_adam",
         "--adam-betas": row.adam_betas,
         "--adam-eps": row.adam_eps,
@@ -40,7 +50,12 @@ def values(row, batches, save_dir=None):
         "--lr-scheduler": "polynomial_decay",
         "--warmup-updates": row.warmup,
         "--total-num-update": row.updates,
-        "--max-update": row.updates,
+    }
+
+
+def saving(row, save_dir):
+    """Options of checkpoints, validation and log."""
+    return {
         "--save-dir": save_dir,
         "--no-epoch-checkpoints": True,
         "--save-interval-updates": row.save_every,
@@ -49,18 +64,26 @@ def values(row, batches, save_dir=None):
         "--log-format": "json",
         "--log-interval": row.log_every,
     }
-    return {option: value for option, value in options.items() if value is not None}
 
 
 def words(row, batches, save_dir=None):
     """fairseq-train's words for a row of the table, without the data: a list of strings."""
-    said = []
-    for option, value in values(row, batches, save_dir).items():
+    return said(values(row, batches, save_dir))
+
+
+def said(options):
+    """A dict of option -> value as words of a command line: a list of strings.
+
+    >>> said({"--lr": 4e-5, "--update-freq": 8, "--bf16": True})
+    ['--lr', '4e-05', '--update-freq', '8', '--bf16']
+    """
+    found = []
+    for option, value in options.items():
         if value is True:
-            said.append(option)
+            found.append(option)
         else:
-            said += [option, f"{value:g}" if isinstance(value, float) else str(value)]
-    return said
+            found += [option, f"{value:g}" if isinstance(value, float) else str(value)]
+    return found
 
 
 def recipe_options(row):
@@ -104,13 +127,13 @@ def describe(row, batches, folder=None):
     return lines
 
 
-def replaced(extra):
+def given_at_the_end(extra, derived=DERIVED):
     """A warning where a run's own options change what an update is made of: list of lines."""
     names = {word.split("=")[0] for word in extra}
-    own = [name for name in DERIVED if name in names]
+    own = [name for name in derived if name in names]
     if not own:
         return []
-    return [f"warning: {', '.join(own)} given at the end: an update has other tokens than that"]
+    return [f"warning: {', '.join(own)} given at the end: an update is made of something else"]
 
 
 def add_row_arguments(parser):
@@ -175,11 +198,11 @@ def main(argv=None):
 
         most = tokens_that_fit(args, positive("--gpu-mib", args.gpu_mib) / 1024, args.options)
         row, batches = chosen(args, most)
-    said = words(row, batches, args.save_dir)
+    command = words(row, batches, args.save_dir)
     described = describe(row, batches, first_folder(args.data))
-    for line in [*described, *replaced(args.options)]:
+    for line in [*described, *given_at_the_end(args.options)]:
         print(line, file=sys.stderr)
-    print("\n".join(said))
+    print("\n".join(command))
     return 0
 
 
