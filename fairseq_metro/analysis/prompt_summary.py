@@ -51,9 +51,14 @@ class SetScore:
     templates: dict
 
     @property
+    def guess(self):
+        """The accuracy of whoever does not read: chance, or always the commonest answer."""
+        return max(self.chance, self.commonest)
+
+    @property
     def error(self):
-        """Standard error of an accuracy over so many rows, were it by chance."""
-        return math.sqrt(self.chance * (1 - self.chance) / self.rows)
+        """Standard error of an accuracy over so many rows, were it a guess."""
+        return math.sqrt(self.guess * (1 - self.guess) / self.rows)
 
 
 def main(argv=None):
@@ -132,7 +137,7 @@ def means(sets):
     """Unweighted means over data sets: dict of chance, before, after."""
     return {
         name: statistics.fmean(getattr(one, name) for one in sets)
-        for name in ("chance", "commonest", "before", "after")
+        for name in ("chance", "commonest", "guess", "before", "after")
     }
 
 
@@ -144,7 +149,7 @@ def summarize(sets, updates, log):
         "held_in": means(groups[HELD_IN]),
         "held_out": means(held_out) if held_out else None,
         "groups": {group: means(members) for group, members in groups.items() if members},
-        "sets": [asdict(one) | {"error": one.error} for one in sets],
+        "sets": [asdict(one) | {"guess": one.guess, "error": one.error} for one in sets],
         "updates": updates,
         "updates_planned": log.max_update,
         "parameters": log.parameters,
@@ -157,7 +162,7 @@ def summarize(sets, updates, log):
 def describe(sets, summary):
     """The table and the verdict, as text."""
     width = max(len(text) for text in [*GROUPS.values(), *(f"  {one.dataset}" for one in sets)])
-    lines = [f"{'accuracy':{width}}  chance  before   after"]
+    lines = [f"{'accuracy':{width}}  chance  commonest  before   after"]
     for group, words in GROUPS.items():
         members = [one for one in sets if one.group == group]
         if not members:
@@ -168,8 +173,10 @@ def describe(sets, summary):
 
 
 def _row(words, values, width):
-    shares = "  ".join(f"{values[name]:6.1%}" for name in ("chance", "before", "after"))
-    return f"{words:{width}}  {shares}"
+    chance, commonest, before, after = (
+        f"{values[name]:6.1%}" for name in ("chance", "commonest", "before", "after")
+    )
+    return f"{words:{width}}  {chance}  {commonest:>9}  {before}  {after}"
 
 
 def verdict(sets, summary):
@@ -183,20 +190,20 @@ def verdict(sets, summary):
                          (NEW_KIND, "Held-out kinds")):  # fmt: skip
         members = [one for one in sets if one.group == group]
         if members:
-            sentences.append(f"{words}: {_beyond_chance(members)}")
+            sentences.append(f"{words}: {_beyond_guessing(members)}")
     return sentences
 
 
-def _beyond_chance(sets):
-    """How a group stands to chance: its mean's distance, in standard errors of the mean."""
+def _beyond_guessing(sets):
+    """How a group stands to guessing: its mean's distance, in standard errors of the mean."""
     mean = means(sets)
-    gain = mean["after"] - mean["chance"]
+    gain = mean["after"] - mean["guess"]
     error = math.sqrt(sum(one.error**2 for one in sets)) / len(sets)
-    clear = [one for one in sets if one.after - one.chance > 2 * one.error]
+    clear = [one for one in sets if one.after - one.guess > 2 * one.error]
     far = "clearly above" if gain > 3 * error else "NOT clearly above"
     return (
-        f"{mean['after']:.1%} after, {mean['before']:.1%} before, {far} the {mean['chance']:.1%} "
-        f"of chance; {len(clear)} of {len(sets)} sets are by more than two standard errors."
+        f"{mean['after']:.1%} after, {mean['before']:.1%} before, {far} the {mean['guess']:.1%} "
+        f"of guessing; {len(clear)} of {len(sets)} sets are by more than two standard errors."
     )
 
 

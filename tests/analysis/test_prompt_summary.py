@@ -20,7 +20,7 @@ SETS = {
 ROWS = 400
 
 
-def write_run(run, updates=400, sets=SETS):
+def write_run(run, updates=400, sets=SETS, commonest=5):
     """A run's folder as fairseq-train and prompted_data.py leave it, as far as a summary reads it."""
     for when, at in ((0, 3), (updates, 4)):
         for split in {one[0] for one in sets.values()}:
@@ -40,7 +40,7 @@ def write_run(run, updates=400, sets=SETS):
             write(run / f"checkpoints/scores/{split}_{when}.json", datasets=means, tasks=tasks)
             for task in tasks:
                 (run / f"data/{split}/{task}").mkdir(parents=True, exist_ok=True)
-                gold = np.array([[4, row % 4 // 3] for row in range(ROWS)], np.int32)
+                gold = np.array([[5, row % commonest] for row in range(ROWS)], np.int32)
                 np.save(run / f"data/{split}/{task}/{split}.src-tgt.gold.npy", gold)
             kinds = [
                 {"name": name, "dataset": name, "cluster": one[1]} for name, one in here.items()
@@ -68,10 +68,10 @@ def test_groups_and_means_are_told_beside_chance(tmp_path, capsys):
         ("docstring/mention", NEW_KIND),
     ]
     assert summary["held_in"] == pytest.approx(
-        {"chance": 0.35, "commonest": 0.75, "before": 0.35, "after": 0.64}
+        {"chance": 0.35, "commonest": 0.2, "guess": 0.35, "before": 0.35, "after": 0.64}
     )
     assert summary["held_out"] == pytest.approx(
-        {"chance": 0.5, "commonest": 0.75, "before": 0.495, "after": 0.56}
+        {"chance": 0.5, "commonest": 0.2, "guess": 0.5, "before": 0.495, "after": 0.56}
     )
     assert summary["groups"][NEW_KIND]["after"] == pytest.approx(0.51)
     area = summary["sets"][0]
@@ -79,10 +79,17 @@ def test_groups_and_means_are_told_beside_chance(tmp_path, capsys):
     assert area["error"] == pytest.approx(math.sqrt(0.2 * 0.8 / ROWS))
     assert (summary["updates"], summary["parameters"], summary["seed"]) == (400, 1_234_567, 7)
     said = capsys.readouterr().out
-    assert "Held-in: 64.0% after, 35.0% before, clearly above the 35.0% of chance; 2 of 2" in said
+    assert "Held-in: 64.0% after, 35.0% before, clearly above the 35.0% of guessing; 2 of 2" in said
     assert "Held-out kinds: 51.0% after, 49.0% before, NOT clearly above" in said
     assert all(words in said for words in GROUPS.values())
     assert (tmp_path / "bars.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_always_the_commonest_answer_is_a_guess_too(tmp_path, capsys):
+    write_run(tmp_path, commonest=1)
+    assert main([str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "Held-in: 64.0% after, 35.0% before, NOT clearly above the 100.0% of guessing" in said
 
 
 def test_the_last_validation_counts_and_an_unfinished_run_is_called_so(tmp_path, capsys):
