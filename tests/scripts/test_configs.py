@@ -13,7 +13,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from fairseq_metro.errors import UserError
-from fairseq_metro.planning import configs
+from fairseq_metro.planning import configs, finetuning_configs
 from fairseq_metro.planning.batches import share_out
 from fairseq_metro.planning.options import words
 from fairseq_metro.planning.table import pretraining
@@ -50,7 +50,8 @@ def test_the_files_are_up_to_date(name):
 
 
 def test_there_is_no_file_too_many():
-    assert {path.stem for path in FOLDER.iterdir()} == set(configs.names())
+    known = {*configs.names(), *finetuning_configs.names()}
+    assert {path.stem for path in FOLDER.iterdir()} == known
 
 
 SOME = "metro_t5_tiny metro_t5_basepp_release metro_t5_largepp t5_small t5_basepp_release".split()
