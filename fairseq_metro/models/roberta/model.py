@@ -114,16 +114,27 @@ class RobertaMLMModel(BaseFairseqModel):
         super().set_num_updates(num_updates)
         self.num_updates = num_updates
 
-    def forward(self, src_tokens, masked_index=None, padded=None, **unused):
+    def forward(
+        self,
+        src_tokens,
+        masked_index=None,
+        padded=None,
+        hidden=False,
+        attention=False,
+        **unused,
+    ):
         """src_tokens (B, T) int64 -> logits (B, T, V).
 
         masked_index (M,) int64 into the flattened (B, T): logits (M, V), of these positions only.
-        padded: whether there is padding, as far as the caller knows.
+        padded: whether there is padding, as far as the caller knows. hidden, attention: return
+        (logits, :class:`RobertaStates` with those) instead.
         """
-        last = self.encode(src_tokens, padded=padded).last
+        states = self.encode(src_tokens, padded, hidden, attention)
         if masked_index is None:
-            return self.project(self.lm_head(last))
-        return self.project(self.mask_vector(last, masked_index))
+            logits = self.project(self.lm_head(states.last))
+        else:
+            logits = self.project(self.mask_vector(states.last, masked_index))
+        return (logits, states) if hidden or attention else logits
 
     def encode(self, src_tokens, padded=None, hidden=False, attention=False):
         """src_tokens (B, T) int64 -> :class:`RobertaStates`.

@@ -1,0 +1,257 @@
+"""What a teacher says at the mask of every prompt of a data folder, written once for all runs.
+
+The vector to which its output layer is applied, in half precision, gives the full distribution back
+to rounding; or its k likeliest symbols, and the probability of all others as one. Progress is shown;
+interrupted, the same command goes on where it was. The folder appears when it is whole.
+"""
+
+import argparse
+import logging
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from fairseq_metro.criterions.distillation_losses import averaged_log_probs
+from fairseq_metro.data.intermediate_dataset import (
+    T5,
+    IntermediateDataset,
+    IntermediatePrompts,
+    read_intermediate_stamp,
+)
+from fairseq_metro.data.teacher_targets import (
+    BIAS,
+    KINDS,
+    TABLE,
+    TAGS,
+    TOP_K,
+    VECTORS,
+    TeacherCache,
+    tags_of,
+)
+from fairseq_metro.errors import UserError
+from fairseq_metro.files import read_json, write_json
+from fairseq_metro.interchange.roberta_vocabulary import open_vocabulary
+from fairseq_metro.interchange.teachers import load_teachers
+from fairseq_metro.prepare.binarize import locked, terminated_as_interrupted
+from fairseq_metro.prepare.intermediate.pace import Pace
+from fairseq_metro.stamp import make_stamp
+
+logger = logging.getLogger(__name__)
+
+CHUNK = 4096  # prompts sorted by length together, and written before the next
+PROGRESS = "progress.json"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do, checked: the command line without its spelling."""
+
+    data: Path
+    dest: Path
+    stored: str
+    k: int | None
+    teachers: list
+    vocabulary: object
+    stamp: dict
+    max_tokens: int
+    device: str
+
+    @property
+    def tags(self):
+        """What decides about the bytes: dict."""
+        return tags_of(self.stored, self.k, [each.hash for each in self.teachers], self.stamp)
+
+
+def main(argv=None):
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    with terminated_as_interrupted():
+        cache(plan(parser().parse_args(argv)))
+    return 0
+
+
+def parser():
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog="cache_teacher.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = made.add_argument
+    add("data", type=Path, metavar="DATA", help="folder written by preprocess/intermediate.py")
+    add("--teacher", required=True, metavar="DIR[:DIR]",
+        help="a local Hugging Face folder, a run's folder or checkpoint; several, averaged in "
+             "probability, with --cache top-k only")  # fmt: skip
+    add("--cache", choices=KINDS, default=VECTORS, dest="stored",
+        help="what to keep (default: %(default)s)")  # fmt: skip
+    add("--k", type=int, help="with --cache top-k: how many symbols (default: 64)")
+    add("--dest", type=Path, metavar="DIR",
+        help="the cache (default: DATA/cache-, the teacher's hash, -top and k)")  # fmt: skip
+    add("--max-tokens", type=int, default=16384, metavar="N",
+        help="most tokens of a batch, padding counted (default: %(default)s)")  # fmt: skip
+    add("--device", default=None, help="default: a GPU where there is one")
+    return made
+
+
+def plan(args):
+    """The :class:`Plan` of parsed arguments. Raises :class:`UserError` for what cannot be done."""
+    stamp = read_intermediate_stamp(args.data)
+    vocabulary = open_vocabulary(args.data / "vocab")
+    if vocabulary.hash != stamp["vocabulary"]:
+        raise UserError(f"{args.data}/vocab: not the vocabulary of the data; make the data anew")
+    paths = list(filter(None, args.teacher.split(":")))
+    if args.stored == VECTORS and len(paths) != 1:
+        raise UserError("several teachers: give --cache top-k, or cache each by itself")
+    if args.stored == VECTORS and args.k is not None:
+        raise UserError("--k says nothing of vectors; give --cache top-k, or leave it out")
+    k = None
+    if args.stored == TOP_K:
+        k = 64 if args.k is None else args.k
+        if not 1 <= k <= len(vocabulary):
+            raise UserError(f"--k is {k}, must be 1 to {len(vocabulary)}, the vocabulary's size")
+    teachers = load_teachers(paths, vocabulary, stamp["kind"])
+    name = "-".join(each.hash[:12] for each in teachers) + (f"-top{k}" if k else "")
+    return Plan(
+        data=args.data, dest=args.dest or args.data / f"cache-{name}", stored=args.stored, k=k,
+        teachers=teachers, vocabulary=vocabulary, stamp=stamp, max_tokens=args.max_tokens,
+        device=args.device or ("cuda" if torch.cuda.is_available() else "cpu"),
+    )  # fmt: skip
+
+
+def cache(plan):
+    """Write, or complete, the cache of a Plan; return its folder. Raises :class:`UserError`."""
+    if plan.dest.exists():
+        found = TeacherCache(plan.dest, plan.stamp)
+        found.refuse_other_teachers(plan.tags["teachers"])
+        if found.tags["k"] != plan.k:
+            raise UserError(f"{plan.dest}: holds {found.stored} {found.tags['k'] or ''}; give "
+                            "another --dest")  # fmt: skip
+        logger.info("%s: finished already, kept", plan.dest)
+        return plan.dest
+    building = plan.dest.with_name(f".{plan.dest.name}.building")
+    try:
+        with locked(building):
+            write(plan, building)
+            building.rename(plan.dest)
+    except OSError as error:
+        raise UserError(f"{plan.dest}: cannot be written ({error.strerror or error})") from None
+    logger.info("%s: done", plan.dest)
+    return plan.dest
+
+
+def write(plan, building):
+    """All files into ``building``, from where an earlier run left them."""
+    done = _progress(plan, building)
+    for teacher in plan.teachers:
+        teacher.model.to(plan.device)
+    for split in plan.stamp["splits"]:
+        dataset = prompts_of(plan, split)
+        write_split(plan, building, split, dataset, done)
+    if plan.stored == VECTORS:
+        for name, array in zip((TABLE, BIAS), plan.teachers[0].output_layer(), strict=True):
+            np.save(building / name, array.numpy())
+    counts = {split: facts["examples"] for split, facts in plan.stamp["splits"].items()}
+    write_json(building / TAGS, make_stamp(**plan.tags, splits=counts))
+    (building / PROGRESS).unlink()
+
+
+def _progress(plan, building):
+    """Split -> prompts that are whole; anything of other tags is begun anew."""
+    path = building / PROGRESS
+    if path.is_file():
+        found = read_json(path)
+        if found.get("tags") == plan.tags:
+            return found["done"]
+        logger.info("%s: begun with another teacher or other data; begun anew", building)
+    for old in building.iterdir():
+        old.unlink()
+    return {}
+
+
+def prompts_of(plan, split):
+    """The split as a dataset in its own order."""
+    t5 = plan.stamp["kind"] == T5
+    vocabulary = plan.vocabulary
+    mask = vocabulary.sentinel_indices[0] if t5 else vocabulary.index("mask")
+    prompts = IntermediatePrompts(plan.data, split, mask)
+    longest = int(prompts.sizes.max())
+    for teacher in plan.teachers:
+        if teacher.max_positions is not None and longest > teacher.max_positions:
+            raise UserError(
+                f"{plan.data}: its longest prompt has {longest} tokens, but --teacher "
+                f"{teacher.origin} has {teacher.max_positions} positions; make shorter prompts"
+            )
+    start = vocabulary.index("pretraining_decoder_start")
+    return IntermediateDataset(
+        prompts, pad=vocabulary.dictionary().pad(), seed=1, shuffle=False,
+        decoder_input=[start, mask] if t5 else None,
+    )  # fmt: skip
+
+
+def write_split(plan, building, split, dataset, done):
+    """Write a split's arrays chunk by chunk; each finished chunk is noted in ``progress.json``."""
+    first, total = done.get(split, 0), len(dataset)
+    if first == total:
+        return
+    arrays = open_arrays(plan, building, split, total, anew=first == 0)
+    pace = Pace(split, "prompts", total, before=first)
+    while first < total:
+        last = min(first + CHUNK, total)
+        indices = np.arange(first, last)
+        for batch in dataset.batch_by_size(indices, max_tokens=plan.max_tokens):
+            for name, rows in said(plan, dataset, batch).items():
+                arrays[name][batch] = rows
+        for array in arrays.values():
+            array.flush()
+        first = done[split] = last
+        write_json(building / PROGRESS, {"tags": plan.tags, "done": done})
+        pace.show(first)
+
+
+def open_arrays(plan, building, split, total, anew):
+    """Name -> mapped array of the split, as data/teacher_targets.py has them."""
+    symbols = len(plan.vocabulary)
+    if plan.stored == VECTORS:
+        width = plan.teachers[0].output_layer()[0].size(1)
+        shapes = {"vectors": (np.float16, (total, width))}
+    else:
+        ids = np.uint16 if symbols <= 1 << 16 else np.int32
+        shapes = {"ids": (ids, (total, plan.k)), "logp": (np.float16, (total, plan.k + 1))}
+    return {
+        name: np.lib.format.open_memmap(building / f"{split}.{name}.npy", "w+", dtype, shape)
+        if anew
+        else np.lib.format.open_memmap(building / f"{split}.{name}.npy", "r+")
+        for name, (dtype, shape) in shapes.items()
+    }
+
+
+def said(plan, dataset, batch):
+    """What is stored of a batch, arrays by name."""
+    sample = dataset.collater([dataset[index] for index in batch])["net_input"]
+    sample = {
+        name: value.to(plan.device) if torch.is_tensor(value) else value
+        for name, value in sample.items()
+    }
+    if plan.stored == VECTORS:
+        vectors = plan.teachers[0].vectors(sample).half()
+        if not vectors.isfinite().all():
+            raise UserError(
+                f"--teacher {plan.teachers[0].origin}: vectors beyond half precision; give --cache "
+                f"{TOP_K}"
+            )
+        return {"vectors": vectors.cpu().numpy()}
+    log_q = averaged_log_probs([teacher.logits(sample) for teacher in plan.teachers])
+    return top_k(log_q, plan.k)
+
+
+def top_k(log_q, k):
+    """The k likeliest symbols of each row, and what all others have together.
+
+    log_q (M, V) -> ids (M, k), likeliest first; logp (M, k + 1) float16, the rest last.
+    """
+    logp, ids = log_q.topk(k, dim=-1)
+    rest = log_q.scatter(-1, ids, float("-inf")).logsumexp(-1, keepdim=True)
+    both = torch.cat((logp, rest), dim=-1).half()
+    return {"ids": ids.cpu().numpy(), "logp": both.cpu().numpy()}
