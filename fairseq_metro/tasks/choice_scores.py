@@ -18,7 +18,7 @@ SUMS = ("task_loss", "task_tokens", "choice_hits", "choice_scored", "choice_chan
 def choice_sums(model, batch, n_tasks, *, pad, decoder_start, max_tokens):
     """Score a :class:`~fairseq_metro.data.prompted_dataset.ChoiceBatch`.
 
-    max_tokens: of a padded batch in scoring; None (or anything but a number) for its default.
+    max_tokens: of a padded batch in scoring; None for its default.
     Returns the last three of SUMS as a dict of float64 (n_tasks,) on the model's device.
     """
     choices = [list(map(torch.from_numpy, each)) for each in batch.choices]
@@ -28,7 +28,7 @@ def choice_sums(model, batch, n_tasks, *, pad, decoder_start, max_tokens):
         choices,
         pad=pad,
         decoder_start=decoder_start,
-        max_tokens=max_tokens if isinstance(max_tokens, int) else MAX_TOKENS,
+        max_tokens=MAX_TOKENS if max_tokens is None else max_tokens,
     )
     right = np.equal(best(scores), batch.gold).astype(np.float64)
     values = right, np.ones(len(right)), np.array([1 / len(each) for each in choices])

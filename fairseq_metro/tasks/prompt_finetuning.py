@@ -164,8 +164,9 @@ class PromptFinetuningTask(TextTask):
             pack=training and self.cfg.pack,
             choices=not training,
         )
-        if training and isinstance(self.cfg.max_tokens, int):
-            check_max_tokens(dataset.widest(), self.cfg.max_tokens)  # not in some later epoch
+        most = whole_number(self.cfg.max_tokens)
+        if training and most is not None:
+            check_max_tokens(dataset.widest(), most)  # not in some later epoch
         dataset.set_epoch(epoch)
         self.datasets[split] = dataset
         self.split_scores[split] = SplitScores(split, mixture.tasks)
@@ -276,7 +277,7 @@ class PromptFinetuningTask(TextTask):
                 n_tasks,
                 pad=self.dictionary.pad(),
                 decoder_start=self.decoder_start,
-                max_tokens=self.cfg.max_tokens_valid,
+                max_tokens=whole_number(self.cfg.max_tokens_valid),
             )
             logging_output = {**logging_output, **sums}
         return loss, sample_size, logging_output
@@ -297,6 +298,15 @@ class PromptFinetuningTask(TextTask):
         scores = self.split_scores.get(split)
         if data_parallel.rank() == 0 and scores is not None and scores.logged(meters):
             scores.write(self.cfg.save_dir, meters, num_updates)
+
+
+def whole_number(option):
+    """An option of the trainer's as int, or None: the command line hands it over as text.
+
+    >>> whole_number("5120"), whole_number(5120), whole_number(None), whole_number("None")
+    (5120, 5120, None, None)
+    """
+    return int(option) if str(option).isdecimal() else None
 
 
 def _always(drawn):

@@ -14,6 +14,8 @@ from fairseq_metro.data.mixture_sampling import MixtureSampler
 from fairseq_metro.data.prompted_files import open_split
 from fairseq_metro.data.vocabulary import Vocabulary
 from fairseq_metro.models.metro_t5 import T5TransformerModel
+from fairseq_metro.scoring import score_choices
+from fairseq_metro.tasks import choice_scores
 from tests import prompted
 from tests.training import (
     OPTIMIZATION,
@@ -445,3 +447,15 @@ def test_few_open_files_are_allowed_by_the_shell(vocabulary, tmp_path):
     line = line.replace(")", "\\)").replace("0.9, 0.98", "0.9,0.98")
     done = spawn(["bash", "-c", f"ulimit -Sn 200; exec {line}"])
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_token_limit_of_validation_is_that_of_scoring_too(monkeypatch, prompts, tmp_path):
+    limits = set()
+
+    def score(*arguments, max_tokens, **options):
+        limits.add(max_tokens)
+        return score_choices(*arguments, max_tokens=max_tokens, **options)
+
+    monkeypatch.setattr(choice_scores, "score_choices", score)
+    finetune(prompts, tmp_path, "--max-update=1", "--max-tokens-valid=777", "--no-save")
+    assert limits == {777}
