@@ -99,6 +99,11 @@ class IntermediateDataset(FairseqDataset):
         super().set_epoch(epoch)
         self.epoch = epoch
 
+    def longest(self):
+        """Positions that a model needs; T5 gives padding positions of its own, RoBERTa none."""
+        longest = int(self.prompts.sizes.max())
+        return longest if self.decoder_input is None else padded_width(longest)
+
     def __len__(self):
         return len(self.prompts)
 

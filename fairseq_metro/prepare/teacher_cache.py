@@ -176,18 +176,19 @@ def prompts_of(plan, split):
     vocabulary = plan.vocabulary
     mask = vocabulary.sentinel_indices[0] if t5 else vocabulary.index("mask")
     prompts = IntermediatePrompts(plan.data, split, mask)
-    longest = int(prompts.sizes.max())
+    start = vocabulary.index("pretraining_decoder_start")
+    dataset = IntermediateDataset(
+        prompts, pad=vocabulary.dictionary().pad(), seed=1, shuffle=False,
+        decoder_input=[start, mask] if t5 else None,
+    )  # fmt: skip
+    longest = dataset.longest()
     for teacher in plan.teachers:
         if teacher.max_positions is not None and longest > teacher.max_positions:
             raise UserError(
                 f"{plan.data}: its longest prompt has {longest} tokens, but --teacher "
                 f"{teacher.origin} has {teacher.max_positions} positions; make shorter prompts"
             )
-    start = vocabulary.index("pretraining_decoder_start")
-    return IntermediateDataset(
-        prompts, pad=vocabulary.dictionary().pad(), seed=1, shuffle=False,
-        decoder_input=[start, mask] if t5 else None,
-    )  # fmt: skip
+    return dataset
 
 
 def write_split(plan, building, split, dataset, done):

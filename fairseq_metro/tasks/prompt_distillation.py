@@ -100,7 +100,6 @@ class PromptDistillationTask(TextTask):
         sentinel = self.vocabulary.sentinel_indices[0] if t5 else None
         mask = sentinel if t5 else self.vocabulary.index("mask")
         prompts = IntermediatePrompts(self.cfg.data, split, mask)
-        self._check_lengths(int(prompts.sizes.max()))
         dataset = IntermediateDataset(
             prompts,
             pad=self.dictionary.pad(),
@@ -109,6 +108,7 @@ class PromptDistillationTask(TextTask):
             decoder_input=[self.pretraining_decoder_start, sentinel] if t5 else None,
             targets=[cache.split(split, len(prompts)) for cache in self.caches or ()],
         )
+        self._check_lengths(dataset.longest())
         dataset.set_epoch(epoch)
         self.datasets[split] = dataset
         logger.info(f"{prompts.prefix}: {len(dataset):,} prompts of {prompts.sizes.mean():.1f} "

@@ -69,6 +69,8 @@ def test_t5s_decoder_has_its_start_and_the_sentinel(data):
     assert net_input["target_index"].tolist() == [1, 3]
     assert net_input["src_lengths"].tolist() == made.prompts.sizes[[3, 4]].tolist()
     assert "masked_index" not in net_input and made.collater([]) == {}
+    # Padding has positions in T5, so the longest prompt needs as many as its row has.
+    assert made.longest() == made.widths.max() >= dataset(data)[0].longest()
 
 
 def test_damage_is_one_line(data, tmp_path):
