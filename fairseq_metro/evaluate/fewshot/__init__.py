@@ -1,0 +1,1 @@
+"""Few-shot fine-tuning by SMASH's protocol: runs over tasks, splits and a grid, and their table."""

@@ -1,0 +1,181 @@
+"""Task ``fewshot_prompt``: one run of few-shot prompt fine-tuning on a K-shot folder.
+
+``fairseq-train KSHOT_FOLDER --task fewshot_prompt --fewshot-task sst2 --init-from RUN``; the grid
+of runs that a table needs is ``eval/fewshot.py``'s.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from fairseq.data import FairseqDataset
+from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_REGISTRY
+from fairseq.tasks import register_task
+
+from fairseq_metro.data.padding import right_padded
+from fairseq_metro.data.vocabulary import VOCAB_FOLDER
+from fairseq_metro.errors import UserError
+from fairseq_metro.interchange.roberta_vocabulary import RobertaVocabulary, open_vocabulary
+from fairseq_metro.models.roberta import RobertaMLMModel
+from fairseq_metro.smash.examples import read_split
+from fairseq_metro.smash.tasks import load_task
+from fairseq_metro.smash.tokenizers import VocabularyTokenizer
+from fairseq_metro.tasks.base import TextTask, TextTaskConfig, architecture_of
+
+NAME = "fewshot_prompt"
+
+
+@dataclass
+class FewshotPromptConfig(TextTaskConfig):
+    """Options of ``--task fewshot_prompt``."""
+
+    fewshot_task: str = field(
+        default="", metadata={"help": "few-shot task of DATA: a name (sst2), or a YAML file"}
+    )
+
+
+class PromptedExamples(FairseqDataset):
+    """Examples of a few-shot task in their prompt: ids, the mask's place, the target.
+
+    rows: list of ids (list of int); masks: place of each row's mask, or of whatever position is
+    asked for; targets: places of labels (int), or scores (float).
+    """
+
+    def __init__(self, rows, masks, targets, pad, seed=1, shuffle=False):
+        self.rows, self.masks, self.pad = rows, masks, pad
+        kind = torch.float32 if any(isinstance(t, float) for t in targets) else torch.int64
+        self.targets = torch.tensor(targets, dtype=kind)
+        self.sizes = np.array([len(row) for row in rows], dtype=np.int64)
+        self.seed, self.shuffle, self.epoch = seed, shuffle, 1
+
+    @classmethod
+    def of_task(cls, task, examples, tok, **options):
+        """Examples (of :func:`read_split`) of a FewshotTask in its prompt."""
+        prompts = [task.build(example.sentences, tok) for example in examples]
+        targets = [
+            example.label if task.is_regression else task.labels.index(example.label)
+            for example in examples
+        ]
+        rows, masks = [p.ids for p in prompts], [p.mask_position for p in prompts]
+        return cls(rows, masks, targets, tok.pad, **options)
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, index):
+        return int(index)
+
+    def num_tokens(self, index):
+        return self.sizes[index]
+
+    def size(self, index):
+        return self.sizes[index]
+
+    def set_epoch(self, epoch):
+        self.epoch = epoch
+
+    @property
+    def can_reuse_epoch_itr_across_epochs(self):
+        return not self.shuffle
+
+    def ordered_indices(self):
+        """The epoch's order: by seed and epoch alone where it is shuffled, else as in the file."""
+        if not self.shuffle:
+            return np.arange(len(self))
+        return np.random.default_rng([self.seed, self.epoch]).permutation(len(self))
+
+    def collater(self, indices):
+        """net_input: src_tokens (B, T), masked_index (B,) into B*T; target (B,)."""
+        tokens = torch.from_numpy(right_padded([self.rows[i] for i in indices], self.pad))
+        places = torch.tensor([self.masks[i] for i in indices])
+        return {
+            "id": torch.tensor(indices),
+            "nsentences": len(indices),
+            "ntokens": int(self.sizes[indices].sum()),
+            "net_input": {
+                "src_tokens": tokens,
+                "masked_index": torch.arange(len(indices)) * tokens.size(1) + places,
+            },
+            "target": self.targets[indices],
+        }
+
+
+@register_task(NAME, dataclass=FewshotPromptConfig)
+class FewshotPromptTask(TextTask):
+    """Cross entropy over label words at the mask; scores by the verbalizer KL."""
+
+    make_data = "preprocess/kshot.py"
+
+    @classmethod
+    def setup_task(cls, cfg, **kwargs):
+        cls.check_options(cfg)
+        start = Path(cfg.init_from)
+        around = (start, start / VOCAB_FOLDER, start.parent / VOCAB_FOLDER)
+        if not cfg.vocab and cfg.init_from:
+            cfg.vocab = str(next((f for f in around if _is_vocabulary(f)), ""))
+        return super().setup_task(cfg, **kwargs)
+
+    @classmethod
+    def check_options(cls, cfg):
+        super().check_options(cfg)
+        if not cfg.fewshot_task:
+            raise UserError("--fewshot-task is missing; give a name such as sst2, or a YAML file")
+        load_task(cfg.fewshot_task)
+
+    def __init__(self, cfg, vocabulary, stamps):
+        super().__init__(cfg, vocabulary, stamps)
+        self.fewshot = load_task(cfg.fewshot_task)
+        byte_level = isinstance(vocabulary, RobertaVocabulary)
+        self.tokenizer = vocabulary.tokenizer if byte_level else VocabularyTokenizer(vocabulary)
+        self.words = list(self.fewshot.verbalizer(self.tokenizer).ids)
+        self.stamps = [{"data": split_hash(cfg.data)}]
+
+    @classmethod
+    def read_stamp(cls, folder):
+        return None
+
+    def load_dataset(self, split, epoch=1, combine=False, **kwargs):
+        """``train``, and as ``valid`` the folder's dev split."""
+        examples = read_split(self.fewshot, self.cfg.data, "dev" if split == "valid" else split)
+        dataset = PromptedExamples.of_task(
+            self.fewshot, examples, self.tokenizer, seed=self.cfg.seed, shuffle=split == "train"
+        )
+        dataset.set_epoch(epoch)
+        self.datasets[split] = dataset
+
+    def max_positions(self):
+        return None  # prompts are cut when they are built
+
+    def check_model(self, cfg):
+        name = architecture_of(cfg)
+        kind = ARCH_MODEL_REGISTRY.get(name) or MODEL_REGISTRY[name]
+        if not issubclass(kind, RobertaMLMModel):
+            raise UserError(
+                f"--arch {name}: --task {NAME} asks RoBERTa's masked-LM head; give --arch "
+                "roberta_mlm_base or another size"
+            )
+
+    def build_criterion(self, cfg, from_checkpoint=False):
+        if cfg._name != NAME:
+            raise UserError(
+                f"--criterion {cfg._name} is not for --task {NAME}; give --criterion {NAME}"
+            )
+        return super().build_criterion(cfg, from_checkpoint)
+
+
+def split_hash(folder):
+    """SHA-256 over the names and contents of a K-shot folder's files, hexadecimal."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(folder).iterdir()):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _is_vocabulary(folder):
+    try:
+        open_vocabulary(folder)
+    except UserError:
+        return False
+    return True
