@@ -1,0 +1,83 @@
+"""fairseq-train with --task fewshot_prompt: one run of the grid, by fairseq's own loop."""
+
+import pytest
+
+from fairseq_metro.criterions.fewshot_prompt import FewshotPromptCriterion
+from fairseq_metro.errors import user_message
+from fairseq_metro.evaluate.fewshot import training
+from fairseq_metro.evaluate.fewshot.command import main
+from fairseq_metro.evaluate.fewshot.scorers import WordScorer, set_dropout
+from fairseq_metro.evaluate.fewshot.training import Schedule, fine_tune
+from fairseq_metro.interchange.roberta import load_roberta
+from fairseq_metro.smash.examples import read_split
+from fairseq_metro.smash.tasks import load_task
+from fairseq_metro.tasks.fewshot_prompt import PromptedExamples
+from tests import fewshot
+from tests.training import QUIET, ROOT, call
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return fewshot.write_model(tmp_path_factory.mktemp("model") / "run")
+
+
+@pytest.fixture(scope="module")
+def splits(tmp_path_factory):
+    return tmp_path_factory.mktemp("splits")
+
+
+def train(folder, save_dir, *options, task="sst2"):
+    return call("train", [
+        str(folder), f"--user-dir={ROOT / 'fairseq_metro'}", "--task=fewshot_prompt",
+        f"--fewshot-task={task}", "--criterion=fewshot_prompt", "--arch=roberta_mlm_tiny",
+        f"--save-dir={save_dir}", "--batch-size=4", "--cpu", "--num-workers=0", *fewshot.FLAGS,
+        "--optimizer=fused_adam", "--lr=1e-2", "--lr-scheduler=polynomial_decay",
+        "--total-num-update=6", "--max-update=6", "--clip-norm=1.0", "--dropout=0",
+        "--attention-dropout=0", "--seed=13", *QUIET, *options,
+    ])  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["sst2", "stsb"])
+def test_its_losses_are_those_of_the_grids_run(name, model, splits, tmp_path, monkeypatch, capsys):
+    task, folder = load_task(name), fewshot.split(splits, name)
+    seen, forward = [], FewshotPromptCriterion.forward
+
+    def recording(self, model, sample, reduce=True):
+        if model.training:
+            seen.append(sample["id"].tolist())
+        return forward(self, model, sample, reduce)
+
+    monkeypatch.setattr(FewshotPromptCriterion, "forward", recording)
+    log = train(folder, tmp_path, f"--init-from={model}", task=name)
+    loaded, tok = load_roberta(model)
+    set_dropout(loaded, 0.0)
+    data, dev = (
+        PromptedExamples.of_task(task, read_split(task, folder, split), tok)
+        for split in ("train", "dev")
+    )
+    scorer, schedule = WordScorer(loaded, task.verbalizer(tok).ids), Schedule(1e-2, 4, 6, 6)
+    # fairseq shuffles an epoch's batches once more: the grid's run is given its order.
+    monkeypatch.setattr(training, "batches_of", lambda *_: iter(seen))
+    found = fine_tune(scorer, task, data, dev, schedule)
+    theirs = [float(loss) for _, loss in sorted(log.losses().items())]
+    assert found.losses == pytest.approx(theirs, rel=2e-3, abs=2e-3)
+    assert len(theirs) == 6
+    # And the run's folder answers.
+    text = read_split(task, folder, "dev")[0].sentences
+    assert main(["predict", str(tmp_path), "--task", name, "--text", *text]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "task", "said"),
+    [
+        ([], "sst3", "no few-shot task 'sst3'"),
+        (["--criterion=masked_lm_blocks"], "sst2", "is not for --task fewshot_prompt"),
+        (["--arch=t5_transformer_base"], "sst2", "asks RoBERTa's masked-LM head"),
+    ],
+)
+def test_mistakes_are_one_line(options, task, said, model, splits, tmp_path):
+    folder = fewshot.split(splits)
+    with pytest.raises(Exception) as error:
+        train(folder, tmp_path, f"--init-from={model}", *options, task=task)
+    assert said in user_message(error.value)
