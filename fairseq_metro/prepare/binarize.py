@@ -39,6 +39,7 @@ from fairseq_metro.stamp import make_stamp
 logger = logging.getLogger(__name__)
 
 PARTIAL = ".partial"  # in DEST: what is being written
+PATIENCE = 10  # seconds: so long a killed run's workers may outlive it, and hold its lock
 UNITS = {"k": 10**3, "m": 10**6, "g": 10**9}
 
 
@@ -232,20 +233,33 @@ def report(plan, stamps, seconds):
 
 @contextlib.contextmanager
 def locked(dest):
-    """Make the folder and keep other runs out of it while the block runs."""
+    """Make the folder and keep other runs out of it while the block runs.
+
+    Raises :class:`UserError` where another run keeps it for longer than PATIENCE.
+    """
     try:
         dest.mkdir(parents=True, exist_ok=True)
         handle = os.open(dest, os.O_RDONLY)
     except OSError as error:
         raise UserError(f"{dest}: cannot be written ({error.strerror or error})") from None
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(f"{dest}: another run is writing there; wait for it") from None
+        until = time.monotonic() + PATIENCE
+        while not _taken(handle):
+            if time.monotonic() > until:
+                raise UserError(f"{dest}: another run is writing there; wait for it")
+            time.sleep(0.1)
         yield
     finally:
         os.close(handle)
+
+
+def _taken(handle):
+    """Try to lock an open folder; whether that succeeded."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def check_dest(plan):

@@ -86,6 +86,16 @@ class PromptedExamples(FairseqDataset):
             return np.arange(len(self))
         return np.random.default_rng([self.seed, self.epoch]).permutation(len(self))
 
+    def batch_by_size(
+        self, indices, max_tokens=None, max_sentences=None, required_batch_size_multiple=1
+    ):
+        """Batches in the order of ``indices``, none of them left out.
+
+        Stock fairseq throws the last one away where its size is no multiple of
+        ``--required-batch-size-multiple`` (8 unless given); few-shot batches are of 2 or 4.
+        """
+        return super().batch_by_size(indices, max_tokens, max_sentences, 1)
+
     def collater(self, indices):
         """net_input: src_tokens (B, T), masked_index (B,) into B*T; target (B,)."""
         tokens = torch.from_numpy(right_padded([self.rows[i] for i in indices], self.pad))

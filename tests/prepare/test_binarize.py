@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from types import SimpleNamespace
 
@@ -516,12 +517,21 @@ def test_a_folder_that_cannot_be_written_is_refused(texts, tmp_path):
             run(texts, tmp_path / "locked")
 
 
-def test_two_runs_do_not_write_to_one_folder(texts, tmp_path):
+def test_two_runs_do_not_write_to_one_folder(texts, tmp_path, monkeypatch):
+    monkeypatch.setattr(binarize, "PATIENCE", 0.2)
     with (
         binarize.locked(tmp_path / "d"),
         pytest.raises(UserError, match="another run is writing there"),
     ):
         run(texts, tmp_path / "d")
+
+
+def test_a_lock_that_a_killed_run_left_for_a_moment_is_waited_for(tmp_path):
+    first = binarize.locked(tmp_path / "d")
+    first.__enter__()
+    threading.Timer(0.5, first.__exit__, (None, None, None)).start()
+    with binarize.locked(tmp_path / "d"):
+        pass
 
 
 def test_a_line_without_an_end_is_refused(texts, tmp_path, monkeypatch):

@@ -81,3 +81,14 @@ def test_mistakes_are_one_line(options, task, said, model, splits, tmp_path):
     with pytest.raises(Exception) as error:
         train(folder, tmp_path, f"--init-from={model}", *options, task=task)
     assert said in user_message(error.value)
+
+
+@pytest.mark.parametrize("size", [2, 4, 5])
+def test_batches_leave_no_row_out(size):
+    rows = [[0, 7, 8, 2]] * 3 + [[0, 7, 8, 9, 9, 2]] * 8
+    data = PromptedExamples(rows, [1] * 11, [0] * 11, pad=1, shuffle=True)
+    batches = data.batch_by_size(
+        data.ordered_indices(), max_sentences=size, required_batch_size_multiple=8
+    )
+    assert sorted(i for batch in batches for i in batch) == list(range(11))
+    assert max(map(len, batches)) == size
