@@ -1,11 +1,7 @@
 """Named sizes of T5: v1.0's, and v1.1's of the same names; tiny is for CPUs and tests."""
 
-import dataclasses
-
-from fairseq.models import ARCH_CONFIG_REGISTRY, register_model_architecture
-
 from fairseq_metro.models.hf_t5.config import HfT5Config
-from fairseq_metro.workarounds import undo_tpu_of_bf16
+from fairseq_metro.models.sizes import refuse_unknown_fields
 
 
 def _sizes(embed_dim, ffn_dim, attention_heads, layers, **others):
@@ -32,17 +28,7 @@ ARCHITECTURES = {
 }
 
 
-def register_architectures():
-    """Register ``hf_t5_<size>`` for every size; the command line wins over the size."""
-    known = {field.name for field in dataclasses.fields(HfT5Config)}
-    for name, sizes in ARCHITECTURES.items():
-        if unknown := set(sizes) - known:
-            raise TypeError(f"architecture {name}: unknown fields {sorted(unknown)}")
-
-        def fill_in(args, sizes=sizes):
-            undo_tpu_of_bf16(args)
-            for key, value in sizes.items():
-                setattr(args, key, getattr(args, key, value))
-
-        register_model_architecture("hf_t5", f"hf_t5_{name}")(fill_in)
-    ARCH_CONFIG_REGISTRY["hf_t5"] = undo_tpu_of_bf16  # fairseq's own does nothing: no named size
+def sizes_of(name, recipe="paper"):
+    """The entries of a size, the same under every recipe; TypeError for one that no config has."""
+    refuse_unknown_fields(name, ARCHITECTURES[name], HfT5Config)
+    return ARCHITECTURES[name]

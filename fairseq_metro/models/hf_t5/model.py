@@ -20,6 +20,7 @@ from fairseq_metro.models.hf_t5.config import HfT5Config
 from fairseq_metro.models.hf_t5.initialization import initialize
 from fairseq_metro.models.hf_t5.layers import DecoderLayer, EncoderLayer, RMSNorm
 from fairseq_metro.models.hf_t5.relative_position import RelativePositions
+from fairseq_metro.models.incremental import LayerCaches, ReorderedStates
 from fairseq_metro.models.metro_t5.model import (
     T5TransformerModel,
     decoder_visibility,
@@ -69,7 +70,7 @@ class Stack(nn.Module):
         return self.longest
 
 
-class HfT5Encoder(Stack, FairseqEncoder):
+class HfT5Encoder(Stack, ReorderedStates, FairseqEncoder):
     """Pre-norm encoder; the bias of all layers is one table's, of both directions."""
 
     def __init__(self, cfg, dictionary, embed_tokens):
@@ -97,14 +98,8 @@ class HfT5Encoder(Stack, FairseqEncoder):
         out = {"encoder_out": [x], "encoder_padding_mask": [] if padding is None else [padding]}
         return out if source_segments is None else {**out, "encoder_segments": [source_segments]}
 
-    def reorder_encoder_out(self, encoder_out, new_order):
-        return {
-            key: [tensor.index_select(0, new_order) for tensor in tensors]
-            for key, tensors in encoder_out.items()
-        }
 
-
-class HfT5Decoder(Stack, FairseqIncrementalDecoder):
+class HfT5Decoder(Stack, LayerCaches, FairseqIncrementalDecoder):
     """Pre-norm causal decoder with its output layer, tied (v1.0) or not (v1.1)."""
 
     def __init__(self, cfg, dictionary, embed_tokens):
@@ -132,13 +127,7 @@ class HfT5Decoder(Stack, FairseqIncrementalDecoder):
         neighbouring rows, beside encoder states of B inputs; states (B * n, S, C).
         target_segments (B, S) int64 where examples are packed.
         """
-        caches, first = None, 0
-        if incremental_state is not None:
-            caches = incremental_state.setdefault(
-                self._cache_key, [{"self": {}, "cross": {}} for _ in self.layers]
-            )
-            if "key" in caches[0]["self"]:
-                first = caches[0]["self"]["key"].size(2)
+        caches, first = self.caches_of(incremental_state)
         own, cross = decoder_visibility(target_segments, encoder_out)
         if cross is not None:
             cross = cross.unsqueeze(1)
@@ -171,14 +160,6 @@ class HfT5Decoder(Stack, FairseqIncrementalDecoder):
             bos = torch.full_like(logits[..., :1], NO_LOGIT)
             logits = torch.cat([logits[..., : self.bos], bos, logits[..., self.bos + 1 :]], dim=-1)
         return logits
-
-    _cache_key = "HfT5Decoder.layers"
-
-    def reorder_incremental_state(self, incremental_state, new_order):
-        for caches in incremental_state.get(self._cache_key, []):
-            for cache in caches.values():
-                for name, tensor in cache.items():
-                    cache[name] = tensor.index_select(0, new_order)
 
 
 @register_model("hf_t5", dataclass=HfT5Config)

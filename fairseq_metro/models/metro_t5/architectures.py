@@ -2,11 +2,9 @@
 
 import dataclasses
 
-from fairseq.models import ARCH_CONFIG_REGISTRY, register_model_architecture
-
 from fairseq_metro.models.metro_t5.config import MetroT5Config
+from fairseq_metro.models.sizes import refuse_unknown_fields
 from fairseq_metro.recipes import choices
-from fairseq_metro.workarounds import undo_tpu_of_bf16
 
 _BASE = dict(
     embed_dim=768,
@@ -54,30 +52,12 @@ ARCHITECTURES = {
 def sizes_of(name, config_class, recipe="paper"):
     """The entries of an architecture under a recipe that ``config_class`` has.
 
+    The recipe wins over the size.
+
     Raises TypeError for an entry of the architecture that no model of the family knows.
     """
     sizes = ARCHITECTURES[name]
-    unknown = set(sizes) - {f.name for f in dataclasses.fields(MetroT5Config)}
-    if unknown:
-        raise TypeError(f"architecture {name}: unknown fields {sorted(unknown)}")
+    refuse_unknown_fields(name, sizes, MetroT5Config)
     known = {f.name for f in dataclasses.fields(config_class)}
     filled = {**sizes, **choices(recipe, name)}
     return {key: value for key, value in filled.items() if key in known}
-
-
-def register_architectures(model, config_class):
-    """Register ``<model>_<size>`` for every size.
-
-    What stands on the command line wins over the recipe, the recipe over the size.
-    """
-    for name in ARCHITECTURES:
-        sizes_of(name, config_class)  # a wrong table shows at import
-
-        def fill_in(args, name=name):
-            undo_tpu_of_bf16(args)
-            recipe = getattr(args, "recipe", None) or "paper"
-            for key, value in sizes_of(name, config_class, recipe).items():
-                setattr(args, key, getattr(args, key, value))
-
-        register_model_architecture(model, f"{model}_{name}")(fill_in)
-    ARCH_CONFIG_REGISTRY[model] = undo_tpu_of_bf16  # fairseq's own does nothing: no named size

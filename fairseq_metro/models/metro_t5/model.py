@@ -18,6 +18,8 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from fairseq_metro.errors import UserError
+from fairseq_metro.models.checked_loading import CheckedLoading
+from fairseq_metro.models.incremental import LayerCaches, ReorderedStates
 from fairseq_metro.models.metro_t5.config import MetroT5Config, T5TransformerConfig
 from fairseq_metro.models.metro_t5.initialization import INITIALIZATIONS
 from fairseq_metro.modules.heads import (
@@ -88,7 +90,7 @@ def decoder_visibility(target_segments, encoder_out):
     return own, see_own_segment(target_segments, sources[0])
 
 
-class T5Encoder(FairseqEncoder):
+class T5Encoder(ReorderedStates, FairseqEncoder):
     """Post-LN encoder with absolute positions and a relative-position table in every layer."""
 
     def __init__(self, cfg, dictionary, embed_tokens, num_layers):
@@ -129,17 +131,11 @@ class T5Encoder(FairseqEncoder):
         out = {"encoder_out": [x], "encoder_padding_mask": [] if mask is None else [mask]}
         return out if source_segments is None else {**out, "encoder_segments": [source_segments]}
 
-    def reorder_encoder_out(self, encoder_out, new_order):
-        return {
-            key: [tensor.index_select(0, new_order) for tensor in tensors]
-            for key, tensors in encoder_out.items()
-        }
-
     def max_positions(self):
         return self.embedding.max_positions
 
 
-class T5Decoder(FairseqIncrementalDecoder):
+class T5Decoder(LayerCaches, FairseqIncrementalDecoder):
     """Post-LN causal decoder; its output layer is the shared token table."""
 
     def __init__(self, cfg, dictionary, embed_tokens):
@@ -169,18 +165,12 @@ class T5Decoder(FairseqIncrementalDecoder):
         states = encoder_out["encoder_out"][0]
         mask = encoder_out["encoder_padding_mask"]
         mask = mask[0] if mask else None
-        caches, first = [None] * len(self.layers), 0
-        if incremental_state is not None:
-            caches = incremental_state.setdefault(
-                self._cache_key, [{"self": {}, "cross": {}} for _ in self.layers]
-            )
-            if "key" in caches[0]["self"]:
-                first = caches[0]["self"]["key"].size(2)
+        caches, first = self.caches_of(incremental_state)
         visible = decoder_visibility(target_segments, encoder_out)
         x = self.embedding(prev_output_tokens[:, first:], self.embed_tokens, first, target_segments)
         if first > 0 and x.size(1) != 1:
             raise ValueError(f"incremental decoding got {x.size(1)} new positions, expects 1")
-        for layer, cache in zip(self.layers, caches, strict=True):
+        for layer, cache in zip(self.layers, caches or [None] * len(self.layers), strict=True):
             if self.checkpoint_activations and torch.is_grad_enabled() and cache is None:
                 x = recomputed(layer, x, states, mask, None, visible)
             else:
@@ -190,20 +180,12 @@ class T5Decoder(FairseqIncrementalDecoder):
     def output_layer(self, features):
         return project_to_vocabulary(features, self.embed_tokens.weight)
 
-    _cache_key = "T5Decoder.layers"
-
-    def reorder_incremental_state(self, incremental_state, new_order):
-        for caches in incremental_state.get(self._cache_key, []):
-            for cache in caches.values():
-                for name, tensor in cache.items():
-                    cache[name] = tensor.index_select(0, new_order)
-
     def max_positions(self):
         return self.embedding.max_positions
 
 
 @register_model("t5_transformer", dataclass=T5TransformerConfig)
-class T5TransformerModel(FairseqEncoderDecoderModel):
+class T5TransformerModel(CheckedLoading, FairseqEncoderDecoderModel):
     """The main model alone: ``forward(src_tokens, src_lengths, prev_output_tokens)``.
 
     Loading a METRO-T5 checkpoint leaves the auxiliary model and the RTD head behind.
@@ -261,19 +243,6 @@ class T5TransformerModel(FairseqEncoderDecoderModel):
         super().upgrade_state_dict_named(state_dict, name)
         for key in [key for key in state_dict if key.startswith(self.discards)]:
             del state_dict[key]
-
-    def load_state_dict(self, state_dict, strict=True, model_cfg=None, args=None):
-        """As fairseq's, but a checkpoint of another architecture is one clear line.
-
-        A model in half precision keeps the state dict until its first update, for the optimizer's
-        float32 copies of the weights; see :mod:`fairseq_metro.master_weights`.
-        """
-        self.upgrade_state_dict(state_dict)
-        if strict:
-            refuse_other_architecture(self.state_dict(), state_dict)
-        half = self.encoder.embed_tokens.weight.dtype in (torch.float16, torch.bfloat16)
-        self.loaded_weights = state_dict if half else None
-        return super().load_state_dict(state_dict, strict, model_cfg, args)
 
 
 @register_model("metro_t5", dataclass=MetroT5Config)
@@ -386,20 +355,3 @@ def check_config(cfg):
         )
     if getattr(cfg, "auxiliary_temperature", 1.0) <= 0:
         raise UserError(f"--auxiliary-temperature is {cfg.auxiliary_temperature}, must be above 0")
-
-
-def refuse_other_architecture(ours, theirs):
-    """Raise :class:`UserError` that names the first parameter in which two state dicts differ."""
-    for key in sorted(set(ours) | set(theirs)):
-        if key not in theirs:
-            problem = f"it has no parameter {key}"
-        elif key not in ours:
-            problem = f"it has a parameter {key}, which this model lacks"
-        elif ours[key].shape != theirs[key].shape:
-            problem = f"{key} is {tuple(theirs[key].shape)} in it, {tuple(ours[key].shape)} here"
-        else:
-            continue
-        raise UserError(
-            f"the checkpoint is of another architecture: {problem}; give the --arch and sizes it "
-            "was trained with, or another --save-dir"
-        )

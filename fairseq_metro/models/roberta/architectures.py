@@ -1,11 +1,7 @@
 """Named sizes: RoBERTa's, DistilRoBERTa's, and two for CPUs."""
 
-import dataclasses
-
-from fairseq.models import ARCH_CONFIG_REGISTRY, register_model_architecture
-
 from fairseq_metro.models.roberta.config import RobertaMLMConfig
-from fairseq_metro.workarounds import undo_tpu_of_bf16
+from fairseq_metro.models.sizes import refuse_unknown_fields
 
 
 def _sizes(embed_dim, attention_heads, encoder_layers, **others):
@@ -27,17 +23,7 @@ ARCHITECTURES = {
 }
 
 
-def register_architectures():
-    """Register ``roberta_mlm_<size>`` for every size; the command line wins over the size."""
-    known = {field.name for field in dataclasses.fields(RobertaMLMConfig)}
-    for name, sizes in ARCHITECTURES.items():
-        if unknown := set(sizes) - known:
-            raise TypeError(f"architecture {name}: unknown fields {sorted(unknown)}")
-
-        def fill_in(args, sizes=sizes):
-            undo_tpu_of_bf16(args)
-            for key, value in sizes.items():
-                setattr(args, key, getattr(args, key, value))
-
-        register_model_architecture("roberta_mlm", f"roberta_mlm_{name}")(fill_in)
-    ARCH_CONFIG_REGISTRY["roberta_mlm"] = undo_tpu_of_bf16  # fairseq's own does nothing
+def sizes_of(name, recipe="paper"):
+    """The entries of a size, the same under every recipe; TypeError for one that no config has."""
+    refuse_unknown_fields(name, ARCHITECTURES[name], RobertaMLMConfig)
+    return ARCHITECTURES[name]

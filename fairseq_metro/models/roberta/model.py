@@ -11,7 +11,8 @@ from fairseq.models import BaseFairseqModel, register_model
 from torch import nn
 
 from fairseq_metro.errors import UserError
-from fairseq_metro.models.metro_t5.model import padding_mask, refuse_other_architecture
+from fairseq_metro.models.checked_loading import CheckedLoading
+from fairseq_metro.models.metro_t5.model import padding_mask
 from fairseq_metro.models.roberta.config import RobertaMLMConfig
 from fairseq_metro.models.roberta.layers import RobertaLayer
 from fairseq_metro.modules.heads import project_to_vocabulary, select_rows
@@ -84,7 +85,7 @@ class MaskedLMHead(nn.Module):
 
 
 @register_model("roberta_mlm", dataclass=RobertaMLMConfig)
-class RobertaMLMModel(BaseFairseqModel):
+class RobertaMLMModel(CheckedLoading, BaseFairseqModel):
     """RoBERTa with its masked-LM head, which sees only the rows it is asked about.
 
     The output layer is the token table itself: there is one parameter, so nothing can untie it.
@@ -152,18 +153,6 @@ class RobertaMLMModel(BaseFairseqModel):
     def project(self, vector):
         """(..., C) -> logits (..., V)."""
         return project_to_vocabulary(vector, self.encoder.embed_tokens.weight, self.lm_head.bias)
-
-    def load_state_dict(self, state_dict, strict=True, model_cfg=None, args=None):
-        """As fairseq's, but a checkpoint of another architecture is one clear line.
-
-        A model in half precision keeps the state dict until its first update, for the optimizer's
-        float32 copies of the weights; see :mod:`fairseq_metro.master_weights`.
-        """
-        if strict:
-            refuse_other_architecture(self.state_dict(), state_dict)
-        half = self.encoder.embed_tokens.weight.dtype in (torch.float16, torch.bfloat16)
-        self.loaded_weights = state_dict if half else None
-        return super().load_state_dict(state_dict, strict, model_cfg, args)
 
 
 def initialize(model):
