@@ -20,7 +20,7 @@ from fairseq_metro.errors import UserError, run_command, user_message
 
 MESSAGE = "toy.txt: 3 is not a colour, must be red or blue; mend the file"
 
-PLUGIN = '''
+PLUGIN = """
 import os
 from dataclasses import dataclass
 
@@ -114,9 +114,9 @@ class ToyCriterion(FairseqCriterion):
     @staticmethod
     def logging_outputs_can_be_summed():
         return True
-'''
+"""
 
-DRIVER = '''
+DRIVER = """
 import json, os, sys, time
 
 
@@ -166,7 +166,7 @@ def main():
 
 if __name__ == "__main__":
     main()
-'''
+"""
 
 TRAIN = [
     "fairseq-train", "--user-dir", "toy_plugin", "--task", "toy", "--arch", "toy", "--criterion",

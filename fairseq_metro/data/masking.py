@@ -49,7 +49,5 @@ def bert_noise(tokens, chosen, mask, kind, replacement):
     [9, 4, 5, 7]
     """
     noised = tokens.copy()
-    noised[chosen] = np.where(
-        kind < 0.8, mask, np.where(kind < 0.9, tokens[chosen], replacement)
-    )
+    noised[chosen] = np.where(kind < 0.8, mask, np.where(kind < 0.9, tokens[chosen], replacement))
     return noised

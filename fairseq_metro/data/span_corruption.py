@@ -81,9 +81,7 @@ def choose_empty(ordinary, masked, mask_prob, empty_prob, most, rng):
     return np.sort(rng.choice(candidates, min(count, len(candidates)), replace=False))
 
 
-def choose_spans(
-    ordinary, rng, *, mask_prob, empty_prob, longest_span, sentinels, longest_source
-):
+def choose_spans(ordinary, rng, *, mask_prob, empty_prob, longest_span, sentinels, longest_source):
     """Masked tokens of a block and where its spans begin: bool (T,), int64 ascending.
 
     sentinels: at most so many spans; too many, which only spans that ``</s>`` cuts in two can be,

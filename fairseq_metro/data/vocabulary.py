@@ -154,7 +154,10 @@ class Vocabulary:
     def refuse_another_in(self, folder):
         """Raise :class:`UserError` where ``folder`` holds another complete vocabulary."""
         folder = Path(folder)
-        if all((folder / name).is_file() for name in FILES) and vocabulary_hash(folder) != self.hash:
+        if (
+            all((folder / name).is_file() for name in FILES)
+            and vocabulary_hash(folder) != self.hash
+        ):
             raise UserError(
                 f"{folder}: holds another vocabulary than {self.path}; give another folder or "
                 "remove this one"

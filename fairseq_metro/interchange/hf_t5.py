@@ -8,7 +8,6 @@ import dataclasses
 import logging
 import shutil
 import tempfile
-from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -27,10 +26,10 @@ from fairseq_metro.interchange.hf_t5_vocabulary import (
 )
 from fairseq_metro.interchange.hugging_face import (
     CONFIG,
-    SAFE_WEIGHTS,
-    WEIGHTS,
     is_release,
     read_weights,
+    weights_name,
+    write_weights,
 )
 from fairseq_metro.interchange.model import HF_T5, Model, read_checkpoint
 from fairseq_metro.interchange.whole_folder import whole_folder
@@ -208,25 +207,16 @@ def their_config(model, vocabulary):
 def write_folder(model, out, safetensors=None):
     """Write a folder of theirs from a :class:`Model`; weights are float32.
 
-    safetensors: whether as ``model.safetensors`` (None: if that package is installed) or as
-    ``pytorch_model.bin``. Raises :class:`UserError`, and leaves nothing half-written.
+    safetensors: as for :func:`~fairseq_metro.interchange.hugging_face.weights_name`. Raises
+    :class:`UserError`, and leaves nothing half-written.
     """
     if model.vocabulary is None:
         raise UserError(f"{model.origin}: no vocabulary folder {VOCAB_FOLDER} beside it")
-    if safetensors is None:
-        safetensors = find_spec("safetensors") is not None
-    elif safetensors and find_spec("safetensors") is None:
-        raise UserError(f"{out}: {SAFE_WEIGHTS} needs the package safetensors; install it, or "
-                        "give --format bin")  # fmt: skip
+    weights = weights_name(out, safetensors)
     vocabulary = Vocabulary.load(model.vocabulary)
     named = to_theirs(model.state, model.config, rows_of(vocabulary))
     with whole_folder(out) as partial:
         write_json(partial / CONFIG, their_config(model, vocabulary))
         write_json(partial / TOKENIZER_CONFIG, tokenizer_config(vocabulary))
         shutil.copyfile(vocabulary.path / MODEL, partial / THEIR_MODEL)
-        if safetensors:
-            from safetensors.torch import save_file
-
-            save_file(named, partial / SAFE_WEIGHTS, metadata={"format": "pt"})
-        else:
-            torch.save(named, partial / WEIGHTS)
+        write_weights(named, partial / weights)

@@ -8,6 +8,7 @@ format. Their own converter leaves two fields out of ``config.json``:
 
 import pickle
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -129,6 +130,29 @@ def read_weights(folder):
         f"{folder}: neither {WEIGHTS} nor {SAFE_WEIGHTS} in it, nor an index of several files; "
         "download the folder again"
     )
+
+
+def weights_name(out, safetensors=None):
+    """The name of a weights file to be written in ``out``, for :func:`write_weights`.
+
+    safetensors: whether as ``model.safetensors`` (None: if that package is installed) or as
+    ``pytorch_model.bin``. Raises :class:`UserError` where it is wanted and not installed.
+    """
+    installed = find_spec("safetensors") is not None
+    if safetensors and not installed:
+        raise UserError(f"{out}: {SAFE_WEIGHTS} needs the package safetensors; install it, or "
+                        "give --format bin")  # fmt: skip
+    return SAFE_WEIGHTS if installed and safetensors is not False else WEIGHTS
+
+
+def write_weights(named, path):
+    """Write a state dict, name -> tensor, under a name of :func:`weights_name`."""
+    if path.name == SAFE_WEIGHTS:
+        from safetensors.torch import save_file
+
+        save_file(named, path, metadata={"format": "pt"})
+    else:
+        torch.save(named, path)
 
 
 def _load_listed(index, load):

@@ -24,7 +24,9 @@ from fairseq_metro.recipes import RECIPES
 
 LISTS = ("lr", "update_freq")  # one value for each epoch
 # Where fairseq's config keeps an option; the first group that has it.
-GROUPS = "common dataset optimization checkpoint task criterion lr_scheduler optimizer model".split()
+GROUPS = (
+    "common dataset optimization checkpoint task criterion lr_scheduler optimizer model".split()
+)
 CPU_SIZES = ("tiny", "small")  # the release has none: one recipe is enough
 
 HEADER = """\

@@ -10,12 +10,10 @@ test in the first), to be given to fairseq-train joined by colons: one is read p
 
 import argparse
 import contextlib
-import fcntl
 import hashlib
 import logging
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -31,6 +29,7 @@ from fairseq_metro.errors import UserError
 from fairseq_metro.files import sha256_file, write_json
 from fairseq_metro.prepare.assembling import Assembler, TextDigest
 from fairseq_metro.prepare.encoding import Encoders
+from fairseq_metro.prepare.folder_lock import locked, terminated_as_interrupted
 from fairseq_metro.prepare.inputs import STANDARD_INPUT, Inputs
 from fairseq_metro.prepare.progress import Progress
 from fairseq_metro.prepare.shards import numbered_chunks
@@ -39,7 +38,6 @@ from fairseq_metro.stamp import make_stamp
 logger = logging.getLogger(__name__)
 
 PARTIAL = ".partial"  # in DEST: what is being written
-PATIENCE = 10  # seconds: so long a killed run's workers may outlive it, and hold its lock
 UNITS = {"k": 10**3, "m": 10**6, "g": 10**9}
 
 
@@ -159,20 +157,6 @@ def byte_count(text):
     return int(digits) * factor
 
 
-@contextlib.contextmanager
-def terminated_as_interrupted():
-    """Let SIGTERM end the command as Ctrl-C does: finished shards stay, unfinished files go."""
-
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-
-
 def binarize(plan):
     """Write, or complete, the data folder of a :class:`Plan`; return the stamps, one per shard.
 
@@ -229,37 +213,6 @@ def report(plan, stamps, seconds):
     if plan.sharded:
         folders = ":".join(str(plan.folder(shard)) for shard in range(len(stamps)))
         logger.info("for fairseq-train: %s", folders)
-
-
-@contextlib.contextmanager
-def locked(dest):
-    """Make the folder and keep other runs out of it while the block runs.
-
-    Raises :class:`UserError` where another run keeps it for longer than PATIENCE.
-    """
-    try:
-        dest.mkdir(parents=True, exist_ok=True)
-        handle = os.open(dest, os.O_RDONLY)
-    except OSError as error:
-        raise UserError(f"{dest}: cannot be written ({error.strerror or error})") from None
-    try:
-        until = time.monotonic() + PATIENCE
-        while not _taken(handle):
-            if time.monotonic() > until:
-                raise UserError(f"{dest}: another run is writing there; wait for it")
-            time.sleep(0.1)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _taken(handle):
-    """Try to lock an open folder; whether that succeeded."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def check_dest(plan):

@@ -35,7 +35,7 @@ from fairseq_metro.errors import UserError
 from fairseq_metro.files import read_json, write_json
 from fairseq_metro.interchange.roberta_vocabulary import open_vocabulary
 from fairseq_metro.interchange.teachers import load_teachers
-from fairseq_metro.prepare.binarize import locked, terminated_as_interrupted
+from fairseq_metro.prepare.folder_lock import locked, terminated_as_interrupted
 from fairseq_metro.prepare.intermediate.pace import Pace
 from fairseq_metro.stamp import make_stamp
 

@@ -89,9 +89,7 @@ class SplitScores:
 
     def _mean(self, value, weight):
         def mean(meters):
-            value_sum, weight_sum = (
-                meters[self._key(name)].sum.cpu() for name in (value, weight)
-            )
+            value_sum, weight_sum = (meters[self._key(name)].sum.cpu() for name in (value, weight))
             found = mean_of_datasets(self.datasets, value_sum.numpy(), weight_sum.numpy())
             return float("nan") if found is None else round(found, 6)
 

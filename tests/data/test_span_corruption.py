@@ -90,18 +90,26 @@ def runs(masked, n):
 def test_spans_are_distributed_as_in_a_slow_reading_of_the_algorithm(
     n, mask_prob, empty_prob, longest
 ):
-    ours, theirs = ({name: Counter() for name in ("masked", "lengths", "spans", "empty", "where")}
-                    for _ in range(2))
+    ours, theirs = (
+        {name: Counter() for name in ("masked", "lengths", "spans", "empty", "where")}
+        for _ in range(2)
+    )
     rng, slow_rng = np.random.default_rng(0), random.Random(0)
     ordinary = np.ones(n, dtype=bool)
     for _ in range(4000):
         flags, starts = sc.choose_spans(
-            ordinary, rng, mask_prob=mask_prob, empty_prob=empty_prob, longest_span=longest,
-            sentinels=200, longest_source=2 * n,
+            ordinary,
+            rng,
+            mask_prob=mask_prob,
+            empty_prob=empty_prob,
+            longest_span=longest,
+            sentinels=200,
+            longest_source=2 * n,
         )
         fast = set(np.flatnonzero(flags).tolist()), starts.tolist()
         for found, (masked, begins) in (
-            (ours, fast), (theirs, slow_spans(n, mask_prob, empty_prob, longest, slow_rng))
+            (ours, fast),
+            (theirs, slow_spans(n, mask_prob, empty_prob, longest, slow_rng)),
         ):
             found["masked"][len(masked)] += 1
             found["lengths"].update(runs(masked, n))
@@ -151,8 +159,12 @@ def choose(items, parameters, seed, sentinels=200, longest_source=None):
     block[0] = 0
     mask_prob, empty_prob, longest_span = parameters
     masked, starts = sc.choose_spans(
-        block >= 4, np.random.default_rng(seed), mask_prob=mask_prob, empty_prob=empty_prob,
-        longest_span=longest_span, sentinels=sentinels,
+        block >= 4,
+        np.random.default_rng(seed),
+        mask_prob=mask_prob,
+        empty_prob=empty_prob,
+        longest_span=longest_span,
+        sentinels=sentinels,
         longest_source=longest_source or len(block),
     )
     return block, masked, starts

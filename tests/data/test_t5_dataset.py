@@ -82,9 +82,7 @@ def test_batches_and_their_tokens_are_those_of_metro_pretraining():
     ours, metro = tiny.t5_dataset(), tiny.dataset()
     for data in (ours, metro):
         data.set_epoch(3)
-    batches = [
-        data.batch_by_size(data.ordered_indices(), max_tokens=60) for data in (ours, metro)
-    ]
+    batches = [data.batch_by_size(data.ordered_indices(), max_tokens=60) for data in (ours, metro)]
     assert all(map(np.array_equal, *batches)) and len(batches[0]) == len(batches[1]) > 3
     for indices in batches[0]:
         a, b = (data.collater([data[i] for i in indices]) for data in (ours, metro))

@@ -23,7 +23,7 @@ from fairseq_metro.data.indexed import read_stamp
 from fairseq_metro.data.vocabulary import Vocabulary
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import sha256_file
-from fairseq_metro.prepare import binarize, inputs
+from fairseq_metro.prepare import binarize, folder_lock, inputs
 from tests.prepare import samples
 
 TOKEN_FILES = ("train.bin", "train.idx", "valid.bin", "valid.idx", "dict.txt")
@@ -518,19 +518,19 @@ def test_a_folder_that_cannot_be_written_is_refused(texts, tmp_path):
 
 
 def test_two_runs_do_not_write_to_one_folder(texts, tmp_path, monkeypatch):
-    monkeypatch.setattr(binarize, "PATIENCE", 0.2)
+    monkeypatch.setattr(folder_lock, "PATIENCE", 0.2)
     with (
-        binarize.locked(tmp_path / "d"),
+        folder_lock.locked(tmp_path / "d"),
         pytest.raises(UserError, match="another run is writing there"),
     ):
         run(texts, tmp_path / "d")
 
 
 def test_a_lock_that_a_killed_run_left_for_a_moment_is_waited_for(tmp_path):
-    first = binarize.locked(tmp_path / "d")
+    first = folder_lock.locked(tmp_path / "d")
     first.__enter__()
     threading.Timer(0.5, first.__exit__, (None, None, None)).start()
-    with binarize.locked(tmp_path / "d"):
+    with folder_lock.locked(tmp_path / "d"):
         pass
 
 

@@ -29,7 +29,10 @@ def started(root, tmp_path):
         env |= {"RECORD": str(record), "DATA": "some data", "SAVE": str(tmp_path / "run")}
         done = subprocess.run(
             ["bash", root / "train_scripts" / script, *options],
-            capture_output=True, text=True, timeout=60, env=env | variables,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env=env | variables,
         )
         words = record.read_text().splitlines() if record.exists() else []
         return done, words

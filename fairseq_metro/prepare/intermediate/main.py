@@ -7,7 +7,7 @@ import sys
 import time
 
 from fairseq_metro.errors import UserError
-from fairseq_metro.prepare.binarize import locked, terminated_as_interrupted
+from fairseq_metro.prepare.folder_lock import locked, terminated_as_interrupted
 from fairseq_metro.prepare.intermediate.examples import check_enough, make_side
 from fairseq_metro.prepare.intermediate.folder import assemble, put_in_place, recognised
 from fairseq_metro.prepare.intermediate.plan import parser

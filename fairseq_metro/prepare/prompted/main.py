@@ -12,7 +12,7 @@ from fairseq_metro.data.prompted_files import MIXTURE
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import read_json
 from fairseq_metro.mixtures.mixture import TRAIN
-from fairseq_metro.prepare.binarize import locked, terminated_as_interrupted
+from fairseq_metro.prepare.folder_lock import locked, terminated_as_interrupted
 from fairseq_metro.prepare.prompted import overlap
 from fairseq_metro.prepare.prompted.building import Building, build_units
 from fairseq_metro.prepare.prompted.folder import (
