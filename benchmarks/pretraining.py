@@ -63,8 +63,11 @@ def sh(*words, **environment):
         raise UserError(f"{' '.join(words[:3])} …: status {status}; the output above says why")
 
 
-def prepare(text, work, vocabulary_size, valid_lines):
-    """Vocabulary and data folder of the text; both commands reuse what is there."""
+def prepare(text, work, vocabulary_size, valid_lines, required_words=None):
+    """Vocabulary and data folder of the text; both commands reuse what is there.
+
+    required_words: file of words that must be single pieces.
+    """
     held_out = ("wikitext2.valid.txt", "wikitext2.test.txt")
     files = sorted(path for path in text.glob("*.txt") if path.name not in held_out)
     files += sorted((text / "books").glob("*.txt"))
@@ -77,6 +80,8 @@ def prepare(text, work, vocabulary_size, valid_lines):
             stream.writelines(lines[:valid_lines])
     python = sys.executable
     vocab = ["--out", work / "vocab", "--vocab-size", vocabulary_size, "--lowercase"]
+    if required_words:
+        vocab += ["--require-words", required_words]
     sh(python, "preprocess/train_vocabulary.py", "--input", *files, *vocab)
     splits = ["--train", *files, "--valid", work / "valid.txt", "--dest", work / "data"]
     sh(python, "preprocess/binarize.py", "--vocab", work / "vocab", *splits)
