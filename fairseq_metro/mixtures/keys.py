@@ -22,13 +22,13 @@ def _is_whole(value, low=0, high=None):
     return type(value) is int and low <= value and (high is None or value <= high)
 
 
-def _whole(low):
+def whole(low):
     return Kind(
         f"a whole number from {low}", lambda value: value if _is_whole(value, low) else None
     )
 
 
-def _one_of(*words):
+def one_of(*words):
     read = {word: word for word in words}.get
     return Kind(
         f"one of {', '.join(map(str, words))}",
@@ -68,45 +68,45 @@ def _read_pairs(value):
     return tuple(map(tuple, value)) if good else None
 
 
-_TEXT = Kind("a text", lambda value: value if _is_text(value) else None)
-_TEXTS = Kind("a text or a list of texts", _read_texts)
-_LIST = Kind("a list", lambda value: tuple(value) if isinstance(value, list) else None)
+TEXT = Kind("a text", lambda value: value if _is_text(value) else None)
+TEXTS = Kind("a text or a list of texts", _read_texts)
+LIST = Kind("a list", lambda value: tuple(value) if isinstance(value, list) else None)
 
 SET_KEYS = {
-    "dataset": _TEXT,
-    "name": _TEXT,
-    "rows": _whole(0),
+    "dataset": TEXT,
+    "name": TEXT,
+    "rows": whole(0),
     "counts": Kind("three numbers: templates, original-task, with choices", _read_counts),
     "templates": Kind("all, original, or a list of template names", _read_templates),
-    "exclude": _TEXTS,
-    "cluster": _TEXT,
-    "split": _TEXT,
-    "jsonl": _TEXTS,
-    "first": _whole(1),
-    "keep_every": _whole(1),
-    "leave_every": _whole(2),
-    "cap": _whole(1),
+    "exclude": TEXTS,
+    "cluster": TEXT,
+    "split": TEXT,
+    "jsonl": TEXTS,
+    "first": whole(1),
+    "keep_every": whole(1),
+    "leave_every": whole(2),
+    "cap": whole(1),
 }
 MIXTURE_KEYS = {
-    "version": _one_of(VERSION),
-    "name": _TEXT,
-    "include": _TEXTS,
-    "rule": _one_of(*RULES),
-    "cap": _whole(1),
-    "max_rate": _whole(1),
-    "seed": _whole(0),
-    "examples": _whole(1),
+    "version": one_of(VERSION),
+    "name": TEXT,
+    "include": TEXTS,
+    "rule": one_of(*RULES),
+    "cap": whole(1),
+    "max_rate": whole(1),
+    "seed": whole(0),
+    "examples": whole(1),
     "options": Kind("true or false", lambda value: value if isinstance(value, bool) else None),
     "exemplars": Kind(
         f"a number from 0 to {flan.MOST_EXEMPLARS}, or the fewest and the most", _read_exemplars
     ),
-    "mode": _one_of(*flan.MODES),
-    "exclude_tasks": _TEXTS,
+    "mode": one_of(*flan.MODES),
+    "exclude_tasks": TEXTS,
     "related": Kind("a list of pairs of clusters", _read_pairs),
-    "hold_out": _TEXTS,
-    "sets": _LIST,
-    "valid": _LIST,
-    "heldout": _LIST,
+    "hold_out": TEXTS,
+    "sets": LIST,
+    "valid": LIST,
+    "heldout": LIST,
 }
 
 
