@@ -25,7 +25,8 @@ from fairseq_metro.smash.tasks import required_words  # noqa: E402
 
 VOCABULARY = 4000  # lower-cased pieces
 BLOCK = 128  # tokens: as long as the longest prompt, so that every position is trained
-MODELS = {  # width, layers, heads, updates of 1,024 tokens
+BLOCKS = 12  # in an update: about 950 tokens, as blocks end with their documents
+MODELS = {  # width, layers, heads, updates
     "teacher": (192, 4, 4, 13000),
     "middle": (96, 4, 4, 8000),  # the student's width and heads: for layer losses (equations 3, 4)
     "student": (96, 2, 4, 8000),
@@ -54,7 +55,7 @@ def pretrain(name, args):
         "--task", "masked_lm_blocks", "--criterion", "masked_lm_blocks", "--arch",
         "roberta_mlm_small", "--embed-dim", width, "--ffn-dim", 4 * width, "--encoder-layers",
         layers, "--attention-heads", heads, "--max-positions", BLOCK, "--mask-prob", 0.2,
-        "--tokens-per-sample", BLOCK, "--batch-size", 1024 // BLOCK,
+        "--tokens-per-sample", BLOCK, "--batch-size", BLOCKS,
         "--dropout", 0, "--attention-dropout", 0, "--seed", 1, "--num-workers", 0,
         "--optimizer", "fused_adam", "--adam-betas", "(0.9, 0.98)", "--adam-eps", 1e-6,
         "--weight-decay", 0.01, "--clip-norm", 2.0, "--lr", 0.001,
