@@ -25,9 +25,9 @@ from fairseq_metro.smash.tasks import required_words  # noqa: E402
 
 VOCABULARY = 4000  # lower-cased pieces
 BLOCK = 128  # tokens: as long as the longest prompt, so that every position is trained
-BLOCKS = 12  # in an update: about 950 tokens, as blocks end with their documents
+BLOCKS = 8  # in an update: about 600 tokens, as blocks end with their documents
 MODELS = {  # width, layers, heads, updates
-    "teacher": (192, 4, 4, 13000),
+    "teacher": (192, 4, 4, 16000),
     "middle": (96, 4, 4, 8000),  # the student's width and heads: for layer losses (equations 3, 4)
     "student": (96, 2, 4, 8000),
 }
