@@ -76,12 +76,15 @@ class Predictor:
         """The model's inputs: a list of (T,) int64 tensors, ``<s>`` tokens ``</s>`` for most models."""
         return self._tokens(texts, "text", self.vocabulary.source_prefix, self.max_source)
 
+    def targets(self, texts):
+        """The decoder's targets, as choices are: a list of (S,) int64 tensors, tokens ``</s>``."""
+        return self._tokens(texts, "choice", [], self.max_target)
+
     def _scores(self, texts, choices, max_tokens):
         choices = choices_by_text(choices, texts)
         sources = self.sources(texts)
         distinct = list(dict.fromkeys(choice for each in choices for choice in each))
-        tokens = self._tokens(distinct, "choice", [], self.max_target)
-        tokens = dict(zip(distinct, tokens, strict=True))
+        tokens = dict(zip(distinct, self.targets(distinct), strict=True))
         return score_choices(
             self.model,
             sources,

@@ -39,12 +39,15 @@ def words(text):
     return len(text.split())
 
 
-def with_exemplars(prompted, exemplars, limit=None, length=words):
+def with_exemplars(
+    prompted, exemplars, limit=None, length=words, shown_as=_EXEMPLAR, asked_as=_QUESTION
+):
     """A few-shot input: solved exemplars, then the question; target and choices stay.
 
     exemplars: Prompteds, best first; limit: the longest input by ``length(text)``, where exemplars
     that do not fit are left out (inputs are cut at their end, where the question stands). Without
-    exemplars, or room for one, the input is as it was.
+    exemplars, or room for one, the input is as it was. shown_as, asked_as: formats of an exemplar
+    and of the question, with ``{input}`` and ``{target}``.
 
     >>> from fairseq_metro.prompts import Prompted
     >>> print(with_exemplars(Prompted("1 + 1?", "2"), [Prompted("2 + 1?", "3")]).input)
@@ -54,10 +57,10 @@ def with_exemplars(prompted, exemplars, limit=None, length=words):
     Now: 1 + 1?
     Answer:
     """
-    question = _QUESTION.format(input=prompted.input)
+    question = asked_as.format(input=prompted.input)
     shown, room = [], None if limit is None else limit - length(question)
     for exemplar in exemplars:
-        text = _EXEMPLAR.format(input=exemplar.input, target=exemplar.target)
+        text = shown_as.format(input=exemplar.input, target=exemplar.target)
         if room is not None:
             room -= length(text)
             if room < 0:
