@@ -56,7 +56,7 @@ class Warning:
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(prog="metro-health", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("run", type=Path, help="folder of a run, with its train.log, or a log")
     parser.add_argument("--out", type=Path, help="the picture (default: health.png beside the log)")
     parser.add_argument(

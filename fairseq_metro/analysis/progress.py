@@ -25,7 +25,7 @@ _MAX_UPDATE = re.compile(r"'max_update': (\d+)")
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(prog="progress", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--log", required=True, help="file that keeps the output (appended to)")
     parser.add_argument(
         "--every", type=float, default=10.0, help="seconds between lines where there is no terminal"

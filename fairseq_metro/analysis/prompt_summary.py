@@ -62,7 +62,7 @@ class SetScore:
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(prog="prompt_summary", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("run", type=Path, help="folder with data/, checkpoints/ and train.log")
     args = parser.parse_args(argv)
     sets, updates = read_scores(args.run)

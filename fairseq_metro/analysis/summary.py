@@ -36,7 +36,7 @@ METRICS = {
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(prog="metro-summary", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("run", type=Path, help="folder of a run, with its train.log")
     parser.add_argument("--log", type=Path, help="the log, where it is not RUN/train.log")
     args = parser.parse_args(argv)

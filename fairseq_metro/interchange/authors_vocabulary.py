@@ -127,7 +127,6 @@ def import_vocabulary(folder, out, sentinels=SENTINELS, lowercase=None):
 
 def main(argv=None):
     parser = argparse.ArgumentParser(
-        prog="import_vocabulary.py",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -36,7 +36,6 @@ CHECKPOINT = "checkpoint.pt"
 
 def main(argv=None):
     parser = argparse.ArgumentParser(
-        prog="export_authors.py",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

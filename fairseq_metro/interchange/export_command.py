@@ -10,13 +10,12 @@ logger = logging.getLogger(__name__)
 FORMATS = {"auto": None, "safetensors": True, "bin": False}
 
 
-def export_command(prog, description, read_run, write_folder, argv=None):
+def export_command(description, read_run, write_folder, argv=None):
     """Parse ``SOURCE --out FOLDER --format …`` and write the folder; returns the exit status.
 
     read_run(SOURCE) gives the model, write_folder(model, out, safetensors) writes it.
     """
     parser = argparse.ArgumentParser(
-        prog=prog,
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

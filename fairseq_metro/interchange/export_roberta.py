@@ -21,7 +21,7 @@ from fairseq_metro.interchange.whole_folder import whole_folder
 
 
 def main(argv=None):
-    return export_command("export_roberta.py", __doc__, read_run, write_folder, argv)
+    return export_command(__doc__, read_run, write_folder, argv)
 
 
 def their_config(model):

@@ -9,4 +9,4 @@ from fairseq_metro.interchange.hf_t5 import read_run, write_folder
 
 
 def main(argv=None):
-    return export_command("export_t5.py", __doc__, read_run, write_folder, argv)
+    return export_command(__doc__, read_run, write_folder, argv)

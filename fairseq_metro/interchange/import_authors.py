@@ -22,7 +22,6 @@ logger = logging.getLogger(__name__)
 
 def main(argv=None):
     parser = argparse.ArgumentParser(
-        prog="import_authors.py",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -20,7 +20,6 @@ logger = logging.getLogger(__name__)
 
 def main(argv=None):
     parser = argparse.ArgumentParser(
-        prog="import_roberta.py",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

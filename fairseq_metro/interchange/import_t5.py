@@ -19,7 +19,6 @@ logger = logging.getLogger(__name__)
 
 def main(argv=None):
     parser = argparse.ArgumentParser(
-        prog="import_t5.py",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -76,7 +76,6 @@ def main(argv=None):
 def parser():
     """The command line."""
     made = argparse.ArgumentParser(
-        prog="metro-binarize",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

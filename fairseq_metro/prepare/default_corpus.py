@@ -41,7 +41,6 @@ NOT_READ = {"site-packages", "dist-packages", "test", "tests", "idle_test", "__p
 
 def main(argv=None):
     parser = argparse.ArgumentParser(
-        prog="metro-corpus",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -202,7 +202,7 @@ def plan(sources, options, seconds=3.0):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(prog="documents", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument(
         "--source", nargs="+", required=True,
         help="files, quoted patterns, or hf:NAME[:CONFIG]; .txt, .jsonl, .parquet, also compressed",

@@ -22,7 +22,7 @@ LEAST_VALID_BYTES = 2_000
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(prog="split", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("files", nargs="+", type=Path, help="UTF-8 text, plain or .gz, .xz, .zst")
     parser.add_argument("--out", required=True, type=Path, help="folder for train.txt, valid.txt")
     parser.add_argument(

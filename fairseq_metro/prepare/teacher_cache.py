@@ -75,7 +75,6 @@ def main(argv=None):
 def parser():
     """The command line."""
     made = argparse.ArgumentParser(
-        prog="cache_teacher.py",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

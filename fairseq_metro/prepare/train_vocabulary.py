@@ -42,7 +42,6 @@ LONGEST_SENTENCE = 20_000  # characters; longer lines are cut for training only
 
 def main(argv=None):
     parser = argparse.ArgumentParser(
-        prog="metro-vocabulary",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

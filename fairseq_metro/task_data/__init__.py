@@ -3,6 +3,6 @@
 What a data set is, is data: ``datasets/*.yaml`` (catalogue.py says how to write one).
 """
 
-from fairseq_metro.task_data.opening import dataset_names, open_dataset
+from fairseq_metro.task_data.opening import NotThere, dataset_names, open_dataset
 
-__all__ = ["dataset_names", "open_dataset"]
+__all__ = ["NotThere", "dataset_names", "open_dataset"]

@@ -12,6 +12,10 @@ from fairseq_metro.task_data.places import Place, find_splits, looked_for, ready
 READY_MADE = "jsonl:"
 
 
+class NotThere(UserError):
+    """A data set that has no files where they were looked for."""
+
+
 def dataset_names(folder=None):
     """Names of all described data sets, sorted, with those of ``folder/datasets.yaml``."""
     return list(descriptions(folder))
@@ -44,7 +48,7 @@ def open_dataset(name, folder=None, hub=False):
     )
     if folder is None:
         raise UserError(f"{name}: name the folder of its files, or allow the hub{unknown}")
-    raise UserError(f"{name} not found below {looked_for(description, folder)}{unknown}")
+    raise NotThere(f"{name} not found below {looked_for(description, folder)}{unknown}")
 
 
 def _ready_made(name, folder):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -453,6 +454,20 @@ def test_a_folder_that_cannot_be_written_is_one_line(fresh):
     (fresh / "data").write_text("a file")
     with pytest.raises(UserError, match="cannot be written"):
         main(toys.command(fresh))
+
+
+def test_data_sets_that_are_not_there_are_all_named_and_can_be_left_out(fresh):
+    shutil.rmtree(fresh / "tasks/toy/qa")
+    (fresh / "tasks/toy/nli").rename(fresh / "elsewhere")
+    with pytest.raises(UserError, match=r"2 of the 2 .* not there.*--without toy/nli toy/qa$"):
+        main(toys.command(fresh, "--split", "train"))
+    (fresh / "elsewhere").rename(fresh / "tasks/toy/nli")
+    data = toys.build(fresh, "--split", "train", "--without", "toy/qa")
+    facts, tasks = entries(data, "train")
+    assert {task["dataset"] for task in tasks.values()} == {"toy/nli"}
+    assert facts["mixture"].endswith(" without toy/qa")
+    with pytest.raises(UserError, match=r"no data set 'toy/q' \(nearest: toy/qa"):
+        main(toys.command(fresh, "--split", "train", "--without", "toy/q"))
 
 
 def test_show_prints_every_task_and_writes_nothing(fresh, capsys):

@@ -38,7 +38,6 @@ ROWS = 32  # a purpose of draws (data/randomness.py)
 
 def main(argv=None):
     parser = argparse.ArgumentParser(
-        prog="docstring_tasks.py",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

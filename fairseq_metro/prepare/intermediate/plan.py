@@ -75,7 +75,6 @@ class Plan:
 def parser():
     """The command line."""
     made = argparse.ArgumentParser(
-        prog="intermediate.py",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

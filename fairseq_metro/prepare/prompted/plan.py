@@ -20,7 +20,7 @@ from fairseq_metro.mixtures import Mixture, load_mixture
 from fairseq_metro.mixtures.mixture import HELDOUT, TRAIN, VALID
 from fairseq_metro.prompts import METRO, T0, DropRules, Templates, find_templates
 from fairseq_metro.prompts.collection import OWN, PROMPTSOURCE, promptsource_folder
-from fairseq_metro.task_data import open_dataset
+from fairseq_metro.task_data import NotThere, open_dataset
 
 SPLITS = (VALID, HELDOUT, TRAIN)  # evaluation first: training may have to avoid its rows
 RULES = {"metro": METRO, "t0": T0}
@@ -63,7 +63,6 @@ class Plan:
 def parser():
     """The command line."""
     made = argparse.ArgumentParser(
-        prog="prompted_data.py",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -71,6 +70,8 @@ def parser():
     add("--mixture", required=True, metavar="NAME|FILE",
         help="a mixture of the package (t0, t0+, t0++, flan, …), or a YAML file")  # fmt: skip
     add("--tasks", type=Path, metavar="FOLDER", help="the data sets' files, a folder for each")
+    add("--without", nargs="+", default=[], metavar="SET",
+        help="data sets of the mixture to do without, such as those you have no files of")  # fmt: skip
     add("--hub", action="store_true",
         help="fetch data sets without files from the Hugging Face hub")  # fmt: skip
     add("--templates", nargs="+", default=[], metavar="SRC",
@@ -112,7 +113,8 @@ def plan(args):
         raise UserError("no --tasks: name the folder with the data sets' files, or give --hub")
     if args.tasks is not None and not args.tasks.is_dir():
         raise UserError(f"--tasks {args.tasks}: no such folder")
-    mixture = load_mixture(args.mixture)
+    mixture = load_mixture(args.mixture).without_datasets(*args.without)
+    refuse_missing(mixture, args)
     return Plan(
         mixture=mixture, templates=templates_from(args.templates), tasks=args.tasks, hub=args.hub,
         vocabulary=Vocabulary.load(args.vocab), dest=args.dest, workers=args.workers,
@@ -121,6 +123,31 @@ def plan(args):
         seed=mixture.seed if args.seed is None else args.seed,
         limit=args.limit, valid_rows=args.valid_rows, overlap=args.evaluation_overlap,
     )  # fmt: skip
+
+
+def refuse_missing(mixture, args):
+    """Raise :class:`UserError` that names all data sets without files, where several have none."""
+    if args.hub:
+        return  # what the hub does not have is known when it is asked
+    sets = [one for split in args.split for one in mixture.sets_of(split) if not one.jsonl]
+    names = dict.fromkeys(one.dataset for one in sets)
+    missing = [name for name in names if not is_there(name, args.tasks)]
+    if len(missing) > 1:
+        raise UserError(
+            f"{args.tasks}: {len(missing)} of the {len(names)} data sets of mixture {mixture.name} "
+            f"are not there; add them, or do without: --without {' '.join(missing)}"
+        )
+
+
+def is_there(name, folder):
+    """Whether a data set has files below a folder."""
+    try:
+        open_dataset(name, folder=folder)
+    except NotThere:
+        return False
+    except UserError:
+        pass  # the build says what is wrong
+    return True
 
 
 def templates_from(sources):
