@@ -12,6 +12,7 @@ teacher has more than three times the student's parameters.
 
 import argparse
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -20,6 +21,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.pretraining import prepare, sh  # noqa: E402
 from fairseq_metro.errors import UserError, run_command  # noqa: E402
+from fairseq_metro.files import atomic_write  # noqa: E402
 from fairseq_metro.smash.groups import group_names, load_group  # noqa: E402
 from fairseq_metro.smash.tasks import required_words  # noqa: E402
 
@@ -27,10 +29,20 @@ VOCABULARY = 4000  # lower-cased pieces
 BLOCK = 128  # tokens: as long as the longest prompt, so that every position is trained
 BLOCKS = 8  # in an update: about 600 tokens, as blocks end with their documents
 MODELS = {  # width, layers, heads, updates
-    "teacher": (192, 4, 4, 16000),
+    "teacher": (192, 4, 4, 20000),
     "middle": (96, 4, 4, 8000),  # the student's width and heads: for layer losses (equations 3, 4)
     "student": (96, 2, 4, 8000),
 }
+SIZES = {"single_sentence": 60000, "sentence_pair": 60000}  # prompts
+DISTILLATION, EVERY = 3000, 500  # updates of 32 prompts, and between checkpoints
+SETTINGS = {  # of section 4.3: teacher, options of fairseq-train
+    "ce": ("teacher", []),
+    "middle-ce": ("middle", []),
+    "middle-ce+hidn": ("middle", ["--hidden-weight", 0.01]),
+    "middle-ce+attn": ("middle", ["--attention-weight", 0.01]),
+    "rule": (None, ["--distillation", "rule"]),
+}
+_BLANK = re.compile(r"\n\s*\n")
 
 
 def text_stage(args):
@@ -45,26 +57,37 @@ def text_stage(args):
     prepare(args.text.resolve(), args.work.resolve(), VOCABULARY, 1000, words)
 
 
+def _shape(name):
+    width, layers, heads, _ = MODELS[name]
+    return [
+        "--arch", "roberta_mlm_small", "--embed-dim", width, "--ffn-dim", 4 * width,
+        "--encoder-layers", layers, "--attention-heads", heads, "--max-positions", BLOCK,
+        "--dropout", 0, "--attention-dropout", 0,
+    ]  # fmt: skip
+
+
+def _common(updates, every):
+    return [
+        "--seed", 1, "--num-workers", 0, "--optimizer", "fused_adam", "--adam-betas",
+        "(0.9, 0.98)", "--adam-eps", 1e-6, "--weight-decay", 0.01, "--clip-norm", 2.0,
+        "--lr-scheduler", "polynomial_decay", "--warmup-updates", updates * 6 // 100,
+        "--total-num-update", updates, "--max-update", updates,
+        "--save-interval-updates", every, "--validate-interval-updates", every,
+        "--save-interval", 1000000, "--validate-interval", 1000000, "--no-epoch-checkpoints",
+        "--log-format", "json", "--log-interval", 50,
+    ]  # fmt: skip
+
+
 def pretrain(name, args):
     """Masked LM of one model, from its last checkpoint; the folder of its run."""
-    width, layers, heads, updates = MODELS[name]
+    updates = MODELS[name][3]
     run = args.work.resolve() / name
     run.mkdir(parents=True, exist_ok=True)
     words = [
         "fairseq-train", args.work.resolve() / "data", "--user-dir", "fairseq_metro",
-        "--task", "masked_lm_blocks", "--criterion", "masked_lm_blocks", "--arch",
-        "roberta_mlm_small", "--embed-dim", width, "--ffn-dim", 4 * width, "--encoder-layers",
-        layers, "--attention-heads", heads, "--max-positions", BLOCK, "--mask-prob", 0.2,
-        "--tokens-per-sample", BLOCK, "--batch-size", BLOCKS,
-        "--dropout", 0, "--attention-dropout", 0, "--seed", 1, "--num-workers", 0,
-        "--optimizer", "fused_adam", "--adam-betas", "(0.9, 0.98)", "--adam-eps", 1e-6,
-        "--weight-decay", 0.01, "--clip-norm", 2.0, "--lr", 0.001,
-        "--lr-scheduler", "polynomial_decay", "--warmup-updates", updates * 6 // 100,
-        "--total-num-update", updates, "--max-update", updates, "--save-dir", run,
-        "--save-interval-updates", 500, "--keep-interval-updates", 1,
-        "--validate-interval-updates", 1000, "--save-interval", 1000000,
-        "--validate-interval", 1000000, "--no-epoch-checkpoints",
-        "--log-format", "json", "--log-interval", 50,
+        "--task", "masked_lm_blocks", "--criterion", "masked_lm_blocks", *_shape(name),
+        "--mask-prob", 0.2, "--tokens-per-sample", BLOCK, "--batch-size", BLOCKS, "--lr", 0.001,
+        *_common(updates, 1000), "--keep-interval-updates", 1, "--save-dir", run,
     ]  # fmt: skip
     train(run, words)
 
@@ -81,8 +104,63 @@ def train(run, words):
     sh(*progress, "--log", log, "--", *launch, *words, PATH=path)
 
 
+def write_documents(text, path):
+    """The text as documents that ``preprocess/intermediate.py`` reads: a blank line between them, a
+    paragraph a line. Reviews and news come so; books and speeches are cut every 20 paragraphs."""
+    blocks = []
+    for name in ("movie_reviews.txt", "abc.txt"):
+        blocks += _BLANK.split((text / name).read_text("utf-8"))
+    long = [text / "inaugural.txt", text / "state_union.txt", *sorted(text.glob("books/*.txt"))]
+    for file in long:
+        paragraphs = [" ".join(part.split()) for part in _BLANK.split(file.read_text("utf-8"))]
+        blocks += ["\n".join(paragraphs[i : i + 20]) for i in range(0, len(paragraphs), 20)]
+    with atomic_write(path) as stream:
+        stream.write("\n\n".join(filter(None, (block.strip() for block in blocks))) + "\n")
+
+
+def prompts_stage(args):
+    """Intermediate data of both groups, and what the teacher says of it."""
+    work = args.work.resolve()
+    if not (work / "documents.txt").exists():
+        write_documents(args.text.resolve(), work / "documents.txt")
+    for group, size in SIZES.items():
+        sh(
+            sys.executable, "preprocess/intermediate.py", "--group", group, "--input",
+            work / "documents.txt", "--vocab", work / "vocab", "--dest", work / group, "--size",
+            size, "--held-out", 0.02, "--valid-size", 999, "--seed", 1, "--workers", 1,
+        )  # fmt: skip
+        for teacher in args.teachers:
+            sh(
+                sys.executable, "preprocess/cache_teacher.py", work / group, "--teacher",
+                work / teacher, "--dest", work / f"{group}-{teacher}", "--device", "cpu",
+            )  # fmt: skip
+
+
+def distil(setting, group, args):
+    """Distil the student under one of :data:`SETTINGS` on a group's prompts, checkpoints kept."""
+    work = args.work.resolve()
+    teacher, options = SETTINGS[setting]
+    run = work / f"smash-{setting}-{group}"
+    run.mkdir(parents=True, exist_ok=True)
+    said = []
+    if teacher:
+        online = "--hidden-weight" in options or "--attention-weight" in options
+        cached = ["--teacher-cache", work / f"{group}-{teacher}"]
+        said = ["--teacher", work / teacher] if online else cached
+    words = [
+        "fairseq-train", work / group, "--user-dir", "fairseq_metro", "--task",
+        "prompt_distillation", "--criterion", "prompt_distillation", *_shape("student"),
+        "--init-from", work / "student", *said, *options, "--batch-size", 32,
+        "--lr", 0.0005, *_common(DISTILLATION, EVERY), "--save-dir", run,
+    ]  # fmt: skip
+    train(run, words)
+
+
 STAGES = {
     "text": text_stage,
+    "prompts": prompts_stage,
+    "distil": lambda args: [distil("ce", group, args) for group in args.groups],
+    "settings": lambda args: [distil(one, args.groups[0], args) for one in args.settings],
     **{name: lambda args, name=name: pretrain(name, args) for name in MODELS},
 }
 
@@ -94,6 +172,9 @@ def main(argv=None):
     parser.add_argument("stages", nargs="+", metavar="STAGE", help=", ".join(STAGES))
     parser.add_argument("--text", type=Path, required=True, help="folder of text files")
     parser.add_argument("--tasks", type=Path, help="folder of task files")
+    parser.add_argument("--groups", nargs="+", choices=SIZES, default=list(SIZES))
+    parser.add_argument("--teachers", nargs="+", default=["teacher"], help="of stage prompts")
+    parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
     parser.add_argument("--work", type=Path, default=ROOT / "runs" / "smash")
     args = parser.parse_args(argv)
     for stage in args.stages:
