@@ -6,6 +6,7 @@ import torch
 from fairseq_metro.data import randomness
 from fairseq_metro.data.block_dataset import BlockDataset
 from fairseq_metro.data.masking import bert_noise, choose_masked, masked_count
+from fairseq_metro.data.padding import flat_index
 
 
 class MaskedLMBlocks(BlockDataset):
@@ -47,9 +48,7 @@ class MaskedLMBlocks(BlockDataset):
         lengths = list(map(len, sources))
         src_tokens = self.right_padded(sources)
         width = src_tokens.shape[1]
-        masked_index = np.concatenate(
-            [row * width + sample["masked"] for row, sample in enumerate(samples)]
-        ).astype(np.int64)
+        masked_index = flat_index([sample["masked"] for sample in samples], width)
         target = np.concatenate([sample["target"] for sample in samples])
         return {
             "id": torch.tensor([sample["id"] for sample in samples]),

@@ -6,6 +6,7 @@ import torch
 from fairseq_metro.data import randomness
 from fairseq_metro.data.block_dataset import BlockDataset
 from fairseq_metro.data.masking import choose_masked, masked_count, release_mask
+from fairseq_metro.data.padding import flat_index
 from fairseq_metro.data.span_corruption import choose_masked_in_spans
 
 MASK_PATTERNS = ("iid", "span")
@@ -88,9 +89,7 @@ class MaskedBlocks(BlockDataset):
         lengths = list(map(len, originals))
         target = self.right_padded(originals)
         width = target.shape[1]
-        masked_index = np.concatenate(
-            [row * width + sample["masked"] for row, sample in enumerate(samples)]
-        ).astype(np.int64)
+        masked_index = flat_index([sample["masked"] for sample in samples], width)
         src_tokens = self.right_padded([sample["noised"] for sample in samples])
         batch = {
             "id": torch.tensor([sample["id"] for sample in samples]),

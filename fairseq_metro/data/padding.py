@@ -21,3 +21,13 @@ def right_padded(rows, pad, multiple=PAD_TO_MULTIPLE):
     for row, tokens in enumerate(rows):
         padded[row, : len(tokens)] = tokens
     return padded
+
+
+def flat_index(places, width):
+    """Places in each row -> places in the flattened (B, width): list of int arrays -> int64 (N,).
+
+    >>> flat_index([[0, 2], [1]], width=8).tolist()
+    [0, 2, 9]
+    """
+    rows = [row * width + np.asarray(each) for row, each in enumerate(places)]
+    return np.concatenate(rows).astype(np.int64)

@@ -5,6 +5,7 @@ import torch
 
 from fairseq_metro.data import randomness
 from fairseq_metro.data.block_dataset import BlockDataset
+from fairseq_metro.data.padding import flat_index
 from fairseq_metro.data.span_corruption import choose_spans, corrupt
 
 DECODING_TARGETS = ("spans", "all")
@@ -75,9 +76,7 @@ class CorruptedBlocks(BlockDataset):
         sources, targets = ([sample[name] for sample in samples] for name in ("source", "target"))
         src_tokens, target = self.right_padded(sources), self.right_padded(targets)
         src_lengths = list(map(len, sources))
-        target_index = np.concatenate(
-            [row * target.shape[1] + np.arange(len(tokens)) for row, tokens in enumerate(targets)]
-        )
+        target_index = flat_index([range(len(tokens)) for tokens in targets], target.shape[1])
         return {
             "id": torch.tensor([sample["id"] for sample in samples]),
             "nsentences": len(samples),
