@@ -9,8 +9,10 @@ from types import SimpleNamespace
 import torch
 
 from fairseq_metro.data.vocabulary import Vocabulary
-from fairseq_metro.interchange.model import ROBERTA, Model
+from fairseq_metro.interchange.model import HF_T5, MAIN, ROBERTA, Model
 from fairseq_metro.interchange.run_folder import write_run_folder
+from fairseq_metro.models.hf_t5 import HfT5Config, HfT5Model
+from fairseq_metro.models.metro_t5 import T5TransformerConfig, T5TransformerModel
 from fairseq_metro.models.roberta import RobertaMLMConfig, RobertaMLMModel
 from fairseq_metro.prepare.train_vocabulary import train_vocabulary
 from fairseq_metro.smash.splits import kshot_split
@@ -18,6 +20,14 @@ from fairseq_metro.smash.tasks import load_task, required_words
 from tests.prepare import samples
 
 SIZES = dict(embed_dim=16, ffn_dim=24, attention_heads=2, encoder_layers=1, max_positions=136)
+T5_SIZES = SIZES | dict(
+    decoder_layers=1, relative_position_buckets=8, relative_position_max_distance=20
+)
+CLASSES = {
+    ROBERTA: (RobertaMLMModel, RobertaMLMConfig, SIZES),
+    MAIN: (T5TransformerModel, T5TransformerConfig, T5_SIZES),
+    HF_T5: (HfT5Model, HfT5Config, T5_SIZES | dict(head_dim=8)),
+}
 FLAGS = [f"--{name.replace('_', '-')}={value}" for name, value in SIZES.items()]
 _kept = tempfile.TemporaryDirectory()
 
@@ -33,16 +43,17 @@ def vocabulary():
     return folder / "v"
 
 
-def write_model(folder, seed=0, vocab=None):
-    """A run's folder with a random RoBERTa that has opinions."""
+def write_model(folder, seed=0, vocab=None, kind=ROBERTA):
+    """A run's folder with a random RoBERTa, or T5, that has opinions."""
     found = Vocabulary.load(vocab or vocabulary())
+    model_class, config, sizes = CLASSES[kind]
     torch.manual_seed(seed)
     task = SimpleNamespace(source_dictionary=found.dictionary())
-    model = RobertaMLMModel.build_model(RobertaMLMConfig(**SIZES), task)
+    model = model_class.build_model(config(**sizes), task)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
-    write_run_folder(Model(ROBERTA, SIZES, model.state_dict(), found.path, "made up"), folder)
+    write_run_folder(Model(kind, sizes, model.state_dict(), found.path, "made up"), folder)
     return folder
 
 

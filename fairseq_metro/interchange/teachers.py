@@ -4,20 +4,16 @@ A teacher is only pretrained, in evaluation mode, without gradients, and part of
 """
 
 import hashlib
-import tempfile
 
 import torch
 
 from fairseq_metro.data.intermediate_dataset import ROBERTA
-from fairseq_metro.data.vocabulary import Vocabulary
 from fairseq_metro.errors import UserError
-from fairseq_metro.interchange import hf_t5
-from fairseq_metro.interchange.hugging_face import is_release
-from fairseq_metro.interchange.model import HF_T5, read_model
+from fairseq_metro.interchange.mask_models import load_t5
 from fairseq_metro.interchange.roberta import load_roberta
-from fairseq_metro.models.hf_t5 import HfT5Config, HfT5Model
+from fairseq_metro.models.hf_t5 import HfT5Model
 from fairseq_metro.models.hf_t5.model import NO_LOGIT
-from fairseq_metro.models.metro_t5 import T5TransformerConfig, T5TransformerModel
+from fairseq_metro.models.metro_t5 import T5TransformerModel
 from fairseq_metro.modules.heads import select_rows
 
 
@@ -125,27 +121,8 @@ def _roberta(path):
 
 
 def _t5(path):
-    with tempfile.TemporaryDirectory() as scratch:
-        try:
-            found = _read_t5(path, scratch)
-        except UserError as error:
-            raise UserError(f"--teacher {error}") from None
-        if found.vocabulary is None:
-            raise UserError(f"--teacher {path}: no vocabulary folder beside it; put it there")
-        vocabulary = Vocabulary.load(found.vocabulary)
-    model_class, config = T5TransformerModel, T5TransformerConfig
-    if found.name == HF_T5:
-        model_class, config = HfT5Model, HfT5Config
-    known = {key: value for key, value in found.config.items() if hasattr(config, key)}
-    model = model_class(config(**known), vocabulary.dictionary())
-    model.load_state_dict(found.state)
-    return model, vocabulary.hash
-
-
-def _read_t5(path, scratch):
-    if is_release(path):
-        return hf_t5.read_folder(path, scratch)
     try:
-        return hf_t5.read_run(path)
-    except UserError:
-        return read_model(path, main_only=True)
+        model, vocabulary, _ = load_t5(path)
+    except UserError as error:
+        raise UserError(f"--teacher {error}") from None
+    return model, vocabulary.hash

@@ -40,11 +40,12 @@ class PromptedExamples(FairseqDataset):
     """Examples of a few-shot task in their prompt: ids, the mask's place, the target.
 
     rows: list of ids (list of int); masks: place of each row's mask, or of whatever position is
-    asked for; targets: places of labels (int), or scores (float).
+    asked for; targets: places of labels (int), or scores (float). decoder_input: of T5 the ids (2,)
+    that its decoder is given, whose second position is asked (interchange/mask_models.py).
     """
 
-    def __init__(self, rows, masks, targets, pad, seed=1, shuffle=False):
-        self.rows, self.masks, self.pad = rows, masks, pad
+    def __init__(self, rows, masks, targets, pad, seed=1, shuffle=False, decoder_input=None):
+        self.rows, self.masks, self.pad, self.decoder_input = rows, masks, pad, decoder_input
         kind = torch.float32 if any(isinstance(t, float) for t in targets) else torch.int64
         self.targets = torch.tensor(targets, dtype=kind)
         self.sizes = np.array([len(row) for row in rows], dtype=np.int64)
@@ -97,17 +98,25 @@ class PromptedExamples(FairseqDataset):
         return super().batch_by_size(indices, max_tokens, max_sentences, 1)
 
     def collater(self, indices):
-        """net_input: src_tokens (B, T), masked_index (B,) into B*T; target (B,)."""
+        """A batch: id (B,), nsentences, ntokens, target (B,), and net_input, right-padded.
+
+        net_input, of RoBERTa: src_tokens (B, T), masked_index (B,) into B*T; of T5: src_tokens,
+        src_lengths (B,), prev_output_tokens (B, 2), target_index (B,) into B*2.
+        """
         tokens = torch.from_numpy(right_padded([self.rows[i] for i in indices], self.pad))
-        places = torch.tensor([self.masks[i] for i in indices])
+        first, net_input = torch.arange(len(indices)), {"src_tokens": tokens}
+        if self.decoder_input is None:
+            places = torch.tensor([self.masks[i] for i in indices])
+            net_input["masked_index"] = first * tokens.size(1) + places
+        else:
+            net_input["src_lengths"] = torch.from_numpy(self.sizes[indices])
+            net_input["prev_output_tokens"] = torch.tensor([self.decoder_input] * len(indices))
+            net_input["target_index"] = 2 * first + 1
         return {
             "id": torch.tensor(indices),
             "nsentences": len(indices),
             "ntokens": int(self.sizes[indices].sum()),
-            "net_input": {
-                "src_tokens": tokens,
-                "masked_index": torch.arange(len(indices)) * tokens.size(1) + places,
-            },
+            "net_input": net_input,
             "target": self.targets[indices],
         }
 

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import math
 import os
 import sys
 from pathlib import Path
@@ -9,14 +10,16 @@ from pathlib import Path
 import torch
 
 from fairseq_metro.errors import UserError
-from fairseq_metro.evaluate.fewshot.cells import ROWS
-from fairseq_metro.evaluate.fewshot.grid import CELLS, plan, run
+from fairseq_metro.evaluate.fewshot.cells import KD_AUGMENTED, MAJORITY, ROWS, TAUGHT
+from fairseq_metro.evaluate.fewshot.grid import CELLS, CPU, Grid, plan, run
 from fairseq_metro.evaluate.fewshot.report import summarize, write_tables
 from fairseq_metro.evaluate.fewshot.scorers import WordScorer
-from fairseq_metro.interchange.roberta import load_roberta
+from fairseq_metro.evaluate.fewshot.training import scores_of
+from fairseq_metro.interchange.mask_models import load_mask_model
 from fairseq_metro.smash.regression import LOSSES, predicted_scores
 from fairseq_metro.smash.splits import SEEDS, SHORT_LABELS, kshot_split
 from fairseq_metro.smash.tasks import load_task, steps_for, task_names
+from fairseq_metro.tasks.fewshot_prompt import PromptedExamples
 
 logger = logging.getLogger(__name__)
 
@@ -32,11 +35,24 @@ def parser():
     )
     add = found.add_argument
     add("--model", nargs="+", action="extend", default=[], metavar="RUN",
-        help="run folder or checkpoint of roberta_mlm, or local Hugging Face folder")  # fmt: skip
+        help="run folder or checkpoint of a RoBERTa or T5, or local Hugging Face folder")  # fmt: skip
     add("--tasks", metavar="FOLDER", help="original files; splits are made in OUT/kshot")
     add("--kshot", metavar="FOLDER", help="instead: splits that preprocess/kshot.py made")
     add("--task", nargs="+", required=True, metavar="NAME", help="few-shot tasks")
-    add("--rows", nargs="+", choices=ROWS, default=list(ROWS), help="default: all")
+    add("--rows", nargs="+", choices=ROWS,
+        help="default: all; head for RoBERTa only, kd and kd-augmented where --teacher and "
+        "--augmented are given")  # fmt: skip
+    add("--teacher", metavar="RUN",
+        help="task KD (SMASH, equation 1): a model that is prompt-fine-tuned on each split first, "
+        "over the same grid; its run best on dev gives soft labels over the label words, and the "
+        "row kd adds their cross entropy to the loss of every training row")  # fmt: skip
+    add("--kd-weight", type=float, default=1.0, help="of this cross entropy (default 1)")
+    add("--kd-temperature", type=float, default=1.0,
+        help="of both models in it; it is multiplied by the square (default 1)")  # fmt: skip
+    add("--augmented", metavar="FILE",
+        help="row kd-augmented: more rows, without labels, which the teacher answers: a .jsonl of "
+        '{"sentences": [...]}, or the format of the task\'s originals; or a folder with '
+        "<Task>/<K>-<seed>/augmented.*, or <Task>/augmented.* for all splits")  # fmt: skip
     add("--k", type=int, nargs="+", default=[16], help="examples a label (default 16)")
     add("--seeds", type=int, nargs="+", default=list(SEEDS), help=f"default {SEEDS}")
     add("--lr", type=float, nargs="+", default=[1e-5, 2e-5, 5e-5], help="default 1e-5 2e-5 5e-5")
@@ -47,7 +63,9 @@ def parser():
     add("--short-labels", choices=SHORT_LABELS, default=SHORT_LABELS[0],
         help="with --tasks: see preprocess/kshot.py")  # fmt: skip
     add("--test-rows", type=int, default=0, help="most test rows, a seeded sample (default: all)")
-    add("--workers", type=int, default=len(os.sched_getaffinity(0)), help="default: the cores")
+    add("--device", choices=("cpu", "cuda"), help="default: the GPUs where there are any")
+    add("--jobs", "--workers", type=int, metavar="N",
+        help="runs at a time, over the GPUs in turn (default: one a core, or one a GPU)")  # fmt: skip
     add("--out", required=True, metavar="DIR", help="folder of the results")
     return found
 
@@ -60,15 +78,20 @@ def main(argv=None):
     args = parser().parse_args(argv)
     _check(args)
     tasks = {name: load_task(name) for name in args.task}
-    steps = {k: args.steps or steps_for(k) for k in args.k}
-    torch.set_num_threads(1)  # before anything is forked
-    cells = plan(
-        args.rows, args.model, _folders(args, tasks), args.lr, args.batch, steps, args.every,
-        args.test_rows, args.regression,
+    grid = Grid(
+        lrs=tuple(args.lr), batches=tuple(args.batch), every=args.every,
+        steps={k: args.steps or steps_for(k) for k in args.k},
+        rows=args.rows and tuple(args.rows), test_rows=args.test_rows, regression=args.regression,
+        teacher=args.teacher, kd_weight=args.kd_weight, kd_temperature=args.kd_temperature,
+        augmented=args.augmented,
     )  # fmt: skip
+    torch.set_num_threads(1)  # before anything is forked
+    cells = plan(grid, args.model, _folders(args, tasks))
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
-    results = run(cells, out / CELLS, args.workers)
+    devices = _devices(args.device)
+    jobs = args.jobs or (len(os.sched_getaffinity(0)) if devices == [CPU] else len(devices))
+    results = run(cells, out / CELLS, jobs, devices)
     write_tables(summarize(results, tasks), out)
     logger.info("%s", (out / "table.md").read_text("utf-8"))
     return 0
@@ -77,13 +100,45 @@ def main(argv=None):
 def _check(args):
     if bool(args.tasks) == bool(args.kshot):
         raise UserError("give --tasks (original files) or --kshot (splits that are there), one")
-    if not args.model and set(args.rows) != {"majority"}:
+    if not args.model and set(args.rows or ROWS) != {MAJORITY}:
         raise UserError("--model is missing; only the row majority needs none")
-    for name, least in (("workers", 1), ("every", 1), ("test_rows", 0)):
-        if getattr(args, name) < least:
-            raise UserError(f"--{name.replace('_', '-')} is {getattr(args, name)}: {least} or more")
+    for name, least in (("jobs", 1), ("every", 1), ("test_rows", 0)):
+        value = getattr(args, name)
+        if value is not None and value < least:
+            raise UserError(f"--{name.replace('_', '-')} is {value}: {least} or more")
     if min([*args.batch, args.steps if args.steps is not None else 1]) < 1 or min(args.lr) <= 0:
         raise UserError("--batch, --steps and --lr must be positive")
+    _check_teaching(args)
+
+
+def _check_teaching(args):
+    taught = [row for row in TAUGHT if row in (args.rows or ())]
+    if taught and not args.teacher:
+        raise UserError(f"--rows {taught[0]}: give the model that teaches with --teacher")
+    if KD_AUGMENTED in taught and not args.augmented:
+        raise UserError(f"--rows {KD_AUGMENTED}: give the file of more rows with --augmented")
+    if args.teacher and args.rows and not taught:
+        raise UserError("--teacher is for the rows kd and kd-augmented; name one, or leave it out")
+    if args.augmented and not (args.teacher and KD_AUGMENTED in (args.rows or TAUGHT)):
+        raise UserError("--augmented is for the row kd-augmented, with --teacher; leave it out")
+    changed = args.kd_weight != 1 or args.kd_temperature != 1
+    if changed and not args.teacher:
+        raise UserError("--kd-weight and --kd-temperature say nothing without --teacher")
+    if not (0 < args.kd_weight < math.inf and 0 < args.kd_temperature < math.inf):
+        raise UserError("--kd-weight and --kd-temperature must be positive")
+    if args.augmented and Path(args.augmented).is_file() and len(args.task) > 1:
+        raise UserError(
+            f"--augmented {args.augmented}: one file for {len(args.task)} tasks; give a folder with "
+            "<Task>/augmented.* for each"
+        )
+
+
+def _devices(wanted):
+    """Where runs are done: list of names. CUDA is left untouched here, as forks need it."""
+    count = 0 if wanted == CPU else torch.cuda.device_count()
+    if wanted == "cuda" and not count:
+        raise UserError("--device cuda: no GPU is seen here; leave it out")
+    return [f"cuda:{number}" for number in range(count)] or [CPU]
 
 
 def _folders(args, tasks):
@@ -113,12 +168,13 @@ def predict_main(argv):
     found.add_argument("--text", required=True, nargs="+", help="the example's sentences")
     args = found.parse_args(argv)
     task = load_task(args.task)
-    model, tok = load_roberta(args.model)
+    model, tok, decoder_input = load_mask_model(args.model)
     verbalizer = task.verbalizer(tok)
     prompt = task.build(args.text, tok)
-    scorer = WordScorer(model, verbalizer.ids).eval()
-    with torch.no_grad():
-        scores = scorer(torch.tensor([prompt.ids]), torch.tensor([prompt.mask_position]))
+    example = PromptedExamples(
+        [prompt.ids], [prompt.mask_position], [0], tok.pad, decoder_input=decoder_input
+    )
+    scores = scores_of(WordScorer(model, verbalizer.ids), example)
     shares = scores[0].float().softmax(-1).tolist()
     if task.is_regression:
         print(f"{float(predicted_scores(scores, *task.interval)):.3f}")

@@ -1,60 +1,136 @@
-"""The grid: which cells there are, which are done, and the others over the cores there are."""
+"""The grid: which cells there are, which are done, and the others over the cores or GPUs there are."""
 
 import json
 import logging
 import multiprocessing
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from fairseq_metro.errors import UserError
+from fairseq_metro.evaluate.fewshot.augmented import find_augmented
 from fairseq_metro.evaluate.fewshot.cells import (
     HEAD,
+    KD_AUGMENTED,
     MAJORITY,
     PROMPT,
+    TAUGHT,
     ZERO_SHOT,
     Cell,
-    examples_of,
-    open_model,
-    run_cell,
-    split_of_files,
 )
+from fairseq_metro.evaluate.fewshot.loaded import TRAIN, examples_of, open_model, split_of_files
+from fairseq_metro.evaluate.fewshot.report import chosen_on_dev
+from fairseq_metro.evaluate.fewshot.runs import prepare, run_cell
+from fairseq_metro.evaluate.fewshot.teaching import FOLDER, has_told
+from fairseq_metro.files import sha256_file
 from fairseq_metro.smash.tasks import load_task
 
 logger = logging.getLogger(__name__)
 CELLS = "cells.jsonl"
+CPU = "cpu"
 
 
-def plan(rows, models, folders, lrs, batches, steps, every, test_rows, regression):
+@dataclass(frozen=True)
+class Grid:
+    """What is wanted of each model, task and split.
+
+    rows: of the table, None for all that there can be; lrs, batches: the grid; steps: {K: updates};
+    every: updates between looks at dev; test_rows: most test rows, 0 for all; regression: loss of
+    scores. Task KD: teacher's path or None; kd_weight, kd_temperature; augmented: file or folder of
+    more rows, or None.
+    """
+
+    lrs: tuple
+    batches: tuple
+    steps: dict
+    every: int = 100
+    rows: tuple | None = None
+    test_rows: int = 0
+    regression: str = "gold"
+    teacher: str | None = None
+    kd_weight: float = 1.0
+    kd_temperature: float = 1.0
+    augmented: str | None = None
+
+
+def plan(grid, models, folders):
     """All cells, in the table's order; everything they need is looked at first.
 
-    folders: {(task, k, seed): K-shot folder}; steps: {k: updates}. Raises :class:`UserError` for
-    a missing file, a label word of several tokens and the like.
+    folders: {(task, k, seed): K-shot folder}. The teacher's own runs, where rows need one, are among
+    them. Raises :class:`UserError` for a missing file, a label word of several tokens and the like.
     """
-    cells = []
+    cells = {}
     for (name, k, seed), folder in folders.items():
-        task = load_task(name)
+        task, folder = load_task(name), str(folder)
         for split in ("train", "dev", *task.tests.values()):
-            examples_of(name, str(folder), split, 0)
+            examples_of(name, folder, split)
         data = dict(
-            task=name, k=k, seed=seed, folder=str(folder), test_rows=test_rows,
-            data=split_of_files(name, str(folder)),
+            task=name, k=k, seed=seed, folder=folder, test_rows=grid.test_rows,
+            data=split_of_files(folder),
         )  # fmt: skip
-        if MAJORITY in rows:
-            cells.append(Cell(MAJORITY, "", "", **data))
+        found = [Cell(MAJORITY, "", "", **data)] if _wanted(grid, MAJORITY) else []
         for model in models:
-            _, tok, _, weights = open_model(str(model))
-            task.verbalizer(tok)
-            if ZERO_SHOT in rows:
-                cells.append(Cell(ZERO_SHOT, str(model), weights, **data))
-            for row in (row for row in (HEAD, PROMPT) if row in rows):
-                cells += [
-                    Cell(row, str(model), weights, **data, lr=lr, batch=batch, steps=steps[k],
-                         every=every, regression=regression)
-                    for lr in lrs for batch in batches
-                ]  # fmt: skip
-    return cells
+            found += _of_model(grid, str(model), task, data)
+        if any(cell.row in TAUGHT for cell in found):
+            found += _of_teacher(grid, task, data)
+        # The teacher's run that tells stands for the same run of a model of the table.
+        for cell in found:
+            cells[cell.key] = cell if cell.tells or cell.key not in cells else cells[cell.key]
+    return list(cells.values())
+
+
+def _wanted(grid, row):
+    if grid.rows is not None:
+        return row in grid.rows
+    return (row not in TAUGHT or bool(grid.teacher)) and (row != KD_AUGMENTED or grid.augmented)
+
+
+def _of_model(grid, model, task, data):
+    loaded = open_model(model)
+    task.verbalizer(loaded.tok)
+    if loaded.decoder_input and HEAD in (grid.rows or ()):
+        raise UserError(f"--rows {HEAD}: a new head is RoBERTa's, {model} is a T5; leave it out")
+    data = dict(model=model, weights=loaded.hash, **data)
+    found = [Cell(ZERO_SHOT, **data)] if _wanted(grid, ZERO_SHOT) else []
+    if _wanted(grid, HEAD) and not loaded.decoder_input:
+        found += _over_grid(grid, HEAD, data)
+    if _wanted(grid, PROMPT):
+        found += _over_grid(grid, PROMPT, data)
+    for row in (row for row in TAUGHT if _wanted(grid, row)):
+        if open_model(grid.teacher).hash != loaded.hash:
+            runs = _of_teacher(grid, task, data)
+            found += _over_grid(
+                grid, row, data, teachers=tuple(cell.key for cell in runs),
+                kd_weight=grid.kd_weight, kd_temperature=grid.kd_temperature,
+                **(_more_rows(grid, task, data) if row == KD_AUGMENTED else {}),
+            )  # fmt: skip
+    return found
+
+
+def _of_teacher(grid, task, data):
+    """The teacher's prompt fine-tuning on the split, which keeps what KD reads of it."""
+    loaded = open_model(grid.teacher)
+    task.verbalizer(loaded.tok)
+    tells = [(TRAIN, "")]
+    if _wanted(grid, KD_AUGMENTED):
+        tells.append(tuple(_more_rows(grid, task, data).values()))
+    data = data | dict(model=grid.teacher, weights=loaded.hash, tells=tuple(tells))
+    return _over_grid(grid, PROMPT, data)
+
+
+def _more_rows(grid, task, data):
+    path = find_augmented(grid.augmented, task, data["k"], data["seed"])
+    return {"augmented": sha256_file(path)[:24], "augmented_file": str(path)}
+
+
+def _over_grid(grid, row, data, **more):
+    return [
+        Cell(row, **data, lr=lr, batch=batch, steps=grid.steps[data["k"]], every=grid.every,
+             regression=grid.regression, **more)
+        for lr in grid.lrs for batch in grid.batches
+    ]  # fmt: skip
 
 
 def read_cells(path):
@@ -90,34 +166,71 @@ def append(path, result):
         os.close(handle)
 
 
-def run(cells, path, workers):
+def run(cells, path, jobs, devices=(CPU,)):
     """Do what is not done of ``cells`` and return the results of all, in their order.
 
-    path: of the file of cells; workers: processes, each with one thread, so that their number
-    changes no digit. They are forked, and so share the models that :func:`plan` loaded.
+    path: of the file of cells; jobs: processes, each with one thread, so that their number changes
+    no digit, and each on one of ``devices``. They are forked, and so share models and examples. What
+    a teacher teaches begins when its runs are done.
     """
-    done = read_cells(path)
-    left = [cell for cell in cells if cell.key not in done]
+    runs, done = Path(path).with_name(FOLDER), read_cells(path)
+    left = [cell for cell in cells if cell.key not in done or not has_told(cell, runs)]
     logger.info("%d cells, %d of them done", len(cells), len(cells) - len(left))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    number = 0
     try:
-        for number, result in enumerate(_results(left, workers), 1):
-            append(path, result)
-            done[result["key"]] = result
-            logger.info("%d of %d: %s", number, len(left), _said(result))
+        for stage in (
+            [cell for cell in left if not cell.teachers],
+            [cell for cell in left if cell.teachers],
+        ):
+            tasks = [(cell, runs, _teacher(cell, done)) for cell in stage]
+            for result in _results(tasks, jobs, devices):
+                append(path, result)
+                done[result["key"]] = result
+                number += 1
+                logger.info("%d of %d: %s", number, len(left), _said(result))
     finally:
         torch.set_num_threads(threads)
     return [done[cell.key] for cell in cells]
 
 
-def _results(cells, workers):
-    if workers == 1 or len(cells) < 2:
-        yield from map(run_cell, cells)
+def _teacher(cell, done):
+    """The key of the teacher's run that is best on dev, the first of equals."""
+    if not cell.teachers:
+        return None
+    (chosen,) = chosen_on_dev([done[key] for key in cell.teachers])
+    return chosen["key"]
+
+
+def _results(tasks, jobs, devices):
+    for cell, _, _ in tasks:
+        prepare(cell)
+    if jobs == 1:
+        yield from (run_cell(cell, devices[0], *more) for cell, *more in tasks)
+        return
+    if not tasks:
         return
     context = multiprocessing.get_context("fork")
-    with context.Pool(min(workers, len(cells)), torch.set_num_threads, (1,)) as pool:
-        yield from pool.imap_unordered(run_cell, cells, chunksize=1)
+    turn = context.Value("i", 0)
+    with context.Pool(min(jobs, len(tasks)), _begin, (turn, devices)) as pool:
+        yield from pool.imap_unordered(_run, tasks, chunksize=1)
+
+
+_device = CPU  # of this process
+
+
+def _begin(turn, devices):
+    global _device
+    torch.set_num_threads(1)
+    with turn.get_lock():
+        _device = devices[turn.value % len(devices)]
+        turn.value += 1
+
+
+def _run(task):
+    cell, *more = task
+    return run_cell(cell, _device, *more)
 
 
 def _said(result):

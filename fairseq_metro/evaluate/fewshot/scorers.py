@@ -4,22 +4,26 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from fairseq_metro.models.roberta import RobertaMLMModel
 from fairseq_metro.modules.heads import select_rows
 from fairseq_metro.smash.truncation import BUDGET, cut
 from fairseq_metro.tasks.fewshot_prompt import PromptedExamples
 
 
 class WordScorer(nn.Module):
-    """Logits of the label words at the mask; the head projects onto these words alone."""
+    """Logits of the label words at the mask; RoBERTa's head projects onto these words alone."""
 
     def __init__(self, model, words):
         super().__init__()
         self.model = model
         self.register_buffer("words", torch.tensor(words), persistent=False)
 
-    def forward(self, src_tokens, masked_index):
-        """src_tokens (B, T), masked_index (B,) into B*T -> (B, L)."""
+    def forward(self, src_tokens, masked_index=None, **of_t5):
+        """src_tokens (B, T), masked_index (B,) into B*T, or what T5 is given -> (B, L)."""
         model = self.model
+        if not isinstance(model, RobertaMLMModel):
+            logits, _ = model(src_tokens, **of_t5)
+            return logits.index_select(-1, self.words)
         vector = model.mask_vector(model.encode(src_tokens).last, masked_index)
         table = model.encoder.embed_tokens.weight.index_select(0, self.words)
         return F.linear(vector, table, model.lm_head.bias.index_select(0, self.words))
@@ -62,7 +66,7 @@ def head_examples(task, examples, tok):
 
 
 def set_dropout(model, share):
-    """Let every layer of a RoBERTa drop this share, attention too."""
+    """Let every layer of a RoBERTa or T5 drop this share, attention too."""
     for module in model.modules():
         for name in ("dropout", "attention_dropout"):
             if isinstance(getattr(module, name, None), float):

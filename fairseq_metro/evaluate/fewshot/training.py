@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from fairseq_metro.criterions.distillation_losses import cross_entropy
 from fairseq_metro.criterions.fewshot_prompt import label_losses, predictions
 from fairseq_metro.optim.fused_adam import FusedAdamW
 from fairseq_metro.smash.metrics import score
@@ -15,7 +16,10 @@ EVALUATION_BATCH = 64
 
 @dataclass(frozen=True)
 class Schedule:
-    """One run's settings: updates, updates between looks at dev, and of the grid lr and batch."""
+    """One run's settings: updates, updates between looks at dev, and of the grid lr and batch.
+
+    kd_weight, kd_temperature: of the cross entropy against a teacher's scores, where rows have them.
+    """
 
     lr: float
     batch: int
@@ -23,6 +27,8 @@ class Schedule:
     every: int = 100
     seed: int = 13
     regression: str = "gold"
+    kd_weight: float = 1.0
+    kd_temperature: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -53,18 +59,31 @@ def batches_of(dataset, schedule):
             yield order[start : start + schedule.batch]
 
 
-def predict(scorer, dataset, interval):
-    """Predictions (N,) for a PromptedExamples, in its order; batches of rows of like length."""
+def scores_of(scorer, dataset):
+    """Scores (N, L) float32 for a PromptedExamples, in its order; batches of rows of like length.
+
+    They lie in the CPU's memory, wherever the scorer computes.
+    """
     scorer.eval()
-    order = np.argsort(dataset.sizes, kind="stable").tolist()
-    found = [None] * len(order)
+    order, device = np.argsort(dataset.sizes, kind="stable"), next(scorer.parameters()).device
+    found = []
     with torch.no_grad():
         for start in range(0, len(order), EVALUATION_BATCH):
-            chosen = order[start : start + EVALUATION_BATCH]
-            out = predictions(scorer(**dataset.collater(chosen)["net_input"]), interval).tolist()
-            for index, value in zip(chosen, out, strict=True):
-                found[index] = value
-    return np.array(found)
+            sample = dataset.collater(order[start : start + EVALUATION_BATCH].tolist())
+            found.append(scorer(**to_device(sample["net_input"], device)).float())
+    return torch.cat(found).cpu()[torch.from_numpy(np.argsort(order))]
+
+
+def predict(scorer, dataset, interval):
+    """Predictions (N,) for a PromptedExamples, in its order."""
+    return predictions(scores_of(scorer, dataset), interval).numpy()
+
+
+def to_device(sample, device):
+    """A dict's tensors on a device, also those of dicts in it."""
+    if isinstance(sample, dict):
+        return {name: to_device(value, device) for name, value in sample.items()}
+    return sample.to(device) if torch.is_tensor(sample) else sample
 
 
 def metric_of(scorer, dataset, task):
@@ -99,11 +118,26 @@ def _update(scorer, optimizer, task, sample, schedule, step):
     for group in optimizer.param_groups:
         group["lr"] = schedule.lr * (1 - step / schedule.steps)
     scorer.train()
+    sample = to_device(sample, next(scorer.parameters()).device)
     scores = scorer(**sample["net_input"])
-    losses = label_losses(scores, sample["target"], task.interval, schedule.regression)
-    loss = losses.mean()
+    loss = batch_losses(scores, sample, task.interval, schedule).mean()
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(scorer.parameters(), CLIP)
     optimizer.step()
     return loss.item()
+
+
+def batch_losses(scores, sample, interval, schedule):
+    """Loss of each row from its labels' scores (B, L): (B,) fp32.
+
+    Where a teacher's scores are there too (task KD), kd_weight times their cross entropy, equation 1
+    of SMASH, times its temperature's square, is added; a row without label has that alone.
+    """
+    losses = label_losses(scores, sample["target"], interval, schedule.regression)
+    if "soft" not in sample:
+        return losses
+    temperature = schedule.kd_temperature
+    log_q = (sample["soft"] / temperature).log_softmax(-1)
+    taught = temperature**2 * cross_entropy(scores, log_q, temperature)
+    return torch.where(sample["labelled"], losses, 0.0) + schedule.kd_weight * taught

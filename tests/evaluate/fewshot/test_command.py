@@ -15,7 +15,7 @@ GRID = ["--lr", "1e-3", "1e-2", "--batch", "4", "--steps", "4", "--every", "2", 
 
 def run(splits, model, out, *more, tasks=("sst2",), seeds=("13", "21"), workers="1"):
     words = ["--model", model, "--kshot", str(splits / "kshot"), "--task", *tasks, "--seeds"]
-    words += [*seeds, *GRID, "--workers", workers, "--out", str(out), *more]
+    words += [*seeds, *GRID, "--jobs", workers, "--device", "cpu", "--out", str(out), *more]
     assert main(words) == 0
     return [json.loads(line) for line in (out / "cells.jsonl").read_text().splitlines()]
 
@@ -92,7 +92,7 @@ def test_one_answer(model, capsys):
         (["--tasks", "{originals}", "--k", "200", "--steps", "2"], "needs 400 for train and dev"),
         (["--tasks", "{originals}", "--kshot", "{kshot}"], "give --tasks .* or --kshot"),
         (["--kshot", "{kshot}", "--task", "sst3"], "no few-shot task 'sst3'"),
-        (["--kshot", "{kshot}", "--workers", "0"], "--workers is 0"),
+        (["--kshot", "{kshot}", "--jobs", "0"], "--jobs is 0"),
         (["--kshot", "{kshot}", "--model", "nowhere"], "nowhere"),
     ],
 )

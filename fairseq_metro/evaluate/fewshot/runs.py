@@ -1,0 +1,112 @@
+"""One cell's run, from models and examples that are loaded already."""
+
+import numpy as np
+import torch
+
+from fairseq_metro.evaluate.fewshot.cells import HEAD, MAJORITY, TAUGHT, ZERO_SHOT
+from fairseq_metro.evaluate.fewshot.loaded import (
+    DEV,
+    TRAIN,
+    examples_of,
+    open_model,
+    tokenized,
+    tokenized_file,
+)
+from fairseq_metro.evaluate.fewshot.scorers import HeadScorer, WordScorer, set_dropout
+from fairseq_metro.evaluate.fewshot.teaching import (
+    TaughtExamples,
+    file_of,
+    keep_scores,
+    read_scores,
+)
+from fairseq_metro.evaluate.fewshot.training import Schedule, fine_tune, metric_of, scores_of
+from fairseq_metro.smash.metrics import score
+from fairseq_metro.smash.tasks import load_task
+
+DROPOUT = 0.1
+
+
+def run_cell(cell, device="cpu", runs=None, teacher=None):
+    """Do one cell: dict of its fields, ``key``, ``test`` {name in the table: metric} with the
+    number of rows, and of a training ``dev``, ``best_step`` and the first and last loss.
+
+    runs: folder of teachers' scores; teacher: key of the run that teaches.
+    """
+    task = load_task(cell.task)
+    if cell.row == MAJORITY:
+        found = {"test": _tests(cell, task, _majority)}
+        return {"key": cell.key, **cell.facts, **found}
+    loaded = open_model(cell.model)
+    loaded.model.load_state_dict(loaded.state)
+    set_dropout(loaded.model, DROPOUT)
+    torch.manual_seed(cell.seed)
+    words = task.verbalizer(loaded.tok).ids
+    head = cell.row == HEAD
+    scorer = (
+        HeadScorer(loaded.model, len(words), DROPOUT) if head else WordScorer(loaded.model, words)
+    ).to(device)
+    found = {} if cell.row == ZERO_SHOT else _trained(cell, task, scorer, runs, teacher)
+    found["test"] = _tests(
+        cell, task, lambda task, split: metric_of(scorer, tokenized(cell, split), task)
+    )
+    for name, path in cell.tells:
+        data = tokenized_file(cell, path) if path else tokenized(cell, name)
+        keep_scores(file_of(runs, cell.key, name), scores_of(scorer, data))
+    return {"key": cell.key, **cell.facts, **found}
+
+
+def _trained(cell, task, scorer, runs, teacher):
+    train = tokenized(cell, TRAIN)
+    if cell.row in TAUGHT:
+        parts = {TRAIN: train}
+        if cell.augmented:
+            parts[cell.augmented] = tokenized_file(cell, cell.augmented_file)
+        train = TaughtExamples(
+            list(parts.values()),
+            [read_scores(file_of(runs, teacher, name), len(part)) for name, part in parts.items()],
+        )
+    schedule = Schedule(
+        cell.lr, cell.batch, cell.steps, cell.every, cell.seed, cell.regression, cell.kd_weight,
+        cell.kd_temperature,
+    )  # fmt: skip
+    trained = fine_tune(scorer, task, train, tokenized(cell, DEV), schedule)
+    return {
+        "dev": trained.dev,
+        "best_step": min((trained.best + 1) * cell.every, cell.steps),
+        "losses": [trained.losses[0], trained.losses[-1]],
+        **({"teacher": teacher} if teacher else {}),
+    }
+
+
+def _tests(cell, task, measure):
+    """{name in the table: value and number of rows}; measure(task, split) gives the value."""
+    found = {}
+    for title, split in task.tests.items():
+        examples = examples_of(cell.task, cell.folder, split, cell.test_rows)
+        measured = examples if measure is _majority else split
+        found[title] = {"value": measure(task, measured), "rows": len(examples)}
+    return found
+
+
+def _majority(task, examples):
+    """The metric of always saying the test's commonest label (the first of equals, in the task's
+    order); None for scores, where a constant has no correlation."""
+    if task.is_regression:
+        return None
+    gold = np.array([task.labels.index(example.label) for example in examples])
+    commonest = np.bincount(gold, minlength=len(task.labels)).argmax()
+    return score(task.metric, np.full(len(gold), commonest), gold)
+
+
+def prepare(cell):
+    """Make everything that a cell's run reads, so that processes forked afterwards share it."""
+    task = load_task(cell.task)
+    for split in task.tests.values():
+        examples_of(cell.task, cell.folder, split, cell.test_rows)
+        if cell.row != MAJORITY:
+            tokenized(cell, split)
+    if cell.lr:
+        for split in (TRAIN, DEV):
+            tokenized(cell, split)
+    for path in filter(None, [cell.augmented_file, *(path for _, path in cell.tells)]):
+        tokenized_file(cell, path)
