@@ -173,9 +173,9 @@ def run_cell(name, seed, run, args):
 
 
 def rows_of(path):
-    """(updates, model, seed) -> row; later rows replace earlier ones."""
+    """(mixture, updates, model, seed) -> row; later rows replace earlier ones."""
     rows = (json.loads(line) for line in _text(path).splitlines() if line)
-    return {(row["updates"], row["model"], row["seed"]): row for row in rows}
+    return {(row["mixture"], row["updates"], row["model"], row["seed"]): row for row in rows}
 
 
 def models_of(words):
@@ -225,8 +225,9 @@ def main(argv=None):
     if not args.tasks.is_dir():
         raise UserError(f"--tasks {args.tasks}: no such folder")
     models = models_of(args.models)
+    kind = load_mixture(args.mixture).name, args.updates
     for name, seed in cells_of(args, models):
-        if (args.updates, name, seed) in rows_of(args.json):
+        if (*kind, name, seed) in rows_of(args.json):
             print(f"{name}:{seed}: measured already, in {args.json}", flush=True)
             continue
         row = run_cell(name, seed, models[name].replace("{seed}", str(seed)), args)
@@ -235,7 +236,7 @@ def main(argv=None):
                 stream.write(json.dumps(row) + "\n")
             if not args.keep:
                 shutil.rmtree(folder_of(name, seed, args))
-    rows = [row for (updates, _, _), row in rows_of(args.json).items() if updates == args.updates]
+    rows = [row for key, row in rows_of(args.json).items() if key[:2] == kind]
     logging.getLogger("matplotlib").setLevel(logging.WARNING)
     if rows:
         print(write_report(rows, args.json))
