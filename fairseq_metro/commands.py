@@ -24,6 +24,7 @@ COMMANDS = {
     "health": ("analysis.health", "how a run's auxiliary model and RTD do: picture and words"),
     "summary": ("analysis.summary", "what a pretraining run learned: table, JSON, curves"),
     "predict": ("predict", "ask a trained model: text in, text or the likeliest choice out"),
+    "evaluate": ("evaluate.command", "score a model on T0 Eval, MMLU, your own tasks: a report"),
     "import": ("interchange.import_authors", "the authors' models to a run's folder"),
     "export": ("interchange.export_authors", "a run's model to the authors' formats"),
     "import-t5": ("interchange.import_t5", "a Hugging Face folder of T5 to a run's folder"),

@@ -114,7 +114,7 @@ def claim(out, settings):
         different = [
             f"{key} {there.get(key)!r:.80} there, {value!r:.80} now"
             for key, value in settings.items()
-            if key != "stamp" and there.get(key) != value
+            if key != "stamp" and _decisive(there.get(key)) != _decisive(value)
         ]
         if different:
             raise UserError(
@@ -126,6 +126,11 @@ def claim(out, settings):
         raise UserError(f"{out}: is there and holds no results; name another --out")
     out.mkdir(parents=True, exist_ok=True)
     write_json(path, settings)
+
+
+def _decisive(value):
+    """A setting without what may change: a model is its weights, wherever they lie."""
+    return value["sha256"] if isinstance(value, dict) and "sha256" in value else value
 
 
 def file_name(text):

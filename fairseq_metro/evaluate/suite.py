@@ -103,7 +103,8 @@ class Suite:
     def on_split(self, split):
         """The suite on another split, whose sizes are those of the data sets' descriptions."""
         return replace(
-            self, sets=tuple(replace(one, split=split, rows=None, group_rows=()) for one in self.sets)
+            self,
+            sets=tuple(replace(one, split=split, rows=None, group_rows=()) for one in self.sets),
         )
 
     def runs_of(self, one, templates):

@@ -1,0 +1,137 @@
+"""``fairseq-metro evaluate``, which ``eval/run.sh`` starts."""
+
+import logging
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from fairseq_metro.errors import UserError
+from fairseq_metro.evaluate import sharing
+from fairseq_metro.evaluate.examples import Form
+from fairseq_metro.evaluate.model_source import load_model, model_facts
+from fairseq_metro.evaluate.options import check, parser
+from fairseq_metro.evaluate.passages import read_passages
+from fairseq_metro.evaluate.pictures import draw_templates
+from fairseq_metro.evaluate.ranking import CONTEXTUAL
+from fairseq_metro.evaluate.report import headline, picture_name, report
+from fairseq_metro.evaluate.results import claim, read_results
+from fairseq_metro.evaluate.runner import Job, evaluate, open_sets
+from fairseq_metro.evaluate.suite import load_suite
+from fairseq_metro.evaluate.summary import summarize
+from fairseq_metro.files import atomic_write, sha256_file, write_json
+from fairseq_metro.prompts import find_templates
+from fairseq_metro.stamp import make_stamp
+
+logger = logging.getLogger(__name__)
+
+
+def main(argv=None):
+    args = parser().parse_args(argv)
+    check(args)
+    device = sharing.start()
+    level = logging.INFO if sharing.rank() == 0 else logging.WARNING
+    logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr, force=True)
+    try:
+        evaluate_model(args, args.model, args.out or default_out(args), args.device or device)
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or args.out}: {error.strerror}; name another --out"
+        ) from None
+    finally:
+        sharing.stop()
+    return 0
+
+
+def default_out(args):
+    """``evaluation/<suites>`` in the model's folder."""
+    folder = args.model if args.model.is_dir() else args.model.parent
+    return folder / "evaluation" / "+".join(Path(name).stem for name in args.suite)
+
+
+def suites_of(args):
+    """The suites that are asked for, with what the options change of them: list of Suite."""
+    suites = [load_suite(name) for name in args.suite]
+    if args.sets:
+        suites = _only(suites, args.sets)
+    if args.split:
+        suites = [suite.on_split(args.split) for suite in suites]
+    if args.shots is not None:
+        suites = [replace(suite, shots=args.shots) for suite in suites]
+    return suites
+
+
+def _only(suites, names):
+    """The suites with the named sets; a name must be in one of them."""
+    known = {name for suite in suites for one in suite.sets for name in (one.name, one.label)}
+    if unknown := [name for name in names if name not in known]:
+        suites[0].only(unknown)  # says which names are like it
+    return [suite.only([n for n in names if any(n in (s.name, s.label) for s in suite.sets)])
+            for suite in suites]  # fmt: skip
+
+
+def settings_of(args, suites, facts):
+    """What ``settings.json`` says: all that decides the numbers, and the stamp."""
+    return {
+        "suites": [suite.name for suite in suites],
+        "sets": args.sets, "split": args.split, "model": facts, "rank_by": args.rank_by,
+        "dtype": args.dtype, "shots": suites[0].shots, "seed": args.seed,
+        "sequential_draws": args.sequential_draws, "limit": args.limit,
+        "passages": sha256_file(args.passages) if args.passages else None,
+        "most_passages": args.most_passages, "stamp": make_stamp(),
+    }  # fmt: skip
+
+
+def evaluate_model(args, source, out, device):
+    """Evaluate one model into ``out``; returns the summary (in process 0, else None)."""
+    suites, templates = suites_of(args), find_templates(args.templates)
+    passages = read_passages(args.passages) if args.passages else None
+    form = Form(
+        args.seed, args.sequential_draws, args.limit, passages, args.most_passages,
+        args.rank_by == CONTEXTUAL,
+    )  # fmt: skip
+    facts = sharing.from_first(lambda: model_facts(source))
+    settings = settings_of(args, suites, facts)
+    sharing.from_first(lambda: claim(out, settings))
+    predictor = _Once(lambda: load_model(source, device, args.dtype))
+    decisive = {"model": facts["sha256"], "rank_by": args.rank_by, "dtype": args.dtype}
+    done, left_out = [], {}
+    for suite in suites:
+        job = Job(
+            suite, templates, args.tasks, args.hub, out, form, args.rank_by, suite.shots,
+            bool(args.sets), args.max_tokens, {**decisive, "shots": suite.shots},
+        )  # fmt: skip
+        left_out |= evaluate(job, predictor)
+        opened, _ = open_sets(job)
+        done.append(
+            (suite, {name: [run.name for run in runs] for name, (_, runs) in opened.items()})
+        )
+    return write_report(out, done, settings, left_out) if sharing.rank() == 0 else None
+
+
+class _Once:
+    """A function's value, made when first asked for."""
+
+    def __init__(self, make):
+        self._make, self._made = make, None
+
+    def __call__(self):
+        if self._made is None:
+            self._made = self._make()
+        return self._made
+
+
+def write_report(out, done, settings, left_out):
+    """Write ``summary.json``, ``report.md`` and the pictures of a finished evaluation."""
+    summary = summarize(done, read_results(out), settings, left_out)
+    write_json(out / "summary.json", summary)
+    for suite in summary["suites"]:
+        if any(one["mean"] is not None for one in suite["sets"]):
+            draw_templates(suite, out / picture_name(suite))
+    with atomic_write(out / "report.md") as stream:
+        stream.write(report(summary))
+    for suite in summary["suites"]:
+        logger.info("%s", headline(suite))
+        for name, why in suite["left_out"].items():
+            logger.info("left out: %s (%s)", name, why)
+    logger.info("written: %s", out / "report.md")
+    return summary

@@ -1,0 +1,179 @@
+"""Rows of a set under its templates as the texts that are scored, and what became of the others."""
+
+import hashlib
+import json
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+
+from fairseq_metro.errors import UserError
+from fairseq_metro.evaluate.content_free import content_free_inputs
+from fairseq_metro.evaluate.passages import FIELD as PASSAGES
+from fairseq_metro.evaluate.passages import with_passages
+from fairseq_metro.evaluate.suite import Run
+from fairseq_metro.evaluate.suite_keys import RANK
+from fairseq_metro.mixtures.flan import with_options
+from fairseq_metro.prompts import EVALUATION, METRO, DropReason, DropRules, row_random
+
+EMPTY_CHOICE = "empty choice"
+_RULES = {
+    True: DropRules("ranked", EVALUATION.drops | {DropReason.EMPTY_INPUT}),
+    False: DropRules("generated", METRO.drops | {DropReason.EMPTY_INPUT}),
+}
+
+
+@dataclass
+class Examples:
+    """What a run is scored on. rows: of the whole split; lists with an entry for each example:
+    row (its position), inputs, targets, choices (tuples), gold (place of the target among them),
+    groups (empty without), priors (content-free inputs, where wanted); dropped: by reason."""
+
+    run: Run
+    rows: int
+    row: list = field(default_factory=list)
+    inputs: list = field(default_factory=list)
+    targets: list = field(default_factory=list)
+    choices: list = field(default_factory=list)
+    gold: list = field(default_factory=list)
+    groups: list = field(default_factory=list)
+    priors: list = field(default_factory=list)
+    dropped: Counter = field(default_factory=Counter)
+
+    def fingerprint(self, settings):
+        """SHA-256 of the texts and of ``settings``, a dict of what else decides the scores."""
+        said = [settings, self.run.name, self.rows, self.row, self.inputs, self.targets,
+                self.choices, self.gold, self.groups, self.priors]  # fmt: skip
+        return hashlib.sha256(json.dumps(said, ensure_ascii=False).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Form:
+    """How rows become inputs, the same for all sets. seed: of random wordings; sequential: one
+    generator for a run, in row order, as the reference draws; limit: rows of a set, evenly spaced;
+    passages: lists of texts by row, or None; priors: whether content-free inputs are wanted."""
+
+    seed: int = 1
+    sequential: bool = False
+    limit: int | None = None
+    passages: list | None = None
+    most_passages: int = 10
+    priors: bool = False
+
+
+def examples_of(runs, data, form, exemplars=None):
+    """An :class:`Examples` for each run of one set: list.
+
+    runs: of one SuiteSet; data: its opened data set; exemplars: a kshot.Exemplars or None. Raises
+    :class:`UserError` where the split does not have the suite's number of rows, or a row or
+    template is not as it should be.
+    """
+    one = runs[0].set
+    count = checked_count(one, data)
+    if form.passages is not None and len(form.passages) != count:
+        raise UserError(
+            f"passages for {len(form.passages)} rows, but {one.name}, split {one.split}, has "
+            f"{count}; make them for this split"
+        )
+    found = [Examples(run, count) for run in runs]
+    generators = [random.Random(form.seed) for _ in runs] if form.sequential else None
+    groups = _groups(one, count)
+    wanted = _wanted(count, form.limit)
+    for index, row in enumerate(data.rows(one.split)):
+        for place, examples in enumerate(found):
+            rng = generators[place] if generators else None
+            if index in wanted or rng:
+                pair = _pair(examples.run, row, index, form, exemplars, rng)
+            if index in wanted:
+                _add(examples, index, row, pair, groups[index] if groups else None, form)
+    return found
+
+
+def checked_count(one, data):
+    """Rows of a set's split. Raises :class:`UserError` where they are not as many as its suite says."""
+    count = data.count(one.split)
+    if one.rows is not None and count != one.rows:
+        raise UserError(
+            f"{one.name}, split {one.split}: {count:,} rows, the suite has {one.rows:,} "
+            f"({data.files(one.split)[0]}); fetch the file again, or take 'rows' out of a suite of "
+            "your own"
+        )
+    return count
+
+
+def prompt_of(run, row, index, seed, rng=None):
+    """A row's pair under a run's template (or ready-made), with its options: Prompted or DropReason."""
+    rules = _RULES[run.set.kind == RANK]
+    if run.template is None:
+        parts = [row["inputs"].strip(), row["targets"].strip()]
+        choices = row.get("choices")
+        if run.set.kind == RANK and choices is None:
+            raise UserError(f"{run.set.jsonl}: row {index + 1} has no choices to rank; give some")
+        pair = rules.judge(parts, choices and [choice.strip() for choice in choices])
+    else:
+        if rng is None and run.template.random:
+            rng = row_random(seed, run.name, index)
+        try:
+            pair = run.template.prompt(row, rng, rules)
+        except UserError as error:
+            raise UserError(f"{run.set.name}, row {index + 1}: {error}") from None
+    if isinstance(pair, DropReason) or not run.set.options:
+        return pair
+    return with_options(pair)
+
+
+def _pair(run, row, index, form, exemplars, rng):
+    pair = prompt_of(run, row, index, form.seed, rng)
+    if isinstance(pair, DropReason):
+        return pair
+    if exemplars is not None:
+        pair = exemplars.before(
+            pair, run.name, index, row, lambda other: prompt_of(run, other, index, form.seed)
+        )
+    passages = row.get(PASSAGES) if form.passages is None else form.passages[index]
+    if passages:
+        pair = pair._replace(input=with_passages(pair.input, passages[: form.most_passages]))
+    return pair
+
+
+def _add(examples, index, row, pair, group, form):
+    ranked = examples.run.set.kind == RANK
+    if isinstance(pair, DropReason):
+        examples.dropped[pair.value] += 1
+        return
+    if ranked and not all(pair.choices):
+        examples.dropped[EMPTY_CHOICE] += 1
+        return
+    examples.row.append(index)
+    examples.inputs.append(pair.input)
+    examples.targets.append(pair.target)
+    if ranked:
+        examples.choices.append(pair.choices)
+        examples.gold.append(pair.gold)
+    if examples.run.set.group:
+        examples.groups.append(_group_of(examples.run.set, row, index, group))
+    if form.priors:
+        examples.priors.append(content_free_inputs(examples.run.template, row, pair))
+
+
+def _group_of(one, row, index, by_position):
+    group = row.get(one.group) or by_position
+    if not group:
+        raise UserError(
+            f"{one.name}: row {index + 1} has no {one.group!r}, and the suite's group_rows do not "
+            f"fit the split {one.split}; add the field"
+        )
+    return str(group)
+
+
+def _groups(one, count):
+    """Each row's group by position, or None where the suite's counts do not fit the split."""
+    if sum(rows for _, rows in one.group_rows) != count:
+        return None
+    return [name for name, rows in one.group_rows for _ in range(rows)]
+
+
+def _wanted(count, limit):
+    """Positions of at most ``limit`` rows, evenly spaced: files are often sorted by label."""
+    if limit is None or limit >= count:
+        return range(count)
+    return {i * count // limit for i in range(limit)}

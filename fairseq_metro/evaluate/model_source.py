@@ -1,0 +1,56 @@
+"""Which model is evaluated: its file, its fingerprint, and how it is loaded."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import torch
+
+import fairseq_metro
+from fairseq_metro.checkpoints import LAST, read_facts
+from fairseq_metro.errors import UserError
+from fairseq_metro.files import sha256_file
+from fairseq_metro.interchange.hugging_face import is_release
+from fairseq_metro.loading import find_checkpoint
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_NUMBERED = re.compile(r"checkpoint(_\d+)?_?\d+\.pt")
+_OF_A_MODEL = (".json", ".safetensors", ".bin", ".model", ".txt")
+
+
+def model_facts(source):
+    """{"name", "path", "sha256"} of what :func:`fairseq_metro.load` would load. :class:`UserError`."""
+    source = Path(source)
+    if source.is_dir() and is_release(source):
+        files = sorted(path for path in source.iterdir() if path.suffix in _OF_A_MODEL)
+        said = json.dumps([[path.name, sha256_file(path)] for path in files])
+        digest = hashlib.sha256(said.encode()).hexdigest()
+    else:
+        digest = sha256_file(find_checkpoint(source))
+    return {"name": source.resolve().name, "path": str(source), "sha256": digest}
+
+
+def load_model(source, device=None, dtype="float32"):
+    """The Predictor of a model, its weights in ``dtype``."""
+    predictor = fairseq_metro.load(source, device)
+    predictor.model.to(DTYPES[dtype])
+    return predictor
+
+
+def checkpoints_of(run):
+    """All checkpoints of a run in order of their updates: list of (updates, path).
+
+    ``checkpoint_last.pt`` stands for its own number of updates, where no other file has them.
+    Raises :class:`UserError` for a folder without numbered checkpoints.
+    """
+    folder = find_checkpoint(run).parent
+    found = {}
+    for path in sorted(folder.glob("*.pt")):
+        if _NUMBERED.fullmatch(path.name) or path.name == LAST:
+            updates = read_facts(path)["num_updates"]
+            if updates not in found or path.name != LAST:
+                found[updates] = path
+    if not found:
+        raise UserError(f"{folder}: no checkpoints in it; give a run's folder")
+    return sorted(found.items())

@@ -1,0 +1,139 @@
+"""``report.md``: the summary as tables and sentences, for a person."""
+
+from fairseq_metro.evaluate.ranking import SUM
+from fairseq_metro.evaluate.results import file_name
+
+_HOW = {
+    "sum": "sum of the log-probabilities of a choice's tokens, the end included",
+    "mean": "mean log-probability of a choice's tokens, the end included",
+    "byte_mean": "log-probability of a choice divided by its number of bytes",
+    "contextual": "log-probability less that under content-free inputs",
+    "pmi": "log-probability less that after the premise alone",
+}
+
+
+def picture_name(suite):
+    """File name of a suite's picture."""
+    return f"{file_name(suite['name'])}.png"
+
+
+def report(summary):
+    """The text of ``report.md``; summary: of summary.summarize."""
+    settings = summary["settings"]
+    parts = [f"# Evaluation of {settings['model']['name']}", "", *_settings(settings)]
+    for suite in summary["suites"]:
+        parts += ["", *_suite(suite, settings)]
+    return "\n".join(parts) + "\n"
+
+
+def headline(suite):
+    """One sentence: the mean over sets, its error, and whether it is above guessing."""
+    if suite["mean"] is None:
+        return f"{suite['title']}: no examples."
+    of = "" if suite["complete"] else f" (NOT the whole suite: {suite['sets_of']} sets)"
+    text = (
+        f"{suite['title']}: {_percent(suite['mean'])} on average over {suite['sets_done']} sets{of}"
+    )
+    if suite["se"] is not None:
+        text += f", standard error {100 * suite['se']:.2f}"
+    if suite["guess"] is not None and suite["se"] is not None:
+        clear = suite["mean"] - suite["guess"] > 2 * suite["se"]
+        text += (
+            f"; {'above' if clear else 'NOT clearly above'} guessing ({_percent(suite['guess'])})"
+        )
+    return text + "."
+
+
+def _settings(settings):
+    lines = [f"- model: `{settings['model']['path']}`, sha256 {settings['model']['sha256'][:16]}"]
+    lines.append(f"- score: {_HOW[settings['rank_by']]}; first of equal ones")
+    lines.append(f"- {settings['shots']} exemplars in an input; {settings['dtype']}")
+    if settings["limit"]:
+        lines.append(f"- **at most {settings['limit']} rows of a set: not comparable with others**")
+    lines.append(f"- made by fairseq_metro {settings['stamp']['fairseq_metro']}, "
+                 f"commit {settings['stamp']['commit']}")  # fmt: skip
+    return lines
+
+
+def _suite(suite, settings):
+    lines = [f"## {suite['title']}", "", headline(suite), ""]
+    if suite["sets"]:
+        lines += [
+            *_table(suite),
+            "",
+            *_notes(settings),
+            "",
+            f"![{suite['title']}]({picture_name(suite)})",
+        ]
+    if suite["left_out"]:
+        lines += ["", "Left out, for want of their files:", ""]
+        lines += [f"- {name}: {why}" for name, why in suite["left_out"].items()]
+    for one in suite["sets"]:
+        lines += ["", *_templates(one)]
+    return lines
+
+
+def _table(suite):
+    head = ["set", "rows", "templates", "chance", "commonest", "mean", "SE", "median", "quartiles",
+            "std", "range"]  # fmt: skip
+    rows = [_set_row(one) for one in suite["sets"]]
+    rows.append(["**all**", "", str(sum(one["runs"] for one in suite["sets"])),
+                 _percent(suite["chance"]), "", f"**{_percent(suite['mean'])}**",
+                 _points(suite["se"]), _percent(suite["median"]), "", "", ""])  # fmt: skip
+    return markdown_table(head, rows)
+
+
+def _set_row(one):
+    name = one["label"] if one["main"] == "accuracy" else f"{one['label']} ({one['main']})"
+    return [
+        name, str(one["rows"]), str(one["runs"]), _percent(one["chance"]),
+        _percent(one["commonest"]), _percent(one["mean"]), _points(one["se"]),
+        _percent(one["median"]), f"{_percent(one['q1'])} to {_percent(one['q3'])}",
+        _points(one["std"]), f"{_percent(one['min'])} to {_percent(one['max'])}",
+    ]  # fmt: skip
+
+
+def _notes(settings):
+    notes = (
+        "Mean, median, quartiles, std and range are over a set's templates. SE: standard error over "
+        "rows, of the mean over templates. commonest: always the place that is right most often."
+    )
+    if settings["rank_by"] != SUM or settings["shots"]:
+        notes += " Published numbers are of plain sums and no exemplars."
+    return [notes]
+
+
+def _templates(one):
+    lines = [f"### {one['label']}", ""]
+    rows = []
+    for each in one["templates"]:
+        dropped = ", ".join(f"{count} {reason}" for reason, count in each["dropped"].items())
+        rows.append([each["template"] or "(ready-made)", str(each["examples"]),
+                     _percent(each["value"]), _points(each["se"]), dropped])  # fmt: skip
+    lines += markdown_table(["template", "examples", one["main"], "SE", "left out"], rows)
+    if one["groups"]:
+        lines += ["", f"Over all rows alike: {_percent(one['micro'])}. By group:", ""]
+        lines += markdown_table(
+            ["group", "accuracy"], [[name, _percent(v)] for name, v in one["groups"].items()]
+        )
+    return lines
+
+
+def markdown_table(head, rows):
+    """A Markdown table: list of lines; head: list of str, rows: lists of str.
+
+    >>> markdown_table(["a", "b"], [["x|y", "1"]])
+    ['| a | b |', '|---|---|', '| x\\\\|y | 1 |']
+    """
+    lines = [head, *rows]
+    cells = [[cell.replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines]
+    texts = [f"| {' | '.join(line)} |" for line in cells]
+    return [texts[0], "|" + "---|" * len(head), *texts[1:]]
+
+
+def _percent(value):
+    return "" if value is None else f"{100 * value:.2f} %"
+
+
+def _points(value):
+    return "" if value is None else f"{100 * value:.2f}"

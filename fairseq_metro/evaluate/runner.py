@@ -1,0 +1,213 @@
+"""The evaluation itself: sets opened, runs scored in one process, a file for each as it is done."""
+
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from fairseq_metro.errors import UserError
+from fairseq_metro.evaluate import generation
+from fairseq_metro.evaluate.examples import Form, examples_of
+from fairseq_metro.evaluate.kshot import Exemplars
+from fairseq_metro.evaluate.ranking import CONTEXTUAL, PMI, SUM, Request, predicted, scores_of
+from fairseq_metro.evaluate.results import FORMAT, finished, write_result
+from fairseq_metro.evaluate.sharing import from_first, rank
+from fairseq_metro.evaluate.suite_keys import RANK
+from fairseq_metro.stamp import make_stamp
+from fairseq_metro.task_data import open_dataset
+
+logger = logging.getLogger(__name__)
+
+PROMPTS = 2048  # scored together, before their files are written
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything but the model. suite; templates: a prompts.Templates; tasks: folder of task data or
+    None; hub: whether Hugging Face is asked; out: output folder; form: examples.Form; rank_by: of
+    ranking.RANKS; shots; strict: whether a set without data is an error; max_tokens: of a batch, or
+    None; settings: what else decides the numbers (model, dtype), for fingerprints."""
+
+    suite: object
+    templates: object
+    tasks: Path | None
+    hub: bool
+    out: Path
+    form: Form
+    rank_by: str = SUM
+    shots: int = 0
+    strict: bool = False
+    max_tokens: int | None = None
+    settings: dict | None = None
+
+
+def evaluate(job, load):
+    """Score every run of the suite that has no file yet; returns {set: why it was left out}.
+
+    load: a function that gives the Predictor, called where it is needed: a finished evaluation
+    loads no model. Every process of a torchrun calls this. Raises :class:`UserError`.
+    """
+    opened, left_out = open_sets(job)
+    if not opened:
+        reasons = "; ".join(f"{name}: {why}" for name, why in list(left_out.items())[:2])
+        raise UserError(f"suite {job.suite.name}: no set's rows were found ({reasons})")
+    total = sum(len(runs) for _, runs in opened.values())
+    if not left_out and job.suite.runs not in (None, total):
+        raise UserError(f"suite {job.suite.name}: {total} runs, it says {job.suite.runs}")
+    for data, runs in opened.values():
+        for pack in _packs(_unfinished(job, data, runs, load)):
+            _score(job, pack, load)
+    return left_out
+
+
+def open_sets(job):
+    """({set name: (data, its runs)}, {set name: why there is no data})."""
+    opened, left_out = {}, {}
+    for one in job.suite.sets:
+        try:
+            data = open_dataset(one.source, job.tasks, job.hub)
+        except UserError as error:
+            if job.strict:
+                raise
+            left_out[one.name] = str(error)
+            continue
+        if one.split not in data.splits:
+            reason = f"{one.dataset} has no labelled split {one.split!r}"
+            if job.strict:
+                raise UserError(f"{reason} (there are: {', '.join(data.splits)})")
+            left_out[one.name] = reason
+            continue
+        opened[one.name] = data, job.suite.runs_of(one, job.templates)
+    return opened, left_out
+
+
+def _unfinished(job, data, runs, load):
+    """Yield (examples, fingerprint) of the runs of a set that have no file yet."""
+    one = runs[0].set
+    exemplars = _exemplars(job, one, data, load) if job.shots else None
+    found = examples_of(runs, data, job.form, exemplars)
+    prints = [examples.fingerprint(job.settings) for examples in found]
+
+    def todo():
+        return [
+            finished(job.out, examples.run.name, fingerprint) is None
+            for examples, fingerprint in zip(found, prints, strict=True)
+        ]
+
+    for examples, fingerprint, wanted in zip(found, prints, from_first(todo), strict=True):
+        if wanted:
+            yield examples, fingerprint
+        elif rank() == 0:
+            logger.info("%s: there already", examples.run.name)
+
+
+def _exemplars(job, one, data, load):
+    if one.exemplars_from not in data.splits:
+        raise UserError(
+            f"{one.name}: {job.shots} shots need rows of the split {one.exemplars_from!r}, which is "
+            "not there; fetch it, or name another one (exemplars_from)"
+        )
+    predictor = load()
+    return Exemplars(
+        list(data.rows(one.exemplars_from)), job.shots, job.form.seed, group=one.group,
+        form=one.exemplars, length=lambda text: len(predictor.vocabulary.encode(text)),
+        limit=predictor.max_source - len(predictor.vocabulary.source_prefix) - 1,
+    )  # fmt: skip
+
+
+def _packs(pairs):
+    """Neighbouring runs together until they have PROMPTS prompts."""
+    pack, prompts = [], 0
+    for pair in pairs:
+        pack.append(pair)
+        prompts += len(pair[0].inputs)
+        if prompts >= PROMPTS:
+            yield pack
+            pack, prompts = [], 0
+    if pack:
+        yield pack
+
+
+def _score(job, pack, load):
+    """Score the runs of a pack and write their files."""
+    started = time.monotonic()
+    ranked = pack[0][0].run.set.kind == RANK
+    scores = (_ranked if ranked else generation.outputs)(job, [one for one, _ in pack], load)
+    prompts = sum(len(examples.inputs) for examples, _ in pack)
+    each = (time.monotonic() - started) / max(1, prompts)
+    if rank() != 0:
+        return
+    for (examples, fingerprint), found in zip(pack, scores, strict=True):
+        numbers = (rank_numbers if ranked else generation.numbers)(examples, found)
+        result = describe(job, examples, fingerprint, numbers, each * len(examples.inputs))
+        write_result(job.out, result)
+        value = "no examples" if result["value"] is None else f"{result['value']:6.1%}"
+        logger.info("%s: %s of %d", result["run"], value, result["examples"])
+
+
+def _ranked(job, several, load):
+    """Scores of each of several Examples: list of lists of lists of float."""
+    requests = [
+        Request(text, choices, _priors(job.rank_by, examples, place))
+        for examples in several
+        for place, (text, choices) in enumerate(zip(examples.inputs, examples.choices, strict=True))
+    ]
+    scores = iter(scores_of(load(), requests, job.rank_by, job.max_tokens) if requests else ())
+    return [[next(scores) for _ in examples.inputs] for examples in several]
+
+
+def _priors(rank_by, examples, place):
+    if rank_by == PMI:
+        return (examples.run.set.premise,)
+    return examples.priors[place] if rank_by == CONTEXTUAL else ()
+
+
+def rank_numbers(examples, scores):
+    """What a ranked run's file says beside its names: dict (results.py)."""
+    predictions = [predicted(row) for row in scores]
+    right = [int(p == g) for p, g in zip(predictions, examples.gold, strict=True)]
+    per_example = {"row": examples.row, "gold": examples.gold, "prediction": predictions}
+    per_example["scores"] = [[round(score, 6) for score in row] for row in scores]
+    count, groups = len(right), None
+    metrics = dict.fromkeys(("accuracy", "chance", "commonest"))
+    if count:
+        chances = [1 / len(choices) for choices in examples.choices]
+        places = [examples.gold.count(place) for place in set(examples.gold)]
+        metrics = {"accuracy": sum(right) / count, "chance": sum(chances) / count,
+                   "commonest": max(places) / count}  # fmt: skip
+    main = "accuracy"
+    if examples.groups:
+        per_example["group"] = examples.groups
+        groups = _by_group(right, examples.groups)
+        main = "macro_accuracy"
+        metrics[main] = sum(hits / all_ for hits, all_ in groups.values()) / len(groups)
+    return {"main": main, "metrics": metrics, "hits": sum(right), "groups": groups,
+            "per_example": per_example}  # fmt: skip
+
+
+def _by_group(right, groups):
+    """{group: [hits, examples]}, groups in their order."""
+    found = {}
+    for hit, group in zip(right, groups, strict=True):
+        counts = found.setdefault(group, [0, 0])
+        counts[0] += hit
+        counts[1] += 1
+    return found
+
+
+def describe(job, examples, fingerprint, numbers, seconds):
+    """A run's whole result (results.py): dict."""
+    run, one = examples.run, examples.run.set
+    head = {
+        "format": FORMAT, "run": run.name, "suite": job.suite.name, "set": one.name,
+        "label": one.label, "cluster": one.cluster, "dataset": one.dataset, "split": one.split,
+        "template": run.template.name if run.template else None, "kind": one.kind,
+        "rows": examples.rows, "examples": len(examples.inputs),
+        "dropped": dict(examples.dropped), "value": numbers["metrics"][numbers["main"]],
+    }  # fmt: skip
+    tail = {
+        "rank_by": job.rank_by if one.kind == RANK else None, "shots": job.shots,
+        "seconds": round(seconds, 3), "fingerprint": fingerprint, "stamp": make_stamp(),
+    }  # fmt: skip
+    per_example = numbers.pop("per_example")
+    return {**head, **numbers, **tail, "per_example": per_example}

@@ -1,0 +1,71 @@
+"""Work shared out among processes: each does a part, all get the whole.
+
+Started by torchrun (eval/run.sh does where there are several GPUs), or alone. Only texts and scores
+travel, over gloo; every process has the model on a device of its own.
+"""
+
+import os
+
+import torch
+import torch.distributed as dist
+
+from fairseq_metro.errors import UserError
+
+
+def start():
+    """Join the other processes where torchrun started several; returns this process's device name.
+
+    None: the default (a GPU where there is one).
+    """
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        return None
+    if not dist.is_initialized():
+        dist.init_process_group("gloo")
+    return f"cuda:{os.environ['LOCAL_RANK']}" if torch.cuda.is_available() else "cpu"
+
+
+def stop():
+    """Leave the other processes."""
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def rank():
+    """This process's number; 0 is the one that writes."""
+    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+
+
+def world_size():
+    """Number of processes."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def from_first(make):
+    """What ``make()`` gives in process 0, or its :class:`UserError`, in every process."""
+    if world_size() == 1:
+        return make()
+    box = [None, None]
+    if rank() == 0:
+        try:
+            box[0] = make()
+        except UserError as error:  # alone in it, the others would wait for ever
+            box[1] = str(error)
+    dist.broadcast_object_list(box)
+    if box[1] is not None:
+        raise UserError(box[1])
+    return box[0]
+
+
+def shared_out(function, items, size):
+    """``function(items)``, of which each process does a part of about equal size: list.
+
+    function: list of n items -> list of n; size: of an item, by which they are dealt out in turn.
+    """
+    if world_size() == 1:
+        return function(items)
+    order = sorted(range(len(items)), key=lambda i: size(items[i]))
+    mine = order[rank() :: world_size()]
+    parts = [None] * world_size()
+    dist.all_gather_object(parts, dict(zip(mine, function([items[i] for i in mine]), strict=True)))
+    whole = {place: value for part in parts for place, value in part.items()}
+    return [whole[place] for place in range(len(items))]

@@ -1,0 +1,132 @@
+"""Numbers over rows and templates: quartiles, standard errors, bootstrap.
+
+A set's evaluation is a table: a line for each template, a column for each row, 1 where the answer
+was right; NaN where a template gave no example. Its value is the mean over templates of each
+line's mean (where rows have groups: of the mean over groups of the group's mean).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+_AT_ONCE = 20_000_000  # numbers drawn at a time
+
+
+@dataclass(frozen=True)
+class Table:
+    """values (templates, rows) float64; strata (rows,) int64, 0 .. G-1; rows: their positions."""
+
+    values: np.ndarray
+    strata: np.ndarray
+    rows: np.ndarray
+
+    def mean(self):
+        """The set's value."""
+        return float(np.mean(_values(self.values, self.strata)))
+
+
+def table_of(results):
+    """The :class:`Table` of a set's runs, or None where their main number is no mean over rows.
+
+    results: result dicts (results.py) of one set, all with examples.
+    """
+    values = [row_values(one) for one in results]
+    if not values or any(one is None for one in values):
+        return None
+    rows = sorted(set().union(*values))
+    place = {row: i for i, row in enumerate(rows)}
+    table = np.full((len(values), len(rows)), np.nan)
+    for line, one in zip(table, values, strict=True):
+        line[[place[row] for row in one]] = list(one.values())
+    return Table(table, _strata(results, place), np.array(rows))
+
+
+def row_values(result):
+    """{row: value} of a run's main number, or None."""
+    each = result["per_example"]
+    if "gold" in each:
+        right = [float(p == g) for p, g in zip(each["prediction"], each["gold"], strict=True)]
+        return dict(zip(each["row"], right, strict=True))
+    if result["main"] == "bleu" or result["main"] not in each:
+        return None
+    return dict(zip(each["row"], each[result["main"]], strict=True))
+
+
+def _strata(results, place):
+    names = {}
+    found = np.zeros(len(place), np.int64)
+    for one in results:
+        groups = one["per_example"].get("group") or [""] * one["examples"]
+        for row, group in zip(one["per_example"]["row"], groups, strict=True):
+            found[place[row]] = names.setdefault(group, len(names))
+    return found
+
+
+def _values(values, strata):
+    """Each template's value (templates,)."""
+    return np.mean(
+        [np.nanmean(values[:, strata == one], axis=1) for one in np.unique(strata)], axis=0
+    )
+
+
+def standard_error(table):
+    """Standard error of a set's value over other rows of the same kind, templates as they are.
+
+    A row's value is its mean over templates, since a template's lines are of the same rows.
+    """
+    each = np.nanmean(table.values, axis=0)
+    groups = [each[table.strata == one] for one in np.unique(table.strata)]
+    variances = [group.var(ddof=1) / len(group) if len(group) > 1 else 0.0 for group in groups]
+    return float(np.sqrt(sum(variances)) / len(groups))
+
+
+def resampled(tables, draws, seed):
+    """Values of paired tables on ``draws`` bootstrap samples of their rows: (tables, draws).
+
+    tables: of the same rows; a sample's rows, drawn with replacement within each group, are the
+    same in all tables and under all templates.
+    """
+    rng = np.random.default_rng(seed)
+    strata = tables[0].strata
+    found = [0.0] * len(tables)
+    groups = np.unique(strata)
+    for group in groups:
+        members = np.flatnonzero(strata == group)
+        parts = [[] for _ in tables]
+        left = draws
+        while left:
+            now = min(left, max(1, _AT_ONCE // len(members)))
+            counts = _counts(rng, now, len(members))
+            for part, table in zip(parts, tables, strict=True):
+                part.append(_weighted(counts, table.values[:, members]))
+            left -= now
+        found = [one + np.concatenate(part) for one, part in zip(found, parts, strict=True)]
+    return np.stack(found) / len(groups)
+
+
+def _counts(rng, draws, n):
+    """How often each of n rows is drawn in each of ``draws`` samples of n: (draws, n) float64."""
+    drawn = rng.integers(0, n, (draws, n)) + n * np.arange(draws)[:, None]
+    return np.bincount(drawn.ravel(), minlength=draws * n).reshape(draws, n).astype(np.float64)
+
+
+def _weighted(counts, values):
+    """Mean over templates of the lines' means under row counts (draws, n): (draws,)."""
+    real = ~np.isnan(values)
+    sums = counts @ np.where(real, values, 0.0).T
+    with np.errstate(invalid="ignore"):
+        return np.nanmean(sums / (counts @ real.T.astype(np.float64)), axis=1)
+
+
+def quartiles(values):
+    """dict of mean, median, q1, q3, std (over templates, n - 1), min, max.
+
+    >>> quartiles([0.2, 0.4, 0.6])["median"]
+    0.4
+    """
+    values = np.asarray(values, np.float64)
+    q1, median, q3 = np.percentile(values, [25, 50, 75])
+    std = values.std(ddof=1) if len(values) > 1 else 0.0
+    found = {"mean": values.mean(), "median": median, "q1": q1, "q3": q3, "std": std,
+             "min": values.min(), "max": values.max()}  # fmt: skip
+    return {name: float(value) for name, value in found.items()}

@@ -1,0 +1,101 @@
+"""All runs of an output folder in one dict: ``summary.json``, from which the report is written."""
+
+import math
+import statistics
+
+from fairseq_metro.evaluate.spread import quartiles, standard_error, table_of
+
+
+def summarize(suites, results, settings, left_out=None):
+    """The numbers of ``summary.json``.
+
+    suites: list of (Suite, {set name: its run names}) that were evaluated; results: by run name;
+    settings: of the folder; left_out: {set: why}. Shares of 1 everywhere.
+
+    {"settings", "suites": [{"name", "title", "mean", "median", "se", "chance", "guess", "sets_done",
+    "sets_of", "complete", "sets": [set], "left_out": {set: why}}]}; a set: {"name", "label",
+    "cluster", "dataset", "split", "rows", "kind", "main", "runs", "chance", "commonest", "mean",
+    "median", "q1", "q3", "std", "min", "max", "se", "micro", "groups", "templates": [{"template",
+    "run", "value", "se", "examples", "dropped"}]}. se: standard errors over rows; std: over templates.
+    """
+    found = []
+    for suite, runs in suites:
+        sets = [
+            entry
+            for one in suite.sets
+            if (entry := _set(one, [results[run] for run in runs.get(one.name, ())]))
+        ]
+        missing = {name: why for name, why in (left_out or {}).items() if name not in runs}
+        found.append({
+            "name": suite.name, "title": suite.title, **_overall(sets), "sets_done": len(sets),
+            "sets_of": len(suite.sets), "sets": sets,
+            "complete": len(sets) == len(suite.sets) and settings.get("limit") is None,
+            "left_out": {one.name: missing[one.name] for one in suite.sets if one.name in missing},
+        })  # fmt: skip
+    return {"settings": settings, "suites": found}
+
+
+def _overall(sets):
+    """Unweighted means over sets whose number is a share of right answers, or of anything."""
+    done = [one for one in sets if one["mean"] is not None]
+    if not done:
+        return dict.fromkeys(("mean", "median", "se", "chance", "guess"))
+    errors = [one["se"] for one in done]
+    chances = [one["chance"] for one in done if one["chance"] is not None]
+    guesses = [one["guess"] for one in done if one["guess"] is not None]
+    return {
+        "mean": statistics.fmean(one["mean"] for one in done),
+        "median": statistics.fmean(one["median"] for one in done),
+        "se": None if None in errors else math.sqrt(sum(e * e for e in errors)) / len(errors),
+        "chance": statistics.fmean(chances) if len(chances) == len(done) else None,
+        "guess": statistics.fmean(guesses) if len(guesses) == len(done) else None,
+    }
+
+
+def _set(one, results):
+    if not results:
+        return None
+    done = [result for result in results if result["value"] is not None]
+    entry = {
+        "name": one.name, "label": one.label, "cluster": one.cluster, "dataset": one.dataset,
+        "split": one.split, "rows": results[0]["rows"], "kind": one.kind,
+        "main": results[0]["main"], "runs": len(results),
+        "templates": [_template(result) for result in results],
+    }  # fmt: skip
+    if not done:
+        nothing = "chance commonest guess mean median q1 q3 std min max se micro groups".split()
+        return {**entry, **dict.fromkeys(nothing)}
+    table = table_of(done)
+    chance, commonest = _mean(done, "chance"), _mean(done, "commonest")
+    guess = None if chance is None else max(chance, commonest)
+    grouped = done[0]["groups"] is not None
+    return {
+        **entry, "chance": chance, "commonest": commonest, "guess": guess,
+        **quartiles([result["value"] for result in done]),
+        "se": None if table is None else standard_error(table),
+        "micro": _mean(done, "accuracy") if grouped else None,
+        "groups": _groups(done) if grouped else None,
+    }  # fmt: skip
+
+
+def _template(result):
+    table = table_of([result]) if result["value"] is not None else None
+    return {
+        "template": result["template"], "run": result["run"], "value": result["value"],
+        "se": None if table is None else standard_error(table),
+        "examples": result["examples"], "dropped": result["dropped"],
+    }  # fmt: skip
+
+
+def _mean(results, metric):
+    values = [result["metrics"].get(metric) for result in results]
+    return None if None in values else statistics.fmean(values)
+
+
+def _groups(results):
+    """{group: mean over templates of its accuracy}."""
+    return {
+        group: statistics.fmean(one["groups"][group][0] / one["groups"][group][1]
+                                for one in results if group in one["groups"])
+        for group in results[0]["groups"]
+    }  # fmt: skip
