@@ -11,6 +11,7 @@ teacher has more than three times the student's parameters.
 """
 
 import argparse
+import dataclasses
 import os
 import re
 import sys
@@ -20,10 +21,24 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.pretraining import prepare, sh  # noqa: E402
+from benchmarks.smash_fewshot import (  # noqa: E402
+    GRID,
+    TASKS,
+    run_cells,
+    split_folders,
+    standing_in,
+    table_cells,
+)
 from fairseq_metro.errors import UserError, run_command  # noqa: E402
+from fairseq_metro.evaluate.fewshot.cells import PROMPT  # noqa: E402
+from fairseq_metro.evaluate.fewshot.grid import plan  # noqa: E402
 from fairseq_metro.files import atomic_write  # noqa: E402
 from fairseq_metro.smash.groups import group_names, load_group  # noqa: E402
-from fairseq_metro.smash.tasks import required_words  # noqa: E402
+from fairseq_metro.smash.splits import SEEDS  # noqa: E402
+from fairseq_metro.smash.tasks import load_task, required_words  # noqa: E402
+
+RESULTS = ROOT / "benchmarks" / "results" / "smash.jsonl"
+CURVES = RESULTS.with_name("smash_curves.jsonl")
 
 VOCABULARY = 4000  # lower-cased pieces
 BLOCK = 128  # tokens: as long as the longest prompt, so that every position is trained
@@ -35,6 +50,7 @@ MODELS = {  # width, layers, heads, updates
 }
 SIZES = {"single_sentence": 60000, "sentence_pair": 60000}  # prompts
 DISTILLATION, EVERY = 3000, 500  # updates of 32 prompts, and between checkpoints
+CURVE_LR = 1e-3
 SETTINGS = {  # of section 4.3: teacher, options of fairseq-train
     "ce": ("teacher", []),
     "middle-ce": ("middle", []),
@@ -156,11 +172,58 @@ def distil(setting, group, args):
     train(run, words)
 
 
+def smash_of(task, setting="ce"):
+    """The folder, below --work, of the student distilled for a task's group."""
+    return f"smash-{setting}-{load_task(task).group}"
+
+
+def fewshot_stage(args):
+    """The table's cells, task by task."""
+    originals = originals_of(args)
+    with standing_in(args.work):
+        for task in args.columns:
+            smash = smash_of(task)
+            cells = table_cells(task, smash, originals, args.seeds)
+            run_cells(cells, RESULTS)
+
+
+def ablation_stage(args):
+    """Prompt fine-tuning of every checkpoint of every setting on one task: figure 2's curves."""
+    originals = originals_of(args)
+    with standing_in(args.work):
+        folders = split_folders(args.curve_task, args.seeds, originals)
+        for setting in args.settings:
+            run = Path(smash_of(args.curve_task, setting))
+            checkpoints = sorted(run.glob("checkpoint_*_*.pt"), key=updates_of)
+            if not checkpoints:
+                raise UserError(f"{run}: no checkpoints there; run the stage settings first")
+            grid = dataclasses.replace(GRID, rows=(PROMPT,), lrs=(CURVE_LR,))
+            run_cells(plan(grid, list(map(str, checkpoints)), folders), CURVES)
+        grid = dataclasses.replace(GRID, rows=(PROMPT,), lrs=(CURVE_LR,))
+        there = [name for name in MODELS if (Path(name) / "checkpoint_last.pt").exists()]
+        run_cells(plan(grid, there, folders), CURVES)
+
+
+def updates_of(checkpoint):
+    """Number of updates of a checkpoint that fairseq named."""
+    return int(checkpoint.stem.rsplit("_", 1)[1])
+
+
+def originals_of(args):
+    if args.tasks is None:
+        raise UserError("--tasks is missing: the folder of task files")
+    return args.tasks.resolve()
+
+
 STAGES = {
     "text": text_stage,
     "prompts": prompts_stage,
     "distil": lambda args: [distil("ce", group, args) for group in args.groups],
-    "settings": lambda args: [distil(one, args.groups[0], args) for one in args.settings],
+    "settings": lambda args: [
+        distil(one, load_task(args.curve_task).group, args) for one in args.settings
+    ],
+    "fewshot": fewshot_stage,
+    "ablation": ablation_stage,
     **{name: lambda args, name=name: pretrain(name, args) for name in MODELS},
 }
 
@@ -175,6 +238,9 @@ def main(argv=None):
     parser.add_argument("--groups", nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument("--teachers", nargs="+", default=["teacher"], help="of stage prompts")
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
+    parser.add_argument("--columns", nargs="+", default=TASKS, help="few-shot tasks of the table")
+    parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS), help="of the splits")
+    parser.add_argument("--curve-task", default="subj", help="few-shot task of the ablation")
     parser.add_argument("--work", type=Path, default=ROOT / "runs" / "smash")
     args = parser.parse_args(argv)
     for stage in args.stages:

@@ -1,72 +1,93 @@
 """Few-shot cells of the SMASH experiment: run one by one, each appended at once, none run twice."""
 
-import json
-from dataclasses import asdict
+import dataclasses
+import os
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
 from fairseq_metro.errors import UserError
-from fairseq_metro.evaluate.fewshot.cells import run_cell
-from fairseq_metro.evaluate.fewshot.grid import append, plan
-from fairseq_metro.smash.splits import kshot_split
+from fairseq_metro.evaluate.fewshot.cells import HEAD, KD, MAJORITY, PROMPT, ZERO_SHOT
+from fairseq_metro.evaluate.fewshot.grid import Grid, append, plan, read_cells
+from fairseq_metro.evaluate.fewshot.report import chosen_on_dev
+from fairseq_metro.evaluate.fewshot.runs import run_cell
+from fairseq_metro.evaluate.fewshot.teaching import FOLDER, has_told
+from fairseq_metro.smash.splits import SEEDS, kshot_split
 from fairseq_metro.smash.tasks import load_task
 
+TASKS = "sst2 cr subj trec rte cb cola".split()
 K = 16
-SCHEDULE = {"lrs": [3e-4, 1e-3], "batches": [8], "steps": 200, "every": 40, "test_rows": 1000}
-PATHS = ("model", "folder", "teacher")  # of a cell: of this machine
+GRID = Grid(lrs=(3e-4, 1e-3), batches=(8,), steps={K: 200}, every=40, test_rows=1000)
+ROWS = {  # of a model
+    "student": (MAJORITY, ZERO_SHOT, HEAD, PROMPT, KD),
+    "smash": (ZERO_SHOT, PROMPT),
+    "teacher": (ZERO_SHOT, PROMPT),
+}
 
 
-def lines_of(path):
-    """The file's lines: list of dicts."""
-    path = Path(path)
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+@contextmanager
+def standing_in(folder):
+    """Work in a folder, so that models and splits are told by names that hold on any machine."""
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
 
 
-def cells_of(task, rows, model, seeds, folder, kshot, **changes):
-    """Cells of one task and model over splits; changes: of :data:`SCHEDULE`, for the teacher, say."""
-    schedule = {**SCHEDULE, **changes}
+def split_folders(task, seeds, originals):
+    """{(task, K, seed): K-shot folder, below the folder one stands in}. CB has too few rows of a
+    label, of which train and dev take half each."""
     fewshot = load_task(task)
-    folders = {
-        (task, K, seed): kshot_split(fewshot, folder, K, seed, kshot, short_labels="halve")
+    return {
+        (task, K, seed): kshot_split(fewshot, originals, K, seed, "kshot", short_labels="halve")
         for seed in seeds
     }
-    models = [str(model)] if model else []
-    return plan(
-        rows, models, folders, schedule["lrs"], schedule["batches"], {K: schedule["steps"]},
-        schedule["every"], schedule["test_rows"], "gold",
-    )  # fmt: skip
 
 
-def run_cells(cells, path, **said):
-    """Run what is not in the file yet and append it. said: what a line says beside the cell's own,
-    by which it is known again, with the cell's key."""
+def table_cells(task, smash, originals, seeds=SEEDS):
+    """Cells of one task's column. smash: folder of the distilled student of the task's group."""
+    folders = split_folders(task, seeds, originals)
+    cells = {}
+    for name, rows in ROWS.items():
+        model = smash if name == "smash" else name
+        grid = dataclasses.replace(GRID, rows=rows, teacher="teacher" if KD in rows else None)
+        for cell in plan(grid, [model], folders):
+            # The teacher's run that tells what it thinks stands for the same run of the table.
+            if cell.key not in cells or cell.tells:
+                cells[cell.key] = cell
+    return list(cells.values())
+
+
+def run_cells(cells, path, said=None):
+    """Run what is not in the file yet, teachers first, and append each as a line; said: more of it.
+
+    Returns the number of cells run.
+    """
     torch.set_num_threads(1)
-    done = {_identity(line, said) for line in lines_of(path)}
-    for cell in cells:
-        line = {**said, "key": cell.key}
-        if _identity(line, said) in done:
+    runs, ran = Path(FOLDER), 0
+    for cell in sorted(cells, key=lambda cell: bool(cell.teachers)):
+        done = read_cells(path)
+        if cell.key in done and has_told(cell, runs):
             continue
-        result = run_cell(cell)
-        kept = {name: value for name, value in result.items() if name not in PATHS}
-        append(path, {**line, **kept})
+        teacher = None
+        if cell.teachers:
+            teacher = chosen_on_dev([done[key] for key in cell.teachers])[0]["key"]
+        result = run_cell(cell, runs=runs, teacher=teacher)
+        if cell.key not in done:
+            append(path, {**(said or {}), **result})
         value = next(iter(result["test"].values()))["value"]
-        print(" ".join(map(str, said.values())), cell.task, cell.row, cell.seed, f"lr {cell.lr:g}",
-              f"{100 * value:.1f}", flush=True)  # fmt: skip
+        print(f"{cell.task} {cell.seed} {cell.model} {cell.row} lr {cell.lr:g}: {100 * value:.1f}",
+              flush=True)  # fmt: skip
+        ran += 1
+    return ran
 
 
-def _identity(line, said):
-    return tuple(line.get(name) for name in (*said, "key"))
-
-
-def finished(run):
-    """A run's folder, or one of its checkpoints. Raises :class:`UserError` where nothing is there."""
-    place = Path(run)
-    if not (place if place.suffix else place / "checkpoint_last.pt").exists():
-        raise UserError(f"{place}: not trained yet; run the stage that makes it first")
-    return place
-
-
-def as_dict(cell):
-    """A cell's fields without paths of this machine."""
-    return {name: value for name, value in asdict(cell).items() if name not in PATHS}
+def finished(place):
+    """The path of a run's folder or checkpoint. Raises :class:`UserError` where there is none."""
+    file = Path(place) if str(place).endswith(".pt") else Path(place) / "checkpoint_last.pt"
+    if not file.exists():
+        raise UserError(f"{file}: not there; run the stage that trains it first")
+    return str(place)

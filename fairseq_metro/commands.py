@@ -31,6 +31,8 @@ COMMANDS = {
     "export-t5": ("interchange.export_t5", "a run of hf_t5 to a Hugging Face folder"),
     "import-roberta": ("interchange.import_roberta", "RoBERTa of others to a run's folder"),
     "export-roberta": ("interchange.export_roberta", "a run of roberta_mlm to Hugging Face's form"),
+    "smash-table": ("smash_results.tables", "SMASH's tables 1 to 3, ours and the paper's"),
+    "smash-figure": ("smash_results.figures", "SMASH's figures 2a, 2b, 3, 4 from few-shot runs"),
 }
 
 
