@@ -7,11 +7,13 @@ from pathlib import Path
 
 from fairseq_metro.errors import UserError
 from fairseq_metro.evaluate import sharing
+from fairseq_metro.evaluate.comparison import run_comparison
 from fairseq_metro.evaluate.examples import Form
 from fairseq_metro.evaluate.model_source import load_model, model_facts
 from fairseq_metro.evaluate.options import check, parser
 from fairseq_metro.evaluate.passages import read_passages
 from fairseq_metro.evaluate.pictures import draw_templates
+from fairseq_metro.evaluate.published_rows import check_hits
 from fairseq_metro.evaluate.ranking import CONTEXTUAL
 from fairseq_metro.evaluate.report import headline, picture_name, report
 from fairseq_metro.evaluate.results import claim, read_results
@@ -28,6 +30,9 @@ logger = logging.getLogger(__name__)
 def main(argv=None):
     args = parser().parse_args(argv)
     check(args)
+    if args.compare:
+        sys.stdout.write(run_comparison(*args.compare, args.out))
+        return 0
     device = sharing.start()
     level = logging.INFO if sharing.rank() == 0 else logging.WARNING
     logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr, force=True)
@@ -105,7 +110,9 @@ def evaluate_model(args, source, out, device):
         done.append(
             (suite, {name: [run.name for run in runs] for name, (_, runs) in opened.items()})
         )
-    return write_report(out, done, settings, left_out) if sharing.rank() == 0 else None
+    if sharing.rank() != 0:
+        return None
+    return write_report(out, done, settings, left_out, args.expect)
 
 
 class _Once:
@@ -120,9 +127,15 @@ class _Once:
         return self._made
 
 
-def write_report(out, done, settings, left_out):
-    """Write ``summary.json``, ``report.md`` and the pictures of a finished evaluation."""
-    summary = summarize(done, read_results(out), settings, left_out)
+def write_report(out, done, settings, left_out, expect=None):
+    """Write ``summary.json``, ``report.md`` and the pictures of a finished evaluation.
+
+    expect: a released model's name, whose published hits stand in the report beside ours.
+    """
+    results = read_results(out)
+    summary = summarize(done, results, settings, left_out)
+    for suite in summary["suites"]:
+        suite["published"] = check_hits(suite, settings, results, expect)
     write_json(out / "summary.json", summary)
     for suite in summary["suites"]:
         if any(one["mean"] is not None for one in suite["sets"]):

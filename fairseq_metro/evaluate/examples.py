@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import random
 from collections import Counter
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from fairseq_metro.evaluate.suite import Run
 from fairseq_metro.evaluate.suite_keys import RANK
 from fairseq_metro.mixtures.flan import with_options
 from fairseq_metro.prompts import EVALUATION, METRO, DropReason, DropRules, row_random
+
+logger = logging.getLogger(__name__)
 
 EMPTY_CHOICE = "empty choice"
 _RULES = {
@@ -97,6 +100,8 @@ def checked_count(one, data):
             f"({data.files(one.split)[0]}); fetch the file again, or take 'rows' out of a suite of "
             "your own"
         )
+    if one.rows is None and (differs := data.check_count(one.split)):
+        logger.warning("%s", differs)
     return count
 
 

@@ -65,6 +65,8 @@ def _suite(suite, settings):
             "",
             f"![{suite['title']}]({picture_name(suite)})",
         ]
+    if suite["published"]:
+        lines += ["", *suite["published"]]
     if suite["left_out"]:
         lines += ["", "Left out, for want of their files:", ""]
         lines += [f"- {name}: {why}" for name, why in suite["left_out"].items()]

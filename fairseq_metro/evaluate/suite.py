@@ -154,6 +154,24 @@ def load_suite(name):
     >>> len(suite.sets), suite.runs
     (11, 112)
     """
+    path, values = _read(name)
+    for key in ("version", "name", "sets"):
+        if not values.get(key):
+            raise UserError(f"{path}: no {key!r}; give one ({SUITE_KEYS[key].wanted})")
+    values.pop("version")
+    defaults = values.pop("defaults", {})
+    if "defaults_of" in values:
+        defaults = {**_read(values.pop("defaults_of"))[1].get("defaults", {}), **defaults}
+    checked(f"{path}: defaults", defaults, SET_KEYS)
+    sets = tuple(_set(path, entry, defaults) for entry in values.pop("sets"))
+    names = [one.name for one in sets]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UserError(f"{path}: {twice} is there twice; give one of them another 'name'")
+    return Suite(sets=sets, **{"title": values["name"], **values})
+
+
+def _read(name):
+    """(path, its checked values) of a suite's file."""
     path = _FOLDER / f"{name}.yaml"
     if str(name) not in suite_names():
         path = Path(name)
@@ -165,18 +183,7 @@ def load_suite(name):
             )
         if not path.is_file():
             raise UserError(f"{path}: no such file; name a suite's YAML file")
-    values = checked(path, load_yaml(path), SUITE_KEYS)
-    for key in ("version", "name", "sets"):
-        if not values.get(key):
-            raise UserError(f"{path}: no {key!r}; give one ({SUITE_KEYS[key].wanted})")
-    values.pop("version")
-    defaults = values.pop("defaults", {})
-    checked(f"{path}: defaults", defaults, SET_KEYS)
-    sets = tuple(_set(path, entry, defaults) for entry in values.pop("sets"))
-    names = [one.name for one in sets]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise UserError(f"{path}: {twice} is there twice; give one of them another 'name'")
-    return Suite(sets=sets, **{"title": values["name"], **values})
+    return path, checked(path, load_yaml(path), SUITE_KEYS)
 
 
 def _set(path, entry, defaults):

@@ -70,6 +70,7 @@ SUITE_KEYS = {
     "title": TEXT,
     "runs": whole(1),
     "shots": whole(0),
+    "defaults_of": TEXT,
     "defaults": Kind("a mapping of keys of sets", lambda v: v if isinstance(v, dict) else None),
     "sets": LIST,
 }

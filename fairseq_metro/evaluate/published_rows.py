@@ -1,0 +1,129 @@
+"""The papers' rows as data (``published/*.yaml``), and the hit counts of released models."""
+
+from functools import cache
+from pathlib import Path
+
+from fairseq_metro.errors import UserError
+from fairseq_metro.prompts.collection import nearest
+from fairseq_metro.prompts.reading import load_yaml
+
+_FOLDER = Path(__file__).parent / "published"
+HIT_COUNTS = "hit_counts"
+
+
+@cache
+def published_rows():
+    """{id: {"model": words, "suite": name, "values": {set: percent}, "mean": printed, or None}}."""
+    found = {}
+    for path in sorted(_FOLDER.glob("*.yaml")):
+        content = load_yaml(path)
+        for row in content.get("rows", ()):
+            values = dict(zip(content["sets"], row["values"], strict=True))
+            found[row["id"]] = {"model": row["model"], "suite": content["suite"],
+                                "values": values, "mean": row.get("mean")}  # fmt: skip
+    return found
+
+
+def published_row(name):
+    """A published row by its id, such as ``t0++/metro-base``. Raises :class:`UserError`."""
+    rows = published_rows()
+    if name not in rows:
+        raise UserError(
+            f"no published row {name!r} ({nearest(name, rows)}; all: {', '.join(rows)})"
+        )
+    return rows[name]
+
+
+@cache
+def hit_counts():
+    """``published/hit_counts.yaml`` as a dict."""
+    return load_yaml(_FOLDER / f"{HIT_COUNTS}.yaml")
+
+
+def comparable(suite, settings):
+    """Whether a summary's suite was evaluated as the hit counts were: whole sets, plain sums, float32.
+
+    suite, settings: of ``summary.json``.
+    """
+    return (
+        suite["name"] == hit_counts()["suite"]
+        and settings["rank_by"] == "sum"
+        and settings["dtype"] == "float32"
+        and not settings["shots"]
+        and settings["limit"] is None
+        and settings["split"] is None
+    )
+
+
+def check_hits(suite, settings, results, expect=None):
+    """Our hits beside those of a released model: lines of a report, [] where there is nothing to say.
+
+    expect: name of the released model that was evaluated, or None: a model whose name occurs in the
+    evaluated one's, or whose every count is ours. Raises :class:`UserError` for an unknown name.
+    """
+    published = hit_counts()
+    models = published["models"]
+    if expect is not None and expect not in models:
+        raise UserError(f"--expect {expect}: hit counts are known of {', '.join(models)}")
+    if not comparable(suite, settings):
+        if expect is not None:
+            raise UserError(
+                f"--expect {expect}: published hits are of the whole suite {published['suite']}, "
+                "plain sums, float32, no exemplars; evaluate so"
+            )
+        return []
+    ours = _hits(suite, results, dict(zip(published["sets"], published["trials"], strict=True)))
+    if not ours:
+        return []
+    name = expect or _recognised(settings["model"]["name"], models, ours)
+    return [] if name is None else _lines(name, ours)
+
+
+def _hits(suite, results, trials):
+    """{set: hits over all its templates} of the sets that were evaluated whole."""
+    found = {}
+    for one in suite["sets"]:
+        runs = [results[template["run"]] for template in one["templates"]]
+        if one["name"] in trials and sum(run["examples"] for run in runs) == trials[one["name"]]:
+            found[one["name"]] = sum(run["hits"] for run in runs)
+    return found
+
+
+def _recognised(model, models, ours):
+    plain = model.lower().replace("-", "_")
+    named = [name for name in models if name in plain]
+    if named:
+        return max(named, key=len)
+    sets = hit_counts()["sets"]
+    for name, entry in models.items():
+        theirs = dict(zip(sets, entry["hits"], strict=True))
+        if len(ours) == len(sets) and all(ours[one] == theirs[one] for one in ours):
+            return name
+    return None
+
+
+def _lines(name, ours):
+    published = hit_counts()
+    sets, trials = published["sets"], published["trials"]
+    lines = [f"### Hits beside those published of {name}", "",
+             "| set | trials | published | here | |", "|---|---|---|---|---|"]  # fmt: skip
+    for one, hits, of in zip(sets, published["models"][name]["hits"], trials, strict=True):
+        if one in ours:
+            lines.append(
+                f"| {one} | {of} | {hits} | {ours[one]} | {_verdict(ours[one], hits, of)} |"
+            )
+    if left := [one for one in sets if one not in ours]:
+        lines += ["", f"Not evaluated whole: {', '.join(left)}."]
+    return lines
+
+
+def _verdict(ours, theirs, trials):
+    """What is said of a difference in hits.
+
+    >>> _verdict(1707, 1707, 2770), _verdict(1700, 1707, 2770), _verdict(1600, 1707, 2770)
+    ('exact', '-7, within 3 of 1,000', '**-107**')
+    """
+    if ours == theirs:
+        return "exact"
+    near = abs(ours - theirs) <= hit_counts()["tolerance"] * trials
+    return f"{ours - theirs:+d}, within 3 of 1,000" if near else f"**{ours - theirs:+d}**"
