@@ -5,8 +5,9 @@ from types import SimpleNamespace
 import torch
 
 from fairseq_metro.data.vocabulary import Vocabulary
-from fairseq_metro.interchange.model import MAIN, ROBERTA, Model
+from fairseq_metro.interchange.model import HF_T5, MAIN, ROBERTA, Model
 from fairseq_metro.interchange.run_folder import write_run_folder
+from fairseq_metro.models.hf_t5 import HfT5Config, HfT5Model
 from fairseq_metro.models.metro_t5 import T5TransformerConfig, T5TransformerModel
 from fairseq_metro.models.roberta import RobertaMLMConfig, RobertaMLMModel
 from tests.prepare import intermediate_samples
@@ -17,6 +18,7 @@ STUDENT = ["--embed-dim=16", "--ffn-dim=24", "--attention-heads=2", "--encoder-l
 KINDS = {
     ROBERTA: (RobertaMLMModel, RobertaMLMConfig),
     MAIN: (T5TransformerModel, T5TransformerConfig),
+    HF_T5: (HfT5Model, HfT5Config),
 }
 
 
@@ -29,9 +31,11 @@ def make_data(folder, *options, **changes):
 def write_teacher(folder, seed=0, kind=ROBERTA, scale=0.3, **changes):
     """A run's folder with a random model that has opinions; two layers, width 16."""
     sizes = dict(embed_dim=16, ffn_dim=24, attention_heads=2, encoder_layers=2, max_positions=136)
-    if kind == MAIN:
+    if kind != ROBERTA:
         sizes |= dict(decoder_layers=1, relative_position_buckets=8)
         sizes |= dict(relative_position_max_distance=20)
+    if kind == HF_T5:
+        sizes["head_dim"] = 8
     config = {**sizes, **changes}
     vocabulary = Vocabulary.load(intermediate_samples.vocabulary_folder())
     torch.manual_seed(seed)

@@ -28,8 +28,12 @@ CLASSES = {
     MAIN: (T5TransformerModel, T5TransformerConfig, T5_SIZES),
     HF_T5: (HfT5Model, HfT5Config, T5_SIZES | dict(head_dim=8)),
 }
-FLAGS = [f"--{name.replace('_', '-')}={value}" for name, value in SIZES.items()]
 _kept = tempfile.TemporaryDirectory()
+
+
+def flags(kind=ROBERTA):
+    """Options of fairseq-train for a model's sizes."""
+    return [f"--{name.replace('_', '-')}={value}" for name, value in CLASSES[kind][2].items()]
 
 
 @functools.cache

@@ -12,6 +12,11 @@ from fairseq_metro.errors import UserError
 LEAST = -100.0  # log probability of the rest where all symbols are chosen, so that none is left
 
 
+def logits_of(found):
+    """Of a model that returns logits, or logits and something."""
+    return found[0] if isinstance(found, tuple) else found
+
+
 def averaged_log_probs(logits, temperature=1.0):
     """Log of the mean of several teachers' distributions: list of logits (M, V) -> (M, V) float32.
 

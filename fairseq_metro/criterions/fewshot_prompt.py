@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from fairseq.criterions import FairseqCriterion, register_criterion
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 
+from fairseq_metro.criterions.distillation_losses import logits_of
 from fairseq_metro.criterions.totals import log_mean, totals
 from fairseq_metro.smash.regression import LOSSES, predicted_scores, regression_loss
 
@@ -52,7 +53,8 @@ class FewshotPromptCriterion(FairseqCriterion):
 
     def forward(self, model, sample, reduce=True):
         """Returns (loss (), number of examples, logging output)."""
-        scores = model(**sample["net_input"]).index_select(-1, self.words)  # (B, L) of (B, V)
+        logits = logits_of(model(**sample["net_input"]))  # (B, V)
+        scores = logits.index_select(-1, self.words)  # (B, L)
         target = sample["target"]
         loss = label_losses(scores, target, self.interval, self.regression).sum()
         with torch.no_grad():

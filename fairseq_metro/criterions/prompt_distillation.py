@@ -11,6 +11,7 @@ from fairseq_metro.criterions.distillation_losses import (
     attention_loss,
     hidden_loss,
     label_cross_entropy,
+    logits_of,
 )
 from fairseq_metro.criterions.totals import log_mean, totals
 from fairseq_metro.errors import UserError
@@ -94,7 +95,7 @@ class PromptDistillationCriterion(FairseqCriterion):
         return loss, sample["nsentences"], logging_output
 
     def _rule_loss(self, model, sample):
-        logits = _logits(model(**sample["net_input"]))
+        logits = logits_of(model(**sample["net_input"]))
         words = torch.tensor(self.words, device=logits.device)
         loss = label_cross_entropy(logits, words, sample["label"]).sum()
         correct = logits.detach().index_select(1, words).argmax(-1).eq(sample["label"])
@@ -106,7 +107,7 @@ class PromptDistillationCriterion(FairseqCriterion):
             asked = {"hidden": self.hidden_weight > 0, "attention": self.attention_weight > 0}
             logits, states = model(**net_input, **asked)
         else:
-            logits = _logits(model(**net_input))
+            logits = logits_of(model(**net_input))
         signal = self.signal(sample, next(model.parameters()))
         ce = signal.cross_entropy(logits, self.temperature).sum()
         loss = self.temperature**2 * ce
@@ -150,8 +151,3 @@ class PromptDistillationCriterion(FairseqCriterion):
     @staticmethod
     def logging_outputs_can_be_summed():
         return True
-
-
-def _logits(found):
-    """Of a model that returns logits, or logits and something."""
-    return found[0] if isinstance(found, tuple) else found

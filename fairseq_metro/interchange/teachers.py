@@ -9,7 +9,7 @@ import torch
 
 from fairseq_metro.data.intermediate_dataset import ROBERTA
 from fairseq_metro.errors import UserError
-from fairseq_metro.interchange.mask_models import load_t5
+from fairseq_metro.interchange.mask_models import START, load_t5
 from fairseq_metro.interchange.roberta import load_roberta
 from fairseq_metro.models.hf_t5 import HfT5Model
 from fairseq_metro.models.hf_t5.model import NO_LOGIT
@@ -103,11 +103,17 @@ def load_teachers(paths, vocabulary, kind):
 
 
 def _load(path, vocabulary, kind):
-    model, theirs = _roberta(path) if kind == ROBERTA else _t5(path)
+    model, theirs, start = _roberta(path) if kind == ROBERTA else _t5(path)
     if theirs != vocabulary.hash:
         raise UserError(
             f"--teacher {path}: its vocabulary is {theirs[:12]}, but the data's, {vocabulary.path}, "
             f"is {vocabulary.hash[:12]}; make the data with the teacher's"
+        )
+    ours = vocabulary.roles[START] if start is not None else None
+    if start != ours:
+        raise UserError(
+            f"--teacher {path}: its decoder began with {start}, but the data's vocabulary says "
+            f"{ours}; take a teacher trained without --pretraining-decoder-start"
         )
     return Teacher(model, path)
 
@@ -117,12 +123,12 @@ def _roberta(path):
         model, tokenizer = load_roberta(path)
     except UserError as error:
         raise UserError(f"--teacher {error}") from None
-    return model, tokenizer.hash
+    return model, tokenizer.hash, None
 
 
 def _t5(path):
     try:
-        model, vocabulary, _ = load_t5(path)
+        model, vocabulary, start = load_t5(path)
     except UserError as error:
         raise UserError(f"--teacher {error}") from None
-    return model, vocabulary.hash
+    return model, vocabulary.hash, vocabulary.symbols[start]

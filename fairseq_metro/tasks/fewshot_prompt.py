@@ -18,10 +18,11 @@ from fairseq_metro.data.padding import right_padded
 from fairseq_metro.data.vocabulary import VOCAB_FOLDER
 from fairseq_metro.errors import UserError
 from fairseq_metro.interchange.roberta_vocabulary import RobertaVocabulary, open_vocabulary
+from fairseq_metro.models.metro_t5 import MetroT5Model, T5TransformerModel
 from fairseq_metro.models.roberta import RobertaMLMModel
 from fairseq_metro.smash.examples import read_split
 from fairseq_metro.smash.tasks import load_task
-from fairseq_metro.smash.tokenizers import VocabularyTokenizer
+from fairseq_metro.smash.tokenizers import ROBERTA, T5, VocabularyTokenizer
 from fairseq_metro.tasks.base import TextTask, TextTaskConfig, architecture_of
 
 NAME = "fewshot_prompt"
@@ -146,10 +147,23 @@ class FewshotPromptTask(TextTask):
     def __init__(self, cfg, vocabulary, stamps):
         super().__init__(cfg, vocabulary, stamps)
         self.fewshot = load_task(cfg.fewshot_task)
-        byte_level = isinstance(vocabulary, RobertaVocabulary)
-        self.tokenizer = vocabulary.tokenizer if byte_level else VocabularyTokenizer(vocabulary)
+        self.kind = ROBERTA  # until a model is built
         self.words = list(self.fewshot.verbalizer(self.tokenizer).ids)
         self.stamps = [{"data": split_hash(cfg.data)}]
+
+    @property
+    def tokenizer(self):
+        """Of the model's kind; label words have the same ids for both."""
+        if isinstance(self.vocabulary, RobertaVocabulary):
+            return self.vocabulary.tokenizer
+        return VocabularyTokenizer(self.vocabulary, self.kind)
+
+    @property
+    def decoder_input(self):
+        """What T5's decoder is given (interchange/mask_models.py); None for RoBERTa."""
+        if self.kind != T5:
+            return None
+        return [self.pretraining_decoder_start, self.tokenizer.mask]
 
     @classmethod
     def read_stamp(cls, folder):
@@ -159,21 +173,29 @@ class FewshotPromptTask(TextTask):
         """``train``, and as ``valid`` the folder's dev split."""
         examples = read_split(self.fewshot, self.cfg.data, "dev" if split == "valid" else split)
         dataset = PromptedExamples.of_task(
-            self.fewshot, examples, self.tokenizer, seed=self.cfg.seed, shuffle=split == "train"
-        )
+            self.fewshot, examples, self.tokenizer, seed=self.cfg.seed, shuffle=split == "train",
+            decoder_input=self.decoder_input,
+        )  # fmt: skip
         dataset.set_epoch(epoch)
         self.datasets[split] = dataset
 
     def max_positions(self):
         return None  # prompts are cut when they are built
 
+    def build_model(self, cfg, from_checkpoint=False):
+        name = architecture_of(cfg)
+        model = ARCH_MODEL_REGISTRY.get(name) or MODEL_REGISTRY[name]
+        self.kind = T5 if issubclass(model, T5TransformerModel) else ROBERTA
+        return super().build_model(cfg, from_checkpoint)
+
     def check_model(self, cfg):
         name = architecture_of(cfg)
-        kind = ARCH_MODEL_REGISTRY.get(name) or MODEL_REGISTRY[name]
-        if not issubclass(kind, RobertaMLMModel):
+        model = ARCH_MODEL_REGISTRY.get(name) or MODEL_REGISTRY[name]
+        known = issubclass(model, (RobertaMLMModel, T5TransformerModel))
+        if not known or issubclass(model, MetroT5Model):
             raise UserError(
-                f"--arch {name}: --task {NAME} asks RoBERTa's masked-LM head; give --arch "
-                "roberta_mlm_base or another size"
+                f"--arch {name}: --task {NAME} asks for the word at a mask; give --arch "
+                "roberta_mlm_base, t5_transformer_base, hf_t5_base or another size"
             )
 
     def build_criterion(self, cfg, from_checkpoint=False):

@@ -23,6 +23,7 @@ from fairseq_metro.data.intermediate_dataset import (
 )
 from fairseq_metro.data.teacher_targets import TOP_K, TeacherCache
 from fairseq_metro.errors import UserError
+from fairseq_metro.interchange.mask_models import START
 from fairseq_metro.interchange.roberta_vocabulary import RobertaVocabulary
 from fairseq_metro.interchange.teachers import load_teachers
 from fairseq_metro.models.metro_t5 import MetroT5Model, T5TransformerModel
@@ -224,6 +225,12 @@ class PromptDistillationTask(TextTask):
             raise UserError(
                 f"--arch {name}: the prompts of {self.cfg.data} are of kind {self.kind}; give "
                 f"--arch {example} or another size"
+            )
+        start = self.vocabulary.roles[START]
+        if self.kind == T5 and getattr(cfg, START) != start:
+            raise UserError(
+                f"--{START.replace('_', '-')} {getattr(cfg, START)}: prompts are asked after "
+                f"{start}, the vocabulary's; leave it out"
             )
         self.open_teachers()
 

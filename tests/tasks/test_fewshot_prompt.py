@@ -8,7 +8,8 @@ from fairseq_metro.evaluate.fewshot import training
 from fairseq_metro.evaluate.fewshot.command import main
 from fairseq_metro.evaluate.fewshot.scorers import WordScorer, set_dropout
 from fairseq_metro.evaluate.fewshot.training import Schedule, fine_tune
-from fairseq_metro.interchange.roberta import load_roberta
+from fairseq_metro.interchange.mask_models import load_mask_model
+from fairseq_metro.interchange.model import HF_T5, MAIN, ROBERTA
 from fairseq_metro.smash.examples import read_split
 from fairseq_metro.smash.tasks import load_task
 from fairseq_metro.tasks.fewshot_prompt import PromptedExamples
@@ -17,8 +18,17 @@ from tests.training import QUIET, ROOT, call
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return fewshot.write_model(tmp_path_factory.mktemp("model") / "run")
+def models(tmp_path_factory):
+    """A run's folder of each kind."""
+    folder = tmp_path_factory.mktemp("models")
+    return {
+        kind: fewshot.write_model(folder / kind, kind=kind) for kind in (ROBERTA, MAIN, HF_T5)
+    }
+
+
+@pytest.fixture(scope="module")
+def model(models):
+    return models[ROBERTA]
 
 
 @pytest.fixture(scope="module")
@@ -26,19 +36,30 @@ def splits(tmp_path_factory):
     return tmp_path_factory.mktemp("splits")
 
 
-def train(folder, save_dir, *options, task="sst2"):
+ARCHITECTURES = {
+    ROBERTA: "roberta_mlm_tiny", MAIN: "t5_transformer_tiny", HF_T5: "hf_t5_small"
+}  # fmt: skip
+
+
+def train(folder, save_dir, *options, task="sst2", kind=ROBERTA):
     return call("train", [
         str(folder), f"--user-dir={ROOT / 'fairseq_metro'}", "--task=fewshot_prompt",
-        f"--fewshot-task={task}", "--criterion=fewshot_prompt", "--arch=roberta_mlm_tiny",
-        f"--save-dir={save_dir}", "--batch-size=4", "--cpu", "--num-workers=0", *fewshot.FLAGS,
+        f"--fewshot-task={task}", "--criterion=fewshot_prompt", f"--arch={ARCHITECTURES[kind]}",
+        f"--save-dir={save_dir}", "--batch-size=4", "--cpu", "--num-workers=0",
+        *fewshot.flags(kind),
         "--optimizer=fused_adam", "--lr=1e-2", "--lr-scheduler=polynomial_decay",
         "--total-num-update=6", "--max-update=6", "--clip-norm=1.0", "--dropout=0",
         "--attention-dropout=0", "--seed=13", *QUIET, *options,
     ])  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["sst2", "stsb"])
-def test_its_losses_are_those_of_the_grids_run(name, model, splits, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("name", "kind"), [("sst2", ROBERTA), ("stsb", ROBERTA), ("sst2", MAIN), ("stsb", HF_T5)]
+)
+def test_its_losses_are_those_of_the_grids_run(
+    name, kind, models, splits, tmp_path, monkeypatch, capsys
+):
+    model = models[kind]
     task, folder = load_task(name), fewshot.split(splits, name)
     seen, forward = [], FewshotPromptCriterion.forward
 
@@ -48,11 +69,13 @@ def test_its_losses_are_those_of_the_grids_run(name, model, splits, tmp_path, mo
         return forward(self, model, sample, reduce)
 
     monkeypatch.setattr(FewshotPromptCriterion, "forward", recording)
-    log = train(folder, tmp_path, f"--init-from={model}", task=name)
-    loaded, tok = load_roberta(model)
+    log = train(folder, tmp_path, f"--init-from={model}", task=name, kind=kind)
+    loaded, tok, decoder_input = load_mask_model(model)
     set_dropout(loaded, 0.0)
     data, dev = (
-        PromptedExamples.of_task(task, read_split(task, folder, split), tok)
+        PromptedExamples.of_task(
+            task, read_split(task, folder, split), tok, decoder_input=decoder_input
+        )
         for split in ("train", "dev")
     )
     scorer, schedule = WordScorer(loaded, task.verbalizer(tok).ids), Schedule(1e-2, 4, 6, 6)
@@ -73,7 +96,7 @@ def test_its_losses_are_those_of_the_grids_run(name, model, splits, tmp_path, mo
     [
         ([], "sst3", "no few-shot task 'sst3'"),
         (["--criterion=masked_lm_blocks"], "sst2", "is not for --task fewshot_prompt"),
-        (["--arch=t5_transformer_base"], "sst2", "asks RoBERTa's masked-LM head"),
+        (["--arch=metro_t5_tiny"], "sst2", "asks for the word at a mask; give --arch roberta"),
     ],
 )
 def test_mistakes_are_one_line(options, task, said, model, splits, tmp_path):

@@ -8,7 +8,7 @@ import torch
 
 from fairseq_metro.data.teacher_targets import TAGS
 from fairseq_metro.errors import user_message
-from fairseq_metro.interchange.model import MAIN
+from fairseq_metro.interchange.model import HF_T5, MAIN
 from fairseq_metro.interchange.roberta import load_roberta
 from fairseq_metro.interchange.teachers import parameters_hash
 from fairseq_metro.prepare import teacher_cache
@@ -136,24 +136,49 @@ def test_several_teachers_are_averaged(run, data, teacher, tmp_path):
     assert float(twice.lines("start")[0]["start_ce"]) == pytest.approx(float(one["start_ce"]))
 
 
-def test_t5_learns_the_second_token(tmp_path):
-    data = make_data(tmp_path, "--kind", "t5")
-    teacher = write_teacher(tmp_path / "teacher", kind=MAIN)
-    sizes = ["--embed-dim=16", "--ffn-dim=24", "--attention-heads=2", "--encoder-layers=1",
-             "--decoder-layers=1", "--max-positions=136", "--relative-position-buckets=8",
-             "--relative-position-max-distance=20"]  # fmt: skip
-    options = {"arch": "t5_transformer_tiny", "sizes": sizes}
-    log = train(data, tmp_path / "run", f"--teacher={teacher}", "--max-update=12", "--lr=1e-2",
+T5_SIZES = ["--embed-dim=16", "--ffn-dim=24", "--attention-heads=2", "--encoder-layers=1",
+            "--decoder-layers=1", "--max-positions=136", "--relative-position-buckets=8",
+            "--relative-position-max-distance=20"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def t5_data(tmp_path_factory):
+    return make_data(tmp_path_factory.mktemp("t5"), "--kind", "t5")
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "more"),
+    [
+        (MAIN, {"arch": "t5_transformer_tiny", "sizes": T5_SIZES}, {}),
+        (HF_T5, {"arch": "hf_t5_small", "sizes": [*T5_SIZES, "--head-dim=8"]}, {}),
+        # A student of the one kind, a teacher of the other, with an output layer of its own.
+        (HF_T5, {"arch": "t5_transformer_tiny", "sizes": T5_SIZES}, {"untied_output": True}),
+    ],
+)
+def test_t5_learns_the_second_token(t5_data, kind, options, more, tmp_path):
+    teacher = write_teacher(tmp_path / "teacher", kind=kind, **more)
+    log = train(t5_data, tmp_path / "run", f"--teacher={teacher}", "--max-update=12", "--lr=1e-2",
                 *SAVING, **options)  # fmt: skip
     assert float(log.lines("valid")[-1]["valid_kl"]) < log.lines("start")[0]["start_kl"] - 0.1
     dest = tmp_path / "cache"
-    teacher_cache.main([str(data), "--teacher", str(teacher), "--dest", str(dest)])
-    cached = train(data, tmp_path / "cached", f"--teacher-cache={dest}", "--max-update=1",
+    teacher_cache.main([str(t5_data), "--teacher", str(teacher), "--dest", str(dest)])
+    cached = train(t5_data, tmp_path / "cached", f"--teacher-cache={dest}", "--max-update=1",
                    "--no-save", **options)  # fmt: skip
-    for name in ("start_ce", "start_teacher_entropy"):
+    for name in ("start_ce", "start_kl", "start_teacher_entropy"):
         online = float(log.lines("start")[0][name])
         assert float(cached.lines("start")[0][name]) == pytest.approx(online, abs=1e-3)
-    assert "of kind t5" in message_of(data, tmp_path / "wrong", f"--teacher={teacher}")
+    assert "of kind t5" in message_of(t5_data, tmp_path / "wrong", f"--teacher={teacher}")
+
+
+def test_a_decoder_that_began_with_another_symbol_is_refused(t5_data, tmp_path):
+    options = {"arch": "t5_transformer_tiny", "sizes": T5_SIZES}
+    plain = write_teacher(tmp_path / "plain", kind=MAIN)
+    said = message_of(t5_data, tmp_path / "run", f"--teacher={plain}",
+                      "--pretraining-decoder-start=</s>", **options)  # fmt: skip
+    assert "--pretraining-decoder-start </s>: prompts are asked after <mask>" in said
+    other = write_teacher(tmp_path / "other", kind=MAIN, pretraining_decoder_start="</s>")
+    said = message_of(t5_data, tmp_path / "run", f"--teacher={other}", **options)
+    assert "its decoder began with </s>, but the data's vocabulary says <mask>" in said
 
 
 def message_of(data, save_dir, *options, **changes):
