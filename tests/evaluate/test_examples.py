@@ -1,0 +1,243 @@
+"""evaluate/examples.py: which rows become examples, what their texts are, why others do not."""
+
+from dataclasses import replace
+
+import pytest
+
+from fairseq_metro.errors import UserError
+from fairseq_metro.evaluate.content_free import content_free_inputs
+from fairseq_metro.evaluate.examples import EMPTY_CHOICE, Form, examples_of
+from fairseq_metro.evaluate.kshot import Exemplars
+from fairseq_metro.evaluate.passages import read_passages
+from fairseq_metro.evaluate.suite import Run, SuiteSet, load_suite
+from fairseq_metro.prompts import DropReason, Template, find_templates
+from fairseq_metro.prompts.collection import promptsource_folder
+from fairseq_metro.task_data import open_dataset
+from tests.evaluate.fakes import write_rows
+
+WORDS = Template("toy", "words", "{{text}} Which? ||| {{answer_choices[label]}}", "small ||| big")
+SILENT = Template("toy", "silent", "{% if label %}{{text}} ||| {{answer_choices[1]}}{% endif %}",
+                  "small ||| big")  # fmt: skip
+OPTIONS = Template(
+    "toy", "options", "{{text}} {{a}} or {{b}}? ||| {{[a, b][label]}}", "{{a}} ||| {{b}}"
+)
+RANDOM = Template("toy", "random", "{{['one', 'two', 'three', 'four'] | choice}} {{text}} ||| small",
+                  "small ||| big")  # fmt: skip
+ROWS = [{"text": f"row {i}", "a": f"left {i}", "b": "right", "label": i % 2} for i in range(10)]
+
+
+@pytest.fixture
+def toy(tmp_path):
+    write_rows(tmp_path, "toy", ROWS)
+    write_rows(tmp_path, "toy", [{**row, "text": f"train {row['text']}"} for row in ROWS], "train")
+    return open_dataset("toy", tmp_path)
+
+
+def examples(data, template, form=None, exemplars=None, **changes):
+    one = SuiteSet("toy", "toy", "Toy", **changes)
+    run = Run(template.task_name, one, template)
+    return examples_of([run], data, form or Form(), exemplars)[0]
+
+
+def test_inputs_choices_and_gold(toy):
+    found = examples(toy, OPTIONS)
+    assert found.inputs[3] == "row 3 left 3 or right?" and found.choices[3] == ("left 3", "right")
+    assert found.gold == [0, 1] * 5 and found.row == list(range(10)) and found.rows == 10
+    assert not found.dropped
+
+
+def test_rows_on_which_a_template_is_silent_are_counted(toy):
+    found = examples(toy, SILENT)
+    assert found.row == [1, 3, 5, 7, 9] and found.dropped == {DropReason.NOT_TWO_PARTS.value: 5}
+
+
+def test_all_templates_of_a_set_see_the_same_rows_in_one_reading(toy):
+    one = SuiteSet("toy", "toy", "Toy")
+    runs = [Run(t.task_name, one, t) for t in (WORDS, SILENT)]
+    words, silent = examples_of(runs, toy, Form())
+    assert len(words.inputs) == 10 and len(silent.inputs) == 5
+
+
+def test_a_cut_target_is_no_choice_any_more(tmp_path):
+    """Printed values are cut to 2,048 characters, choices are not."""
+    long = "x" * 3000
+    write_rows(tmp_path, "toy", [{**ROWS[0], "a": long}, {**ROWS[1], "a": long}])
+    found = examples(open_dataset("toy", tmp_path), OPTIONS)
+    assert found.row == [1] and found.dropped == {DropReason.NOT_A_CHOICE.value: 1}
+
+
+def test_an_empty_choice_cannot_be_scored(tmp_path):
+    write_rows(tmp_path, "toy", [{**ROWS[1], "a": " "}, ROWS[0]])
+    found = examples(open_dataset("toy", tmp_path), OPTIONS)
+    assert found.row == [1] and found.dropped == {EMPTY_CHOICE: 1}
+
+
+def test_the_number_of_rows_is_asserted(toy):
+    assert examples(toy, WORDS, rows=10).rows == 10
+    with pytest.raises(UserError, match="toy, split validation: 10 rows, the suite has 11"):
+        examples(toy, WORDS, rows=11)
+
+
+def test_a_limit_takes_rows_from_everywhere(toy):
+    assert examples(toy, WORDS, Form(limit=3)).row == [0, 3, 6]
+    assert examples(toy, WORDS, Form(limit=30)).row == list(range(10))
+
+
+def test_random_wordings_depend_on_the_row_or_on_the_order(toy):
+    found = examples(toy, RANDOM)
+    some = examples(toy, RANDOM, Form(limit=3))
+    assert [found.inputs[i] for i in some.row] == some.inputs
+    assert examples(toy, RANDOM, Form(seed=2)).inputs != found.inputs
+    in_order = examples(toy, RANDOM, Form(sequential=True, seed=0))
+    import random
+
+    rng = random.Random(0)
+    words = [rng.choice(["one", "two", "three", "four"]) for _ in ROWS]
+    assert [text.split()[0] for text in in_order.inputs] == words
+    # A row that is left out has its draw all the same.
+    part = examples(toy, RANDOM, Form(sequential=True, seed=0, limit=3))
+    assert part.inputs == [in_order.inputs[i] for i in part.row]
+
+
+def test_options_and_passages(toy):
+    form = Form(passages=[[f"p{i}", "q", "r"] for i in range(10)], most_passages=2)
+    found = examples(toy, WORDS, form, options=True)
+    assert found.inputs[4] == (
+        "row 4 Which?\nOPTIONS:\n- small\n- big\n \nReference passage 1: p4Reference passage 2: q"
+    )
+    with pytest.raises(UserError, match="passages for 2 rows, but toy, split validation, has 10"):
+        examples(toy, WORDS, Form(passages=[[], []]))
+
+
+def test_passages_of_the_rows_themselves(tmp_path):
+    write_rows(tmp_path, "toy", [{**ROWS[0], "passages": ["p", "q"]}])
+    found = examples(open_dataset("toy", tmp_path), WORDS)
+    assert found.inputs == ["row 0 Which?\n \nReference passage 1: pReference passage 2: q"]
+
+
+def test_groups_by_field_or_by_position(tmp_path, toy):
+    counts = (("even", 4), ("odd", 6))
+    found = examples(toy, WORDS, group="kind", group_rows=counts)
+    assert found.groups == ["even"] * 4 + ["odd"] * 6
+    with pytest.raises(UserError, match="row 1 has no 'kind'"):
+        examples(toy, WORDS, group="kind", group_rows=counts[:1])
+    write_rows(tmp_path, "toy", [{**row, "kind": f"k{row['label']}"} for row in ROWS])
+    found = examples(open_dataset("toy", tmp_path), WORDS, group="kind", group_rows=counts)
+    assert found.groups == ["k0", "k1"] * 5
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        ("plain", "{0} Which?\n{1}\n\n{2} Which?\n{3}\n\nrow 4 Which?"),
+        ("flan", "Example: {0} Which?\nAnswer: {1}\n\nExample: {2} Which?\nAnswer: {3}\n\n"
+                 "Now: row 4 Which?\nAnswer:"),
+    ],
+)  # fmt: skip
+def test_exemplars_stand_before_the_question(toy, form, expected):
+    pool = list(toy.rows("train"))
+    exemplars = Exemplars(pool, 2, seed=1, form=form)
+    shown = exemplars.rows_for(WORDS.task_name, 4, ROWS[4])
+    assert len(shown) == 2 and shown != exemplars.rows_for(WORDS.task_name, 5, ROWS[5])
+    texts = [t for row in shown for t in (row["text"], ["small", "big"][row["label"]])]
+    assert examples(toy, WORDS, exemplars=exemplars).inputs[4] == expected.format(*texts)
+
+
+def test_exemplars_that_do_not_fit_are_left_out_and_a_question_is_never_cut(toy):
+    pool = list(toy.rows("train"))
+    for limit, shots in ((3, 0), (7, 0), (8, 1), (13, 2), (100, 5)):
+        exemplars = Exemplars(pool, 5, seed=1, limit=limit)
+        text = examples(toy, WORDS, exemplars=exemplars).inputs[0]
+        assert text.count("train") == shots and text.endswith("row 0 Which?")
+
+
+def test_a_small_pool_of_the_same_group_is_shown_in_its_order():
+    pool = [{"kind": kind, "n": n} for n in range(3) for kind in "ab"]
+    exemplars = Exemplars(pool, 3, seed=1, group="kind")
+    assert exemplars.rows_for("run", 0, {"kind": "b"}) == pool[1::2]
+    assert exemplars.rows_for("run", 0, {"kind": "c"}) == []
+
+
+def test_ready_made_rows(tmp_path):
+    rows = [{"inputs": " Is it? ", "targets": "no", "choices": ["yes", "no "]},
+            {"inputs": "Or?", "targets": "maybe", "choices": ["yes", "no"]}]  # fmt: skip
+    path = write_rows(tmp_path, "x", rows)
+    one = SuiteSet("ready", "ready", "Ready", split="train", jsonl=path)
+    (found,) = examples_of([Run("ready", one, None)], open_dataset(one.source), Form())
+    assert (found.inputs, found.choices, found.gold) == (["Is it?"], [("yes", "no")], [1])
+    assert found.dropped == {DropReason.NOT_A_CHOICE.value: 1}
+    path = write_rows(tmp_path, "x", [{"inputs": "Is it?", "targets": "no"}])
+    with pytest.raises(UserError, match="row 1 has no choices"):
+        examples_of([Run("ready", one, None)], open_dataset(one.source), Form())
+    one = replace(one, kind="generate", metrics=("f1",))
+    (found,) = examples_of([Run("ready", one, None)], open_dataset(one.source), Form())
+    assert (found.inputs, found.targets, found.choices) == (["Is it?"], ["no"], [])
+
+
+def test_content_free_inputs_keep_the_choices():
+    pair = OPTIONS.prompt(ROWS[3])
+    assert content_free_inputs(OPTIONS, ROWS[3], pair)[0] == "N/A left 3 or right?"
+    assert content_free_inputs(WORDS, ROWS[3], WORDS.prompt(ROWS[3])) == (
+        "N/A Which?", "[MASK] Which?", "- Which?",
+    )  # fmt: skip
+
+
+def test_a_fingerprint_tells_every_text_and_setting(toy):
+    found = examples(toy, WORDS)
+    print_ = found.fingerprint({"model": "a"})
+    assert print_ == examples(toy, WORDS).fingerprint({"model": "a"})
+    assert print_ != found.fingerprint({"model": "b"})
+    for name, change in (
+        ("inputs", "other"),
+        ("gold", 1),
+        ("choices", ("small", "bg")),
+        ("row", 7),
+    ):
+        one = replace(found, **{name: [change, *getattr(found, name)[1:]]})
+        assert one.fingerprint({"model": "a"}) != print_
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("{", "line 2: not JSON"),
+        ('{"passages": "one"}', "line 2: no list of texts"),
+        ('{"passages": ["a"], "row": 7}', "line 2: row 7, expected 1"),
+        ("[1]", "line 2: no list of texts"),
+    ],
+)
+def test_a_wrong_passages_file_is_one_line(tmp_path, line, says):
+    path = tmp_path / "passages.jsonl"
+    path.write_text(f'{{"passages": ["a"], "row": 0}}\n{line}\n')
+    with pytest.raises(UserError, match=says):
+        read_passages(path)
+    path.write_text('{"passages": ["a"], "row": 0}\n{"passages": []}\n')
+    assert read_passages(path) == [["a"], []]
+    path.write_bytes(b'{"passages": ["\xff"]}\n')
+    with pytest.raises(UserError, match="not UTF-8"):
+        read_passages(path)
+    with pytest.raises(UserError, match="No such file"):
+        read_passages(tmp_path / "none.jsonl")
+
+
+def test_real_rows_of_cb_and_rte_have_the_right_words(shared):
+    if promptsource_folder() is None:
+        pytest.skip("promptsource is not installed")
+    suite, templates = load_suite("t0_eval"), find_templates("promptsource")
+    tasks = shared / "data" / "tasks"
+    for name, label_words in (
+        ("super_glue/rte", {"entailment": "Yes", "not_entailment": "No"}),
+        ("super_glue/cb", {"entailment": "Yes", "contradiction": "No", "neutral": "Maybe"}),
+    ):
+        one = suite.only([name]).sets[0]
+        data = open_dataset(name, tasks)
+        runs = [run for run in suite.runs_of(one, templates) if run.template.name == "can we infer"]
+        (found,) = examples_of(runs, data, Form())
+        import json
+
+        with open(data.files("validation")[0], encoding="utf-8") as stream:
+            labels = [json.loads(line)["label"] for line in stream]
+        assert [c[g] for c, g in zip(found.choices, found.gold, strict=True)] == [
+            label_words[label] for label in labels
+        ]
+        assert len(found.inputs) == one.rows and not found.dropped

@@ -1,0 +1,58 @@
+"""evaluate/ranking.py: the five readings of a choice's score, on scores known by hand."""
+
+import math
+
+import pytest
+
+from fairseq_metro.evaluate.ranking import Request, predicted, scores_of
+from tests.evaluate.fakes import Fake
+
+SUMS = {
+    ("question", "yes"): -2.0,
+    ("question", "not at all"): -3.0,
+    ("Answer:", "yes"): -1.0,
+    ("Answer:", "not at all"): -4.0,
+    ("N/A", "yes"): math.log(0.3),
+    ("N/A", "not at all"): math.log(0.1),
+    ("-", "yes"): math.log(0.2),
+    ("-", "not at all"): math.log(0.2),
+}
+CHOICES = ("yes", "not at all")
+# Under N/A the shares are 3/4 and 1/4, under - 1/2 each: means 5/8 and 3/8.
+EXPECTED = {
+    "sum": [-2.0, -3.0],
+    "mean": [-2.0 / 2, -3.0 / 4],
+    "byte_mean": [-2.0 / 3, -3.0 / 10],
+    "contextual": [-2.0 - math.log(5 / 8), -3.0 - math.log(3 / 8)],
+    "pmi": [-1.0, 1.0],
+}
+PRIORS = {"contextual": ("N/A", "-"), "pmi": ("Answer:",)}
+
+
+@pytest.mark.parametrize("rank_by", EXPECTED)
+def test_scores_are_those_by_hand(rank_by):
+    fake = Fake(lambda text, choice: SUMS[text, choice])
+    requests = [Request("question", CHOICES, PRIORS.get(rank_by, ()))] * 2
+    found = scores_of(fake, requests, rank_by)
+    assert found == [pytest.approx(EXPECTED[rank_by])] * 2
+    assert len(fake.asked) == 1 + len(PRIORS.get(rank_by, ()))  # the same input is asked once
+
+
+def test_the_first_of_equal_scores_is_predicted():
+    assert predicted([-1.5, -1.0, -1.0]) == 1
+
+
+def test_ragged_choices_and_their_order():
+    fake = Fake(lambda text, choice: float(len(text) - len(choice)))
+    requests = [Request("ab", ("x",)), Request("abc", ("x", "yy", "zzz")), Request("a", ("q", "r"))]
+    assert scores_of(fake, requests) == [[1.0], [2.0, 1.0, 0.0], [0.0, 0.0]]
+
+
+def test_no_log_of_an_underflow():
+    """Shares under content-free inputs whose probabilities are far below float's least."""
+    sums = {("q", "a"): -1.0, ("q", "b"): -2.0, ("N", "a"): -2000.0, ("N", "b"): -2001.0}
+    fake = Fake(lambda text, choice: sums[text, choice])
+    ((one, other),) = scores_of(fake, [Request("q", ("a", "b"), ("N",))], "contextual")
+    share = 1 / (1 + math.exp(-1))
+    assert one == pytest.approx(-1 - math.log(share), abs=1e-9)
+    assert other == pytest.approx(-2 - math.log(1 - share), abs=1e-9)
