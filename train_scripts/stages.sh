@@ -13,12 +13,12 @@ find_run() {
 }
 
 at_work=''                          # the stage in which something went wrong
-trained=''                          # the stage whose whole output is in RUN/train.log
+trained=''                          # the stage whose whole output is in a train.log
 on_exit() {
     local status=$?
     if [ "$status" -ge 129 ]; then echo "interrupted: the same command goes on from here" >&2
     elif [ "$status" -ne 0 ] && [ -n "$at_work" ]; then
-        [ "$at_work" != "$trained" ] || echo "the whole output of fairseq-train: $RUN/train.log" >&2
+        [ "$at_work" != "$trained" ] || echo "the whole output of fairseq-train: ${train_log:-$RUN/train.log}" >&2
         echo "stopped at '$at_work' (status $status): once mended, the same command goes on from there" >&2
     fi
 }
@@ -70,10 +70,13 @@ stage() {
     say "$number/$STAGES $name: $((SECONDS - began)) s"
 }
 
-# train: runs cmd, set by the caller, keeping command.txt and train.log in RUN.
+# train [FOLDER]: runs cmd, set by the caller, keeping command.txt and train.log in FOLDER, else RUN.
 train() {
-    { printf '%q ' "${cmd[@]}"; echo; } | tee "$RUN/command.txt"
+    local folder=${1:-$RUN}
+    train_log=$folder/train.log
+    mkdir -p "$folder"
+    { printf '%q ' "${cmd[@]}"; echo; } | tee "$folder/command.txt"
     # A run that ended between its last checkpoint and our mark is not trained one update further.
-    if grep -qs '| done training in' "$RUN/train.log"; then return; fi
-    python -m fairseq_metro.analysis.progress --log "$RUN/train.log" -- "${cmd[@]}"
+    if grep -qs '| done training in' "$train_log"; then return; fi
+    python -m fairseq_metro.analysis.progress --log "$train_log" -- "${cmd[@]}"
 }

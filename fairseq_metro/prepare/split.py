@@ -29,20 +29,27 @@ def main(argv=None):
         "--most-valid-bytes", type=int, default=MOST_VALID_BYTES,
         help="size that valid.txt should not exceed much (default: %(default)s)",
     )  # fmt: skip
+    parser.add_argument(
+        "--share", type=float, default=SHARE,
+        help="share of the documents that go to valid.txt, while that is not too large (default: "
+        "%(default)s)",
+    )  # fmt: skip
     args = parser.parse_args(argv)
-    train, valid = split_files(args.files, args.out, args.most_valid_bytes)
+    if not 0 < args.share < 1:
+        raise UserError(f"--share is {args.share}, must be between 0 and 1")
+    train, valid = split_files(args.files, args.out, args.most_valid_bytes, args.share)
     print(f"{args.out}: {train} documents for training, {valid} for validation")
     return 0
 
 
-def split_files(files, out, most_valid_bytes=MOST_VALID_BYTES):
+def split_files(files, out, most_valid_bytes=MOST_VALID_BYTES, share=SHARE):
     """Write ``out/train.txt`` and ``out/valid.txt``; return the number of documents in each.
 
     Raises :class:`UserError` where a file cannot be read or there is too little text to split.
     """
     out.mkdir(parents=True, exist_ok=True)
     total = sum(len(document.encode()) + 1 for document in documents(files))
-    share = min(SHARE, most_valid_bytes / max(total, 1))
+    share = min(share, most_valid_bytes / max(total, 1))
     counts, sizes = [0, 0], [0, 0]
     with ExitStack() as stack:
         sides = [stack.enter_context(atomic_write(out / f"{s}.txt")) for s in ("train", "valid")]

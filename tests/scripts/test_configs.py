@@ -13,7 +13,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from fairseq_metro.errors import UserError
-from fairseq_metro.planning import configs, finetuning_configs
+from fairseq_metro.planning import configs, finetuning_configs, smash_configs
 from fairseq_metro.planning.batches import share_out
 from fairseq_metro.planning.options import words
 from fairseq_metro.planning.table import pretraining
@@ -50,7 +50,7 @@ def test_the_files_are_up_to_date(name):
 
 
 def test_there_is_no_file_too_many():
-    known = {*configs.names(), *finetuning_configs.names()}
+    known = {*configs.names(), *finetuning_configs.names(), *smash_configs.names()}
     assert {path.stem for path in FOLDER.iterdir()} == known
 
 

@@ -1,0 +1,175 @@
+"""fairseq-train's words for a prompt distillation: ``python -m fairseq_metro.planning.smash``.
+
+    python -m fairseq_metro.planning.smash --group sentence_pair --init-from DIR --teacher DIR
+
+prints them, one on each line; what an update is made of, and how often it visits each prompt, goes
+to the standard error. The scripts ``train_scripts/smash_*.sh`` start fairseq-train with these words.
+Options of fairseq-train may follow after ``--``; they are not printed.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from fairseq_metro.data.intermediate_dataset import read_intermediate_stamp
+from fairseq_metro.errors import UserError, run_command
+from fairseq_metro.planning.batches import share_sequences
+from fairseq_metro.planning.options import adam, given_at_the_end, positive, said, saving
+from fairseq_metro.planning.smash_table import GROUPS, MODELS, SETTINGS, distillation
+
+TASK = "prompt_distillation"
+DERIVED = ("--batch-size", "--update-freq", "--max-tokens")
+VALID = "valid"
+
+
+def values(row, batches, save_dir=None, init=None, teacher=None, cache=None, validated=True):
+    """fairseq-train's options for a row of the table: dict of option -> value, True for a flag.
+
+    init: ``--init-from``; teacher, cache: paths joined by ':'; validated: whether there is held-out
+    data.
+    """
+    options = {
+        "--task": TASK,
+        "--arch": row.architecture,
+        "--criterion": TASK,
+        "--distillation": row.distillation if not row.taught else None,
+        "--temperature": row.temperature if row.temperature != 1 else None,
+        "--hidden-weight": row.hidden_weight or None,
+        "--attention-weight": row.attention_weight or None,
+        "--teacher": teacher or None,
+        "--teacher-cache": cache or None,
+        "--dropout": row.dropout,
+        "--attention-dropout": row.dropout,
+        "--init-from": init,
+        "--num-workers": row.workers,
+        "--batch-size": batches.tokens,
+        "--update-freq": batches.accumulate,
+        "--disable-validation": None if validated else True,
+        **adam(row),
+        "--max-update": row.updates,
+        **saving(row, save_dir),
+        # Every checkpoint is kept, for the curves over updates (Figure 2).
+        "--keep-interval-updates": None,
+        # By updates and not by epochs, which may be short or long.
+        "--save-interval": 1000000,
+        "--validate-interval": 1000000,
+    }
+    return {option: value for option, value in options.items() if value is not None}
+
+
+def words(row, batches, save_dir=None, init=None, teacher=None, cache=None, validated=True):
+    """fairseq-train's words for a row of the table, without the data: a list of strings."""
+    return said(values(row, batches, save_dir, init, teacher, cache, validated))
+
+
+def describe(row, batches, examples=None):
+    """What an update is made of, and how often all visit a prompt: list of lines."""
+    lines = [
+        f"an update: {batches.processes} process{'es' * (batches.processes > 1)} x "
+        f"{batches.tokens} prompts x {batches.accumulate} accumulated = {batches.update:,}"
+    ]
+    if examples:
+        epochs = row.updates * batches.update / examples
+        lines[0] += (
+            f"; {row.updates:,} updates visit each of the {examples:,} prompts {epochs:.1f} times"
+        )
+    paper = distillation("sentence_pair")
+    if (row.prompts, row.updates) != (paper.prompts, paper.updates):
+        lines.append(
+            f"warning: {row.size} is no size of the paper's: {row.updates:,} updates of "
+            f"{row.prompts}, not {paper.updates:,} of {paper.prompts}"
+        )
+    return lines
+
+
+def check_teacher(row, teacher, cache):
+    """Raise :class:`UserError` where the setting has no teacher that it needs, or one too many."""
+    if not row.taught and (teacher or cache):
+        raise UserError("SETTING=rule has no teacher; leave TEACHER and CACHE out")
+    if row.online and (cache or not teacher):
+        raise UserError(
+            f"SETTING={row.setting} needs the teacher's layers: give TEACHER, and no CACHE"
+        )
+    if row.taught and not (teacher or cache):
+        raise UserError(
+            "TEACHER is not set; name the larger model, a Hugging Face folder or a run's, or CACHE, "
+            "what preprocess/cache_teacher.py wrote"
+        )
+    for path in filter(None, (teacher or "").split(":")):
+        if not Path(path).exists():
+            raise UserError(f"TEACHER is {path!r}: no such file or folder")
+
+
+def check_folder(data, row):
+    """(training prompts, whether there are held-out ones) of a data folder.
+
+    Raises :class:`UserError` where its prompts are another group's, or another model's kind.
+    """
+    if not Path(data).is_dir():
+        raise UserError(
+            f"DATA is {data!r}, no folder; make it with preprocess/intermediate.py, or give TEXT, the "
+            "documents"
+        )
+    stamp = read_intermediate_stamp(data)
+    name = stamp.get("settings", {}).get("group", {}).get("name")
+    if name in GROUPS and name != row.group:
+        raise UserError(f"DATA is {data!r}, of the group {name}, not of {row.group}")
+    if stamp["kind"] != row.kind:
+        raise UserError(
+            f"DATA is {data!r}, prompts of kind {stamp['kind']}; MODEL={row.model} needs {row.kind}"
+        )
+    return stamp["splits"]["train"]["examples"], VALID in stamp["splits"]
+
+
+def check_start(init):
+    """Raise :class:`UserError` where there is no student."""
+    if not init:
+        raise UserError(
+            "INIT is not set; name the student: a run's folder or checkpoint, or a Hugging Face folder"
+        )
+    if not Path(init).exists():
+        raise UserError(f"INIT is {init!r}: no such file or folder")
+
+
+def parser():
+    """The command line."""
+    made = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    add = made.add_argument
+    add("--group", default=GROUPS[0], help=" | ".join(GROUPS))
+    add("--setting", default=SETTINGS[0], help=" | ".join(SETTINGS))
+    add("--model", default="roberta", help=" | ".join(MODELS))
+    add("--size", default="", help="of the student (default: distil; of hf small, of t5 base)")
+    add("--processes", default="1", help="GPUs, or processes on CPUs, of one machine")
+    add("--machines", default="1", help="machines of so many processes each")
+    add("--batch", default="", help="prompts of a batch of one process")
+    add("--init-from", default="", help="the student to begin with")
+    add("--teacher", default="", help="run on every batch; several joined by ':'")
+    add("--cache", default="", help="or what it said before")
+    add("--data", default="", help="data folder (default: none yet, a row is only checked)")
+    add("--save-dir", help="run folder")
+    add("options", nargs="*", help=argparse.SUPPRESS)
+    return made
+
+
+def main(argv=None):
+    args = parser().parse_args(argv)
+    row = distillation(args.group, args.setting, args.model, args.size)
+    processes = positive("PROCESSES", args.processes) * positive("MACHINES", args.machines)
+    batches = share_sequences(row, processes, positive("BATCH", args.batch) if args.batch else None)
+    check_start(args.init_from)
+    check_teacher(row, args.teacher, args.cache)
+    examples, validated = check_folder(args.data, row) if args.data else (None, True)
+    end = given_at_the_end(args.options, DERIVED)
+    for line in [*describe(row, batches, examples), *end]:
+        print(line, file=sys.stderr)
+    teacher = "" if args.cache else args.teacher
+    print(
+        "\n".join(
+            words(row, batches, args.save_dir, args.init_from, teacher, args.cache, validated)
+        )
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_command(main))

@@ -1,0 +1,143 @@
+"""Few-shot tasks from a corpus: which topic a sentence is from, word order, adjacent sentences.
+
+Reads CORPUS/train.txt and valid.txt as default_corpus.py and the quickstart write them (a paragraph
+a line, a blank line after each document) and writes TASKS/corpus/<task>/{train,test}.jsonl and
+TASKS/<task>.yaml, which eval/fewshot.py reads. Test rows are of valid.txt alone, without a sentence
+of train.txt, so that a model trained on train.txt has not seen them. Labels are balanced; the
+topics are words of the corpus, which the sentences themselves do not mention.
+"""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+import yaml
+
+from fairseq_metro.data.randomness import generator
+from fairseq_metro.errors import UserError
+from fairseq_metro.files import atomic_write, sha256_file, write_json
+from fairseq_metro.prepare.corpus_tasks import rows
+from fairseq_metro.prepare.corpus_tasks.topics import choose_topics
+from fairseq_metro.prepare.docstring_tasks.main import write_rows
+from fairseq_metro.prepare.docstring_tasks.texts import normalised
+from fairseq_metro.prepare.split import documents
+from fairseq_metro.stamp import make_stamp
+
+logger = logging.getLogger(__name__)
+
+FOLDER = "corpus"  # the data sets are corpus/topic, ...
+STAMP = "corpus_tasks.json"
+TRAIN, TEST = "train", "test"
+SIDES = {TRAIN: "train.txt", TEST: "valid.txt"}
+MOST = {TRAIN: 2000, TEST: 600}  # rows of a task
+LEAST = 40  # rows for an accuracy that says something
+ROWS = 33  # a purpose of draws (data/randomness.py)
+# What a task's file says beside its data; topic gets its words from the corpus.
+SINGLE, PAIR = "single_sentence", "sentence_pair"
+TASKS = {
+    "topic": {
+        "group": SINGLE, "template": "*cls**sent_0*_It_was*mask*.*sep+*", "text": ["sentence"],
+    },
+    "order": {
+        "group": SINGLE, "template": "*cls**sent_0*_It_was*mask*.*sep+*", "text": ["sentence"],
+        "words": {rows.NO: "bad", rows.YES: "good"},
+    },
+    "adjacent": {
+        "group": PAIR, "template": "*cls**sent-_0*?*mask*,*+sentl_1**sep+*",
+        "text": ["first", "second"], "words": {rows.NO: "No", rows.YES: "Yes"},
+    },
+}  # fmt: skip
+MAKERS = {"topic": rows.topic, "order": rows.order, "adjacent": rows.adjacent}
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--corpus", required=True, type=Path, help="folder with train.txt and valid.txt")
+    add("--out", required=True, type=Path, metavar="TASKS", help="folder to write")
+    add("--max-length", type=int, default=64, help="of a prompt, in tokens (default: 64)")
+    add("--seed", type=int, default=1, help="which rows are drawn (default: %(default)s)")
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    for name, least in (("seed", 0), ("max_length", 32)):
+        if getattr(args, name) < least:
+            raise UserError(f"--{name.replace('_', '-')} must be at least {least}")
+    write_tasks(args.corpus, args.out, args.max_length, args.seed)
+    return 0
+
+
+def write_tasks(corpus, out, max_length=64, seed=1):
+    """Write the tasks of a corpus below ``out``; return the stamp.
+
+    Raises :class:`UserError` where the corpus cannot be read or has too little for a task.
+    """
+    sides = sides_of(corpus)
+    topics = choose_topics([one.text for one in sides[TRAIN]])
+    files = {}
+    try:
+        for name, maker in MAKERS.items():
+            for side, found in sides.items():
+                rng = generator(seed, 0, 2 * list(MAKERS).index(name) + (side == TEST), ROWS)
+                made = take(maker(found, rng, topics), MOST[side], rng)
+                if len(made) < LEAST:
+                    raise UserError(
+                        f"{corpus / SIDES[side]}: only {len(made)} rows of the task {name}; give "
+                        "more text, documents apart by blank lines, or TASKS of your own"
+                    )
+                path = f"{FOLDER}/{name}/{side}.jsonl"
+                files[path] = {"rows": len(made), "sha256": write_rows(out / path, made)}
+            with atomic_write(out / f"{name}.yaml") as stream:
+                stream.write(task_text(name, topics, max_length))
+        sources = {name: sha256_file(corpus / name) for name in SIDES.values()}
+        stamp = make_stamp(seed=seed, corpus=sources, topics=list(topics), files=files)
+        write_json(out / STAMP, stamp)
+    except OSError as error:
+        raise UserError(f"{out}: cannot be written ({error.strerror or error})") from None
+    logger.info("%s: %d rows of %d tasks; topics: %s", out,
+                sum(one["rows"] for one in files.values()), len(MAKERS), ", ".join(topics))  # fmt: skip
+    return stamp
+
+
+def read(path, seen=frozenset()):
+    """Documents of a file of the corpus: list of :class:`rows.Document`."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; --corpus is a folder with train.txt and valid.txt")
+    return [rows.document_of(text, seen) for text in documents([path])]
+
+
+def sides_of(corpus):
+    """Documents by side, the test's without sentences that training has too: dict of lists."""
+    trained = read(corpus / SIDES[TRAIN])
+    seen = {normalised(sentence) for one in trained for sentence in one.sentences}
+    return {TRAIN: trained, TEST: read(corpus / SIDES[TEST], seen)}
+
+
+def take(groups, most, rng):
+    """Whole groups, in their order, of at most ``most`` rows together, shuffled: list of dict."""
+    chosen = []
+    for group in groups:
+        if len(chosen) + len(group) > most:
+            break
+        chosen += group
+    return [chosen[i] for i in rng.permutation(len(chosen))]
+
+
+def task_text(name, topics, max_length):
+    """A task's YAML file."""
+    told = dict(TASKS[name])
+    words = told.get("words") or {topic: topic for topic in topics}
+    return yaml.safe_dump(
+        {
+            "title": name, "group": told["group"], "metric": "accuracy",
+            "template": told["template"], "words": words, "max_length": max_length,
+            "dataset": {
+                "name": f"{FOLDER}/{name}", "text": told["text"],
+                "splits": {TRAIN: TRAIN, TEST: TEST},
+            },
+        },
+        sort_keys=False,
+    )  # fmt: skip

@@ -1,0 +1,84 @@
+"""Rows of each task from documents, labels balanced, the answer in the sentences alone.
+
+As in ``prepare/docstring_tasks``, rows come in groups in which every label is equally often, and
+nothing but how the parts belong together tells the rows of a group apart.
+"""
+
+from typing import NamedTuple
+
+from fairseq_metro.prepare.corpus_tasks.topics import topic_of, unmentioned
+from fairseq_metro.prepare.docstring_tasks.rows import mixed_up
+from fairseq_metro.prepare.docstring_tasks.texts import FEWEST_WORDS, MOST_WORDS, normalised
+from fairseq_metro.prepare.intermediate.splitting import sentences_of
+
+NO, YES = "0", "1"
+
+
+class Document(NamedTuple):
+    """text: all of it; sentences: tuple of str, those of 5 to 20 words; following: indices of the
+    sentences that directly follow the one before them."""
+
+    text: str
+    sentences: tuple
+    following: tuple
+
+
+def document_of(text, seen=frozenset()):
+    """The :class:`Document` of a text, a paragraph a line, without sentences whose normalised form
+    is ``seen``.
+
+    >>> document_of("One sentence of five words. Too short. And here are again five.").following
+    ()
+    """
+    found, following, before = [], [], False
+    for sentence in (s for line in text.split("\n") for s in sentences_of(line)):
+        fits = FEWEST_WORDS <= len(sentence.split()) <= MOST_WORDS
+        fits = fits and not (seen and normalised(sentence) in seen)
+        if fits and before:
+            following.append(len(found))
+        if fits:
+            found.append(sentence)
+        before = fits
+    return Document(text, tuple(found), tuple(following))
+
+
+def adjacent(documents, rng, topics=()):
+    """Does the second sentence follow the first in their document, or come from another one."""
+    told = []
+    for one in documents:
+        if one.following:
+            place = one.following[int(rng.integers(len(one.following)))]
+            told.append(one.sentences[place - 1 : place + 1])
+    told = _shuffled(told, rng)
+    for (a, b), (c, d) in zip(told[::2], told[1::2], strict=False):
+        rows = ((a, b, YES), (c, d, YES), (a, d, NO), (c, b, NO))
+        yield [{"first": x, "second": y, "label": label} for x, y, label in rows]
+
+
+def order(documents, rng, topics=()):
+    """Are the words in their order, or have all but the first and the last been mixed up."""
+    for sentence in _shuffled(_sentences(documents), rng):
+        mixed = mixed_up(sentence.split(), rng)
+        if mixed is not None:
+            yield [{"sentence": sentence, "label": YES}, {"sentence": mixed, "label": NO}]
+
+
+def topic(documents, rng, topics=()):
+    """Which topic's document is this from; the sentence mentions none of them."""
+    found = {name: [] for name in topics}
+    for one in documents:
+        name = topic_of(one.text, topics)
+        if name is not None:
+            found[name] += [s for s in dict.fromkeys(one.sentences) if unmentioned(s, topics)]
+    shuffled = [_shuffled(sentences, rng) for sentences in found.values()]
+    for group in zip(*shuffled, strict=False):
+        yield [{"sentence": s, "label": n} for n, s in zip(topics, group, strict=True)]
+
+
+def _sentences(documents):
+    """All sentences, each once."""
+    return list(dict.fromkeys(s for one in documents for s in one.sentences))
+
+
+def _shuffled(items, rng):
+    return [items[i] for i in rng.permutation(len(items))]

@@ -1,0 +1,191 @@
+#!/usr/bin/env bash
+# SMASH from nothing: a teacher and a smaller student by masked LM, the student distilled on prompts,
+# and few-shot accuracy of the student before and after, and of the teacher.
+#   bash train_scripts/quickstart_smash.sh              English text that is already installed, and
+#                                                       tasks derived from it
+#   TEXT="a.txt b.txt.gz" RUN=runs/mine bash train_scripts/quickstart_smash.sh   your own text, and tasks
+#                                                       derived from it; blank line = new document
+#   TASKS=/path/to/tasks RUN=runs/real bash train_scripts/quickstart_smash.sh    real sets, as published
+#                                                       or as LM-BFF has them: SST-2, CR, Subj, RTE;
+#                                                       TASK="sst2 trec mine.yaml": others
+#   SEED=2 RUN=runs/smash2 UPDATES=6000 DISTILLATION=4000 bash train_scripts/quickstart_smash.sh
+#                                                       longer: updates of masked LM, of distillation
+# Interrupted at any point it goes on from there: type the same command again.
+set -euo pipefail
+here=$PWD
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# The whole recipe. It fits two CPU cores and five minutes; the paper's is in train_scripts/smash_pair.sh.
+VOCABULARY=2000                     # SentencePiece pieces, of lower-cased text
+BLOCK=128                           # tokens in a block
+BATCH=8                             # blocks in an update, over all processes
+UPDATES=${UPDATES:-1600}            # of teacher and student each
+LR=0.0015
+TEACHER="--arch roberta_mlm_tiny --embed-dim 128 --ffn-dim 512 --encoder-layers 3 --attention-heads 4"
+STUDENT="--arch roberta_mlm_tiny"   # 64 wide, 2 layers
+LENGTH=64                           # tokens of a prompt, at most
+PROMPTS=12000                       # of each group, as far as the text gives them
+DISTILLATION=${DISTILLATION:-800}   # updates, for each group
+PROMPT_BATCH=32                     # prompts in one of them, over all processes
+DISTILLATION_LR=0.001
+FEWSHOT="--k 16 --seeds 13 21 42 --lr 3e-4 1e-3 --batch 8 --steps 100 --every 20 --test-rows 400"
+
+SEED=${SEED:-1}
+SCRIPT=quickstart_smash STAGES=9
+# shellcheck source=train_scripts/stages.sh
+source train_scripts/stages.sh
+find_run quickstart_smash
+
+whole_number SEED "$SEED" 0 ", such as SEED=1"
+whole_number UPDATES "$UPDATES" 20 " of at least 20"
+whole_number DISTILLATION "$DISTILLATION" 20 " of at least 20"
+
+# found NAME VALUE: prints the path VALUE, as typed in the folder the command was started in.
+found() {
+    (cd "$here" && realpath -e -- "$2" 2>/dev/null) || fail "$1: $2: no such file or folder"
+}
+# TEXT: file names and patterns.
+texts=()
+if [ -n "${TEXT:-}" ]; then
+    cd "$here"
+    # shellcheck disable=SC2206  # several words, with patterns
+    texts=($TEXT)
+    cd - >/dev/null
+    for i in "${!texts[@]}"; do texts[i]=$(found TEXT "${texts[$i]}"); done
+fi
+# TASK: names of few-shot tasks, and files of them.
+[ -z "${TASKS:-}" ] || TASKS=$(found TASKS "$TASKS")
+[ -n "${TASKS:-}" ] || [ -z "${TASK:-}" ] || fail "TASK=$TASK without TASKS: give the folder of the tasks' original files"
+tasks=()
+if [ -n "${TASKS:-}" ]; then
+    read -ra tasks <<< "${TASK:-sst2 cr subj rte}"
+    for i in "${!tasks[@]}"; do
+        case ${tasks[$i]} in *.yaml) tasks[i]=$(found TASK "${tasks[$i]}") ;; esac
+    done
+fi
+
+choose_processes "$BATCH blocks"
+
+# shellcheck source=train_scripts/environment.sh
+source train_scripts/environment.sh
+# What hydra and torch say about fairseq's own code at every start is no concern of this run's.
+export PYTHONWARNINGS=${PYTHONWARNINGS:-ignore::FutureWarning,ignore::UserWarning}
+after_environment=$SECONDS
+
+common_options() {                 # sets common: options of every training of $1 updates
+    local every=$(( $1 / 2 ))
+    common=(--user-dir fairseq_metro --dropout 0 --attention-dropout 0 --max-positions "$BLOCK" --seed "$SEED" --num-workers 0
+        --optimizer fused_adam --adam-betas '(0.9, 0.98)' --adam-eps 1e-6 --weight-decay 0.01 --clip-norm 2.0
+        --lr-scheduler polynomial_decay --warmup-updates $(( $1 * 6 / 100 )) --total-num-update "$1" --max-update "$1"
+        --save-interval-updates "$every" --keep-interval-updates 1 --no-epoch-checkpoints --save-interval 1000000
+        --validate-interval-updates "$every" --validate-interval 1000000 --max-valid-steps 40
+        --log-format json --log-interval 20)
+}
+# Both set cmd: masked LM of the model $1, teacher or student, and distillation of group $1, in run folder $2.
+pretrain_command() {
+    local sizes=$STUDENT common
+    [ "$1" = student ] || sizes=$TEACHER
+    common_options "$UPDATES"
+    # shellcheck disable=SC2206,SC2086  # sizes: several words
+    cmd=(bash train_scripts/launch.sh "$PROCESSES" fairseq-train "$2/data" --task masked_lm_blocks --criterion masked_lm_blocks $sizes
+        --mask-prob 0.2 --tokens-per-sample "$BLOCK" --batch-size $(( BATCH / PROCESSES )) --lr "$LR" "${common[@]}"
+        --save-dir "$2/$1" --tensorboard-logdir "$2/tensorboard/$1")
+}
+distillation_command() {
+    local common
+    common_options "$DISTILLATION"
+    # shellcheck disable=SC2206,SC2086
+    cmd=(bash train_scripts/launch.sh "$PROCESSES" fairseq-train "$2/prompts/$1" --task prompt_distillation --criterion prompt_distillation $STUDENT
+        --init-from "$2/student" --teacher-cache "$2/prompts/$1/cache" --batch-size $(( PROMPT_BATCH / PROCESSES )) --lr "$DISTILLATION_LR" "${common[@]}"
+        --save-dir "$2/smash-$1" --tensorboard-logdir "$2/tensorboard/smash-$1")
+}
+
+# What the run is made of.
+settings() {
+    if [ ${#texts[@]} -eq 0 ]; then echo "TEXT=default corpus"
+    else echo "TEXT=${#texts[@]} file(s), sha256 $(cat "${texts[@]}" | sha256sum | cut -c1-16)"; fi
+    echo "TASKS=${TASKS:-derived from the text}${tasks[*]:+, TASK=${tasks[*]}}"
+    echo "SEED=$SEED"
+    local SEED=any cmd all
+    pretrain_command teacher .; all=${cmd[*]}
+    pretrain_command student .; all+=" ${cmd[*]}"
+    distillation_command group .; all+=" ${cmd[*]}"
+    echo "RECIPE=$UPDATES and $DISTILLATION updates, sha256 of all options $(echo "$VOCABULARY $LENGTH $PROMPTS $FEWSHOT $all" | sha256sum | cut -c1-16)"
+}
+claim_run
+
+make_corpus() {
+    rm -rf "$RUN/corpus"
+    if [ ${#texts[@]} -eq 0 ]; then python preprocess/default_corpus.py --valid-share 0.1 --out "$RUN/corpus"
+    else python -m fairseq_metro.prepare.split --most-valid-bytes 500000 --share 0.1 --out "$RUN/corpus" "${texts[@]}"; fi
+}
+# RUN/tasks/tasks.txt: a line for each few-shot task, its group and its name or file.
+make_tasks() {
+    rm -rf "$RUN/tasks"
+    if [ -z "${TASKS:-}" ]; then
+        python preprocess/corpus_tasks.py --corpus "$RUN/corpus" --out "$RUN/tasks" --max-length "$LENGTH"
+        tasks=("$RUN"/tasks/*.yaml)
+    fi
+    mkdir -p "$RUN/tasks"
+    # Words of tasks and groups, which the vocabulary will have as one piece each.
+    python -m fairseq_metro.smash.task_list "${tasks[@]}" --words "$RUN/tasks/words.txt" > "$RUN/tasks/tasks.txt"
+}
+groups() { cut -f 1 "$RUN/tasks/tasks.txt" | sort -u; }
+tasks_of() { awk -F '\t' -v group="$1" '$1 == group { print $2 }' "$RUN/tasks/tasks.txt"; }
+
+make_vocabulary() {
+    rm -rf "$RUN/vocab"
+    python preprocess/train_vocabulary.py --input "$RUN/corpus/train.txt" --out "$RUN/vocab" --vocab-size "$VOCABULARY" \
+        --lowercase --require-words "$RUN/tasks/words.txt"
+}
+make_data() {
+    python preprocess/binarize.py --vocab "$RUN/vocab" --train "$RUN/corpus/train.txt" --valid "$RUN/corpus/valid.txt" --dest "$RUN/data"
+}
+pretrain() {
+    pretrain_command "$1" "$RUN"
+    train "$RUN/$1"
+}
+# A prompt for every 300 bytes at most: no text has fewer sentences that fit.
+make_prompts() {
+    local group size
+    size=$(( $(wc -c < "$RUN/corpus/train.txt") / 300 ))
+    size=$(( (size < PROMPTS ? size : PROMPTS) / 3 * 3 ))
+    for group in $(groups); do
+        python preprocess/intermediate.py --group "$group" --input "$RUN/corpus/train.txt" --vocab "$RUN/vocab" \
+            --dest "$RUN/prompts/$group" --size "$size" --max-length "$LENGTH" --held-out 0.03 --seed "$SEED"
+        python preprocess/cache_teacher.py "$RUN/prompts/$group" --teacher "$RUN/teacher" --dest "$RUN/prompts/$group/cache"
+    done
+}
+distil() {
+    local group
+    for group in $(groups); do
+        distillation_command "$group" "$RUN"
+        train "$RUN/smash-$group"
+    done
+}
+fewshot() {
+    local group of_group
+    for group in $(groups); do
+        mapfile -t of_group < <(tasks_of "$group")
+        # shellcheck disable=SC2086  # FEWSHOT: several words
+        python eval/fewshot.py --model "$RUN/student" "$RUN/smash-$group" "$RUN/teacher" --task "${of_group[@]}" --tasks "${TASKS:-$RUN/tasks}" \
+            --rows majority zero-shot prompt $FEWSHOT --out "$RUN/fewshot/$group"
+    done
+}
+
+stage 1 corpus make_corpus
+stage 2 tasks make_tasks
+stage 3 vocabulary make_vocabulary
+stage 4 data make_data
+trained=teacher
+stage 5 teacher pretrain teacher
+trained=student
+stage 6 student pretrain student
+stage 7 prompts make_prompts
+trained=distillation
+stage 8 distillation distil
+stage 9 few-shot fewshot
+at_work=summary
+python -m fairseq_metro.smash_results.quickstart_summary "$RUN"
+at_work=''
+say "finished: $RUN, $((SECONDS - after_environment)) s after the environment; look at $RUN/bars.png"
