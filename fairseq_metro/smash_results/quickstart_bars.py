@@ -22,8 +22,8 @@ def draw_bars(scores, path):
         for number, model in enumerate(COLOURS):
             _bar(axis, place + (number - 1) * WIDTH, one, model, labelled=place == 0)
         ends = [place - 1.7 * WIDTH, place + 1.7 * WIDTH]
-        axis.plot(ends, [one.guess] * 2, linewidth=1.6,
-                  color=GUESS_COLOUR, label=None if place else "always the commonest label")  # fmt: skip
+        words = None if place else "always the commonest label"
+        axis.plot(ends, [one.guess] * 2, linewidth=1.6, color=GUESS_COLOUR, label=words)
     tidy(axis, "", "metric x 100, mean over splits")
     axis.grid(axis="x", visible=False)
     axis.set_xticks(

@@ -31,7 +31,8 @@ STAMP = "corpus_tasks.json"
 TRAIN, TEST = "train", "test"
 SIDES = {TRAIN: "train.txt", TEST: "valid.txt"}
 MOST = {TRAIN: 2000, TEST: 600}  # rows of a task
-LEAST = 40  # rows for an accuracy that says something
+LEAST_TEST = 40  # rows for an accuracy that says something
+LEAST_OF_LABEL = 32  # in train: 16 examples a label, for train and dev
 ROWS = 33  # a purpose of draws (data/randomness.py)
 # What a task's file says beside its data; topic gets its words from the corpus.
 SINGLE, PAIR = "single_sentence", "sentence_pair"
@@ -76,20 +77,22 @@ def write_tasks(corpus, out, max_length=64, seed=1):
     Raises :class:`UserError` where the corpus cannot be read or has too little for a task.
     """
     sides = sides_of(corpus)
-    topics = choose_topics([one.text for one in sides[TRAIN]])
+    topics = topics_or_none(sides[TRAIN])
+    made = {name: draw(name, sides, topics, seed) for name in MAKERS}
+    made = {name: found for name, found in made.items() if enough(name, found)}
+    if not made:
+        raise UserError(
+            f"{corpus}: too little text for any task; give more, documents apart by blank lines, or "
+            "TASKS of your own"
+        )
     files = {}
     try:
-        for name, maker in MAKERS.items():
-            for side, found in sides.items():
-                rng = generator(seed, 0, 2 * list(MAKERS).index(name) + (side == TEST), ROWS)
-                made = take(maker(found, rng, topics), MOST[side], rng)
-                if len(made) < LEAST:
-                    raise UserError(
-                        f"{corpus / SIDES[side]}: only {len(made)} rows of the task {name}; give "
-                        "more text, documents apart by blank lines, or TASKS of your own"
-                    )
+        for name, found in made.items():
+            for side, rows_of_side in found.items():
                 path = f"{FOLDER}/{name}/{side}.jsonl"
-                files[path] = {"rows": len(made), "sha256": write_rows(out / path, made)}
+                files[path] = {
+                    "rows": len(rows_of_side), "sha256": write_rows(out / path, rows_of_side)
+                }  # fmt: skip
             with atomic_write(out / f"{name}.yaml") as stream:
                 stream.write(task_text(name, topics, max_length))
         sources = {name: sha256_file(corpus / name) for name in SIDES.values()}
@@ -97,9 +100,39 @@ def write_tasks(corpus, out, max_length=64, seed=1):
         write_json(out / STAMP, stamp)
     except OSError as error:
         raise UserError(f"{out}: cannot be written ({error.strerror or error})") from None
-    logger.info("%s: %d rows of %d tasks; topics: %s", out,
-                sum(one["rows"] for one in files.values()), len(MAKERS), ", ".join(topics))  # fmt: skip
+    total = sum(one["rows"] for one in files.values())
+    logger.info("%s: %d rows of the tasks %s", out, total, ", ".join(made))
+    if "topic" in made:
+        logger.info("topics: %s", ", ".join(topics))
     return stamp
+
+
+def topics_or_none(found):
+    """The topics of documents; () where there are too few, which is said."""
+    try:
+        return choose_topics([one.text for one in found])
+    except UserError as error:
+        logger.info("%s", error)
+        return ()
+
+
+def draw(name, sides, topics, seed):
+    """Rows of a task by side, whole groups, shuffled: dict of lists of dict."""
+    found = {}
+    for side, of_side in sides.items():
+        rng = generator(seed, 0, 2 * list(MAKERS).index(name) + (side == TEST), ROWS)
+        found[side] = take(MAKERS[name](of_side, rng, topics), MOST[side], rng)
+    return found
+
+
+def enough(name, found):
+    """Whether a task has rows for 16 examples a label and a test; where not, it is said."""
+    labels = len({row["label"] for row in found[TRAIN]})
+    good = len(found[TEST]) >= LEAST_TEST and len(found[TRAIN]) >= LEAST_OF_LABEL * max(labels, 1)
+    if not good:
+        logger.info("the task %s is left out: %d rows for training, %d for the test are too few",
+                    name, len(found[TRAIN]), len(found[TEST]))  # fmt: skip
+    return good
 
 
 def read(path, seen=frozenset()):

@@ -55,7 +55,7 @@ def choose_topics(texts):
     if len(chosen) < TOPICS:
         raise UserError(
             f"only {len(chosen)} words are topics of {math.ceil(least)} documents or more; give more "
-            "text, documents apart by blank lines, or TASKS of your own"
+            "text, documents apart by blank lines"
         )
     return tuple(sorted(chosen))
 
