@@ -65,6 +65,8 @@ def order(documents, rng, topics=()):
 
 def topic(documents, rng, topics=()):
     """Which topic's document is this from; the sentence mentions none of them."""
+    if not topics:
+        return
     found = {name: [] for name in topics}
     for one in documents:
         name = topic_of(one.text, topics)
