@@ -1,5 +1,6 @@
 """From a run's folder to a model that answers: what :func:`fairseq_metro.load` does."""
 
+import copy
 import tempfile
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def load(source, device=None):
     Raises :class:`UserError` where there is no such folder, no whole checkpoint, or no vocabulary
     or another than that of the training.
     """
-    source, device = Path(source), _device(device)
+    source, device = Path(source), choose_device(device)
     if source.is_dir() and is_release(source):
         with tempfile.TemporaryDirectory() as folder:
             return _load(_import(source, Path(folder) / "run"), device)
@@ -76,7 +77,8 @@ def find_vocabulary_of(checkpoint, facts):
     return vocabulary
 
 
-def _device(name):
+def choose_device(name):
+    """The torch.device of a name; None: a GPU where there is one. Raises :class:`UserError`."""
     try:
         device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
         torch.empty(0, device=device)
@@ -87,17 +89,9 @@ def _device(name):
 
 
 def _load(checkpoint, device):
-    checkpoint = Path(checkpoint).absolute()
-    vocabulary = find_vocabulary_of(checkpoint, read_facts(checkpoint))
-    fairseq_metro.register()
-    state = checkpoint_utils.load_checkpoint_to_cpu(str(checkpoint))
-    cfg = state["cfg"]
-    with open_dict(cfg):
-        # As fairseq-interactive with a run's folder for data: the training's may be long gone.
-        cfg.task.data, cfg.task.vocab = str(checkpoint.parent), str(vocabulary.path)
-    task = tasks.setup_task(cfg.task, from_checkpoint=True)
-    model = _build_model(cfg.model, task)
-    model.load_state_dict(state["model"], strict=True, model_cfg=cfg.model)
+    cfg, task, vocabulary, state = open_checkpoint(checkpoint)
+    model = build_main_model(cfg.model, task)
+    model.load_state_dict(state, strict=True, model_cfg=cfg.model)
     source, target = utils.resolve_max_positions(task.max_positions(), model.max_positions())
     # The task's own limit is of sources where it has one for each side.
     target = min(target, cfg.task.get("max_target_length") or target)
@@ -107,10 +101,28 @@ def _load(checkpoint, device):
     )
 
 
-def _build_model(cfg, task):
+def open_checkpoint(checkpoint, data=None):
+    """(cfg, its task, :class:`Vocabulary`, state dict) of a checkpoint file of ours.
+
+    data: the task's data folder; None: the checkpoint's own, which has none. Raises
+    :class:`UserError`.
+    """
+    checkpoint = Path(checkpoint).absolute()
+    vocabulary = find_vocabulary_of(checkpoint, read_facts(checkpoint))
+    fairseq_metro.register()
+    state = checkpoint_utils.load_checkpoint_to_cpu(str(checkpoint))
+    cfg = state["cfg"]
+    with open_dict(cfg):
+        # As fairseq-interactive with a run's folder for data: the training's may be long gone.
+        cfg.task.data, cfg.task.vocab = str(data or checkpoint.parent), str(vocabulary.path)
+    return cfg, tasks.setup_task(cfg.task, from_checkpoint=True), vocabulary, state["model"]
+
+
+def build_main_model(cfg, task):
     """The model of a checkpoint; of a METRO-T5 one the main model, which shares its fields."""
     if not str(cfg._name).startswith("metro_t5"):
         return task.build_model(cfg, from_checkpoint=True)
+    cfg = copy.deepcopy(cfg)
     with open_dict(cfg):
         cfg._name = "t5_transformer"
     return models.build_model(cfg, task, from_checkpoint=True)

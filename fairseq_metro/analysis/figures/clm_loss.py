@@ -1,0 +1,59 @@
+"""Figure 3a: the CLM loss during pretraining, by where RTD is and how training is held together.
+
+METRO-T0 compares RTD on the encoder, on the decoder (which diverged), on the decoder with strong
+gradient clipping, and with a projection before the CLM head. Everything comes from the runs' logs.
+"""
+
+from fairseq_metro.analysis.figures.logs import draw_series, logs_of, refuse_empty, series_rows
+from fairseq_metro.analysis.figures.plotting import colours_of, new_figure, tidy
+
+NAME = "clm_loss"
+STRONG = 1.0  # clip norms below this are named: the paper's base++ clips at 2, base not at all
+
+
+def add_arguments(parser):
+    parser.add_argument(
+        "runs", nargs="+", metavar="LABEL=RUN",
+        help="folders of METRO-T5 runs, or logs; named by their options where no LABEL is given",
+    )  # fmt: skip
+
+
+def name_of(options):
+    """What sets a run apart in this figure, from the config that its log begins with.
+
+    >>> name_of({"rtd_on": "decoder", "clip_norm": "0.1", "clm_head": "linear"})
+    'RTD on decoder, clip norm 0.1'
+    """
+    words = [f"RTD on {options.get('rtd_on', 'encoder')}"]
+    if 0 < float(options.get("clip_norm") or 0) < STRONG:
+        words.append(f"clip norm {float(options['clip_norm']):g}")
+    if options.get("clm_head") == "projection":
+        words.append("projection")
+    return ", ".join(words)
+
+
+def collect(args):
+    rows = []
+    for label, path, log in logs_of(args.runs, name_of):
+        found = series_rows(label, log, NAME)
+        refuse_empty(found, path, NAME)
+        rows += found
+    return rows
+
+
+def draw(rows, args):
+    figure = new_figure(6.2, 4)
+    axis = figure.subplots()
+    for label, colour in colours_of(row["run"] for row in rows).items():
+        draw_series(axis, rows, label, NAME, colour)
+    tidy(axis, "pretraining step", "CLM loss, nats per masked token")
+    axis.legend(fontsize=9, frameon=False)
+    return figure
+
+
+def describe(rows):
+    last = {row["run"]: row for row in rows}
+    return "\n".join(
+        f"{label}: CLM loss {row[NAME]:.4f} ({row['split']}) at update {row['update']}"
+        for label, row in last.items()
+    )

@@ -1,0 +1,92 @@
+"""``fairseq-metro figure NAME``: METRO-T0's figures for any runs, each as a csv and a picture.
+
+The picture is drawn from the csv's rows and from nothing else. ``docs/figures.md`` explains each.
+"""
+
+import argparse
+import difflib
+import importlib
+import logging
+import sys
+from pathlib import Path
+
+from fairseq_metro.analysis.figures.plotting import save_picture, write_csv
+from fairseq_metro.errors import UserError, run_command
+
+# Name -> module of this package, what it shows; in the paper's order.
+FIGURES = {
+    "templates": ("templates", "fig. 1 and 8: accuracy of each template by task"),
+    "clm-loss": ("clm_loss", "fig. 3a: CLM loss of pretraining runs, from their logs"),
+    "rtd-recall": ("rtd_recall", "fig. 3b: RTD recall, i.i.d. masks against spans"),
+    "efficiency": ("efficiency", "fig. 4: score against pretraining time and FLOPs"),
+    "task-bars": ("task_bars", "fig. 5: accuracy by task, error bars over templates"),
+    "neurons": ("neurons", "fig. 6: under-activated neurons by pretraining step"),
+    "sensitivity": ("sensitivity", "fig. 7: ridge plot of parameter sensitivity by step"),
+}
+
+
+def main(argv=None):
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv or argv[0] in ("-h", "--help"):
+        print(usage())
+        return 0 if argv else 2
+    module = find_figure(argv[0])
+    parser = argparse.ArgumentParser(
+        prog=f"fairseq-metro figure {argv[0]}", description=module.__doc__.split("\n")[0]
+    )
+    module.add_arguments(parser)
+    parser.add_argument("--title", default="", help="a line above the picture")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path(f"{argv[0]}.png"),
+        help="the picture, a PNG; the csv lies beside it (default: %(default)s)",
+    )
+    args = parser.parse_args(argv[1:])
+    for noisy in ("fairseq", "fairseq_metro.tasks", "matplotlib"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    check_out(args.out)
+    rows = module.collect(args)
+    table = args.out.with_suffix(".csv")
+    write_csv(table, rows)
+    figure = module.draw(rows, args)
+    if args.title:
+        figure.suptitle(args.title, fontsize=12)
+    save_picture(figure, args.out)
+    print(module.describe(rows))
+    print(f"written: {table}, {args.out}")
+    return 0
+
+
+def find_figure(name):
+    """The module of a figure. Raises :class:`UserError` for an unknown name."""
+    if name not in FIGURES:
+        near = difflib.get_close_matches(name, FIGURES, 3, 0.4) or FIGURES
+        raise UserError(f"no figure {name!r}; perhaps {', '.join(near)} (all: figure --help)")
+    return importlib.import_module(f"fairseq_metro.analysis.figures.{FIGURES[name][0]}")
+
+
+def check_out(path):
+    """Raise :class:`UserError`, before the work, where the picture cannot be written."""
+    if path.suffix != ".png":
+        raise UserError(f"--out {path}: must end in .png; the csv gets the same name")
+    if not path.absolute().parent.is_dir():
+        raise UserError(f"--out {path}: no folder {path.absolute().parent}; make it first")
+
+
+def usage():
+    """The list of figures, as ``fairseq-metro figure --help`` prints it."""
+    width = max(map(len, FIGURES))
+    return "\n".join(
+        [
+            "usage: fairseq-metro figure NAME [options]",
+            "",
+            "METRO-T0's figures. The options of each: fairseq-metro figure NAME --help",
+            "",
+            *(f"  {name:{width}}  {text}" for name, (_, text) in FIGURES.items()),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

@@ -1,0 +1,132 @@
+"""Figure 4: score after fine-tuning against the time and the FLOPs of the pretraining before it.
+
+A series is a pretraining run and, for some of its checkpoints, the results of the model fine-tuned
+from each:
+
+    --series METRO-T5 runs/metro 500=eval/metro-500 1000=eval/metro-1000 --series T5 runs/t5 ...
+
+The score is the mean accuracy over tasks of the mean over templates. Hours are those on the run's
+own clock at that update (fairseq's ``wall``, which a resumed run goes on with): validations and
+saves included, pauses not. FLOPs: tokens seen (``wpb``) times ``planning/costs.py``'s for a token.
+"""
+
+import statistics
+from pathlib import Path
+
+from fairseq_metro.analysis.figures.plotting import (
+    colours_of,
+    new_figure,
+    refuse_equal_labels,
+    tidy,
+)
+from fairseq_metro.analysis.figures.scores import read_scores
+from fairseq_metro.analysis.health import find_log
+from fairseq_metro.analysis.log import read_log
+from fairseq_metro.errors import UserError
+from fairseq_metro.loading import find_checkpoint, open_checkpoint
+from fairseq_metro.planning.costs import flops_per_token
+
+
+def add_arguments(parser):
+    parser.add_argument(
+        "--series", action="append", nargs="+", required=True, metavar=("LABEL", "RUN"),
+        help="a pretraining run, and UPDATE=RESULTS for its checkpoints; several times",
+    )  # fmt: skip
+
+
+def collect(args):
+    rows = []
+    refuse_equal_labels(series[0] for series in args.series)
+    for label, *words in args.series:
+        if len(words) < 2:
+            raise UserError(f"--series {label}: give the run and at least one UPDATE=RESULTS")
+        run, points = Path(words[0]), [_point(label, word) for word in words[1:]]
+        log, flops = read_log(find_log(run)), flops_of(run)
+        for update, path in sorted(points):
+            seconds, tokens = spent(log, update, run)
+            score, tasks = mean_score(path)
+            rows.append({"series": label, "update": update, "hours": seconds / 3600,
+                         "tokens": tokens, "flops": tokens * flops, "score": score,
+                         "tasks": tasks})  # fmt: skip
+    return rows
+
+
+def _point(label, word):
+    update, equals, path = word.partition("=")
+    if not (equals and update.isdecimal() and path):
+        raise UserError(f"--series {label}: {word!r} must be UPDATE=RESULTS")
+    return int(update), path
+
+
+def flops_of(run):
+    """Training FLOPs for a token of text, of the run's model, objective and block length."""
+    cfg, task, _, _ = open_checkpoint(find_checkpoint(run))
+    objective = cfg.task._name
+    if objective not in ("metro_t5", "t5"):
+        raise UserError(f"{run}: trained by --task {objective}; give a pretraining run")
+    details = {"mask_prob": cfg.task.mask_prob}
+    if objective == "metro_t5" and str(cfg.task.clm_positions) == "all":
+        details["clm_share"] = 1.0
+    if objective == "t5" and str(cfg.task.decoding_target) == "all":
+        details["target_share"] = 1.0
+    vocabulary = len(task.source_dictionary)
+    return flops_per_token(objective, cfg.model, cfg.task.tokens_per_sample, vocabulary, **details)
+
+
+def spent(log, update, run):
+    """(seconds on the run's clock, tokens seen) after ``update`` updates.
+
+    Raises :class:`UserError` where the log has not got that far.
+    """
+    seconds = earlier = clock = tokens = 0.0
+    before = 0
+    for record in log.train:
+        values = record.values
+        if not {"wall", "wpb"} <= values.keys():
+            raise UserError(f"{run}: its log has no 'wall' or 'wpb'; log with --log-format json")
+        if values["wall"] < clock:  # a restart that had lost its clock
+            earlier += clock
+        share = min(1.0, (update - before) / (record.update - before))
+        now = earlier + values["wall"]
+        seconds += share * (now - seconds)
+        tokens += share * values["wpb"] * (record.update - before)
+        clock, before = values["wall"], record.update
+        if record.update >= update:
+            return seconds, tokens
+    raise UserError(f"{run}: its log ends at update {before}, before {update}")
+
+
+def mean_score(path):
+    """(mean accuracy over tasks of the mean over templates, number of tasks)."""
+    tasks = {}
+    for score in read_scores(path):
+        tasks.setdefault(score.task, []).append(score.value)
+    return statistics.fmean(map(statistics.fmean, tasks.values())), len(tasks)
+
+
+def draw(rows, args):
+    """Score against hours, and against FLOPs; a point for each checkpoint, its update beside it."""
+    figure = new_figure(8.6, 3.9)
+    axes = figure.subplots(1, 2, sharey=True)
+    for label, colour in colours_of(row["series"] for row in rows).items():
+        mine = [row for row in rows if row["series"] == label]
+        for axis, name in zip(axes, ("hours", "flops"), strict=True):
+            x, y = [row[name] for row in mine], [100 * row["score"] for row in mine]
+            axis.plot(x, y, "o-", color=colour, markersize=5, linewidth=1.6, label=label)
+            for place, row in zip(zip(x, y, strict=True), mine, strict=True):
+                axis.annotate(f"{row['update']:,}", place, xytext=(0, 6), ha="center",
+                              textcoords="offset points", fontsize=8, color=colour)  # fmt: skip
+    tidy(axes[0], "pretraining time, hours", "accuracy, %, mean over tasks")
+    tidy(axes[1], "pretraining FLOPs", "")
+    for axis in axes:
+        axis.margins(x=0.1, y=0.15)
+    axes[0].legend(fontsize=9, frameon=False, loc="lower right")
+    return figure
+
+
+def describe(rows):
+    return "\n".join(
+        f"{row['series']}, update {row['update']}: {row['score']:.2%} over {row['tasks']} tasks "
+        f"after {row['hours']:.2f} h, {row['flops']:.3g} FLOPs"
+        for row in rows
+    )

@@ -1,0 +1,69 @@
+"""Training logs of several runs, for figures that are drawn from logs alone."""
+
+from pathlib import Path
+
+from fairseq_metro.analysis.figures.plotting import labelled, refuse_equal_labels
+from fairseq_metro.analysis.health import find_log
+from fairseq_metro.analysis.log import Log, read_log
+from fairseq_metro.errors import UserError
+
+TRAIN, VALID = "train", "valid"
+
+
+def logs_of(words, name_of):
+    """[(label, path, Log)] of ``LABEL=RUN`` or ``RUN`` each; RUN: a run's folder, or a log.
+
+    name_of: a log's options (dict) -> the label where none is given. Raises :class:`UserError`.
+    """
+    found = []
+    for label, path in labelled(words):
+        log = _log_of(Path(path))
+        found.append((label or name_of(log.options), Path(path), log))
+    refuse_equal_labels(label for label, _, _ in found)
+    return found
+
+
+def _log_of(path):
+    """A run's log; an empty one of a folder that holds checkpoints and no log."""
+    file = find_log(path)
+    if not file.exists() and path.is_dir() and any(path.glob("checkpoint*.pt")):
+        return Log()
+    return read_log(file)
+
+
+def series_rows(label, log, name):
+    """Rows {run, split, update, name} of a number in a log: training intervals, then validations."""
+    valid = ([log.start] if log.start else []) + log.valid
+    return [
+        {"run": label, "split": split, "update": record.update, name: record.values[name]}
+        for split, records in ((TRAIN, log.train), (VALID, valid))
+        for record in records
+        if name in record.values
+    ]
+
+
+def refuse_empty(rows, path, what):
+    """Raise :class:`UserError` where a log has none of what is drawn."""
+    if not rows:
+        raise UserError(
+            f"{path}: no {what} in its log; give a run of --task metro_t5 with --log-format json "
+            "that has reached its first --log-interval"
+        )
+
+
+def points(rows, label, split, name):
+    """Two lists, updates and values, of a run's rows of a split."""
+    kept = [row for row in rows if (row["run"], row["split"]) == (label, split)]
+    return [row["update"] for row in kept], [row[name] for row in kept]
+
+
+def draw_series(axis, rows, label, name, colour):
+    """One run: its training intervals thin, its validations as points; only those that are there."""
+    x, y = points(rows, label, TRAIN, name)
+    if x:
+        axis.plot(x, y, color=colour, linewidth=1.2, label=label)
+    x, y = points(rows, label, VALID, name)
+    if x:
+        only = label not in axis.get_legend_handles_labels()[1]
+        axis.plot(x, y, "o", color=colour, markersize=4, markeredgecolor="white",
+                  markeredgewidth=0.5, label=label if only else None)  # fmt: skip

@@ -1,0 +1,109 @@
+"""Figure 3b: RTD recall during pretraining, with i.i.d. masks and with contiguous spans.
+
+Recall is the share of replaced tokens that the RTD head calls replaced, at p = 0.5. Only masked
+tokens can be replaced, so it is a recall on masked positions, as in METRO-T0. Early in training it
+stays near 0 whatever the head has learned: the AUC beside it tells more. Logs are enough; for a run
+without one, or whose log lacks recall, the kept checkpoints are asked (--data).
+"""
+
+import torch
+
+from fairseq_metro.analysis.figures import examples
+from fairseq_metro.analysis.figures.logs import VALID, draw_series, logs_of, refuse_empty
+from fairseq_metro.analysis.figures.plotting import REFERENCE_COLOUR, colours_of, new_figure, tidy
+from fairseq_metro.analysis.figures.steps import steps_of
+from fairseq_metro.criterions.metro_t5 import MetroT5Criterion
+from fairseq_metro.criterions.rtd_histogram import area_under_curve
+from fairseq_metro.errors import UserError
+
+RECALL, AUC = "rtd_recall", "rtd_auc"
+
+
+def add_arguments(parser):
+    parser.add_argument(
+        "runs", nargs="+", metavar="LABEL=RUN",
+        help="folders of METRO-T5 runs, or logs; named by their masks where no LABEL is given",
+    )  # fmt: skip
+    examples.add_data_options(
+        parser, required=False, split=VALID,
+        help="of text, for runs whose log has no recall: their checkpoints are asked",
+    )  # fmt: skip
+
+
+def name_of(options):
+    """A run's name in this figure.
+
+    >>> name_of({"mask_pattern": "span"}), name_of({})
+    ('span masks', 'i.i.d. masks')
+    """
+    return "span masks" if options.get("mask_pattern") == "span" else "i.i.d. masks"
+
+
+def collect(args):
+    rows = []
+    for label, path, log in logs_of(args.runs, name_of):
+        found = rows_of_log(label, log)
+        if not found and args.data is not None:
+            found = rows_of_checkpoints(label, path, args)
+        refuse_empty(found, path, f"{RECALL} (or give --data)")
+        rows += found
+    return rows
+
+
+def rows_of_checkpoints(label, path, args):
+    """The same rows, measured: each checkpoint on the text of ``args.data``."""
+    rows = []
+    for step in steps_of([f"{label}={path}"], args.updates):
+        subject = examples.on_text(step, args)
+        if not isinstance(subject.criterion, MetroT5Criterion):
+            raise UserError(f"{path}: no run of --task metro_t5, so it has no RTD")
+        replaced, found, histogram = 0.0, 0.0, 0.0
+        with torch.no_grad():
+            for sample in subject.batches():
+                _, _, counts = subject.criterion(subject.model, sample)
+                replaced += float(counts["n_replaced"])
+                found += float(counts["rtd_true_positive"])
+                histogram = histogram + counts["rtd_histogram"]
+        recall = found / replaced if replaced else 0.0
+        auc = area_under_curve(histogram) if replaced else ""
+        rows.append({"run": label, "split": VALID, "update": step.update, RECALL: recall, AUC: auc})
+    return rows
+
+
+def rows_of_log(label, log):
+    """Rows {run, split, update, rtd_recall, rtd_auc} of a log; an AUC that it lacks is empty."""
+    valid = ([log.start] if log.start else []) + log.valid
+    return [
+        {"run": label, "split": split, "update": record.update, RECALL: record.values[RECALL],
+         AUC: record.values.get(AUC, "")}
+        for split, records in (("train", log.train), (VALID, valid))
+        for record in records
+        if RECALL in record.values
+    ]  # fmt: skip
+
+
+def draw(rows, args):
+    """Recall, and beside it the AUC where there is one."""
+    with_auc = [row for row in rows if row[AUC] != ""]
+    figure = new_figure(9.2 if with_auc else 5.6, 3.8)
+    axes = figure.subplots(1, 2 if with_auc else 1, squeeze=False)[0]
+    for label, colour in colours_of(row["run"] for row in rows).items():
+        draw_series(axes[0], rows, label, RECALL, colour)
+        if with_auc:
+            draw_series(axes[1], with_auc, label, AUC, colour)
+    tidy(axes[0], "pretraining step", "RTD recall at p = 0.5")
+    axes[0].set_ylim(bottom=0)
+    if with_auc:
+        tidy(axes[1], "pretraining step", "RTD AUC")
+        axes[1].axhline(0.5, color=REFERENCE_COLOUR, linewidth=1, linestyle=":", label="chance")
+    axes[-1].legend(fontsize=9, frameon=False)
+    return figure
+
+
+def describe(rows):
+    last = {row["run"]: row for row in rows}
+    return "\n".join(
+        f"{label}: RTD recall {row[RECALL]:.2%} ({row['split']}) at update {row['update']}"
+        + (f", AUC {row[AUC]:.3f}" if row[AUC] != "" else "")
+        for label, row in last.items()
+    )
