@@ -19,7 +19,7 @@ AROUND = 5  # words on either side of a blank
 # The answers of topics: each with the places, the beginnings of file names, that it stands for.
 PACKAGES = {name: (f"{name}/",) for name in ("python", "torch", "numpy", "fairseq")}
 AREAS = {
-    "interface": ("python/tkinter/", "python/idlelib/", "python/turtle"),
+    "testing": ("python/unittest/", "python/doctest", "numpy/testing/", "torch/testing/"),
     "network": tuple(
         f"python/{name}"
         for name in ("email/", "http/", "urllib/", "xmlrpc/", "asyncio/", "imaplib", "smtplib",
@@ -49,7 +49,7 @@ def package(docstrings, rng):
 
 
 def area(docstrings, rng):
-    """Which part of a library documents this: interface, network, compiler, distributed, array."""
+    """Which part of a library documents this: testing, network, compiler, distributed, array."""
     return _topic(docstrings, rng, AREAS)
 
 

@@ -1,0 +1,171 @@
+"""MkDocs hook: the reference pages, made from the code at every build.
+
+``reference/commands.md`` is what ``--help`` prints, ``reference/options.md`` the options of our tasks,
+models, criterions and optimizers with their help, ``reference/python.md`` docstrings. Nothing of them
+is written by hand or kept in the repository.
+"""
+
+import ast
+import contextlib
+import dataclasses
+import enum
+import importlib
+import io
+import re
+import sys
+from pathlib import Path
+
+from mkdocs.structure.files import File
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "fairseq_metro"
+# Parts whose modules a user's own Python would import.
+PUBLIC = "loading predictor scoring prompts mixtures task_data smash analysis interchange".split()
+
+
+def on_files(files, config):
+    """Add the three pages to those of the folder."""
+    sys.path.insert(0, str(ROOT))
+    for name, make in (("commands", commands), ("options", options), ("python", python)):
+        files.append(File.generated(config, f"reference/{name}.md", content=make()))
+    return files
+
+
+def commands():
+    """Every command's ``--help``: Markdown."""
+    from fairseq_metro.commands import COMMANDS
+
+    parts = ["# Commands", "", "`fairseq-metro NAME`; in a clone `python -m fairseq_metro NAME`.", ""]
+    for name, (module, text) in COMMANDS.items():
+        parts += [f"## {name}", "", f"{text[0].upper()}{text[1:]}.", "", "```"]
+        parts += [help_of(name, module), "```", ""]
+    return "\n".join(parts)
+
+
+def help_of(name, module):
+    """What a command prints for ``--help``."""
+    printed, argv = io.StringIO(), sys.argv
+    sys.argv = [f"fairseq-metro {name}"]
+    try:
+        with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
+            importlib.import_module(f"fairseq_metro.{module}").main(["--help"])
+    finally:
+        sys.argv = argv
+    return printed.getvalue().rstrip()
+
+
+def options():
+    """Options of what the plugin registers with fairseq, from their dataclasses: Markdown."""
+    import fairseq_metro
+
+    fairseq_metro.register()
+    from fairseq import criterions, models, optim, tasks
+
+    kinds = {
+        "task": (tasks.TASK_REGISTRY, tasks.TASK_DATACLASS_REGISTRY),
+        "arch": (models.MODEL_REGISTRY, models.MODEL_DATACLASS_REGISTRY),
+        "criterion": (criterions.CRITERION_REGISTRY, criterions.CRITERION_DATACLASS_REGISTRY),
+        "optimizer": (optim.OPTIMIZER_REGISTRY, optim.OPTIMIZER_DATACLASS_REGISTRY),
+    }
+    parts = ["# fairseq options", "", "What `--user-dir fairseq_metro` adds to `fairseq-train`.", ""]
+    for kind, (classes, configs) in kinds.items():
+        ours = [name for name, made in classes.items() if made.__module__.startswith("fairseq_metro")]
+        for name in sorted(ours):
+            summary = plain((classes[name].__doc__ or "").split("\n\n")[0])
+            parts += [f"## --{kind} {name}", "", " ".join(summary.split()), ""]
+            if kind == "arch":
+                sizes = sorted(
+                    arch for arch, model in models.ARCH_MODEL_NAME_REGISTRY.items() if model == name
+                )
+                parts += ["Architectures: " + ", ".join(f"`{size}`" for size in sizes) + ".", ""]
+            parts += table_of(configs.get(name))
+    return "\n".join(parts)
+
+
+def table_of(config):
+    """A dataclass's options as a table; those that fairseq fills in by itself are left out."""
+    rows = []
+    for field in dataclasses.fields(config) if config else ():
+        text = " ".join((field.metadata.get("help") or "").split())
+        if not text:
+            continue
+        default = field.default
+        default = default.value if isinstance(default, enum.Enum) else default
+        shown = "" if default is None or "MISSING" in str(default) else f"`{default}`"
+        shown = "" if "${" in shown else shown
+        option = "--" + field.name.replace("_", "-")
+        rows.append(f"| `{option}` | {shown} | {text.replace('|', '&#124;').replace('<', '&lt;')} |")
+    return ["| option | default | |", "|---|---|---|", *rows, ""] if rows else []
+
+
+def python():
+    """Docstrings of the public modules, read without importing them: Markdown."""
+    parts = ["# Python", ""]
+    for part in PUBLIC:
+        place = PACKAGE / part
+        paths = sorted(place.rglob("*.py")) if place.is_dir() else [PACKAGE / f"{part}.py"]
+        for path in paths:
+            parts += module_page(path)
+    return "\n".join(parts)
+
+
+def module_page(path):
+    """A module's docstring and those of its public functions and classes."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    parts = [f"## {name}", "", plain(ast.get_docstring(tree) or ""), ""]
+    for node in tree.body:
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef) or node.name.startswith("_"):
+            continue
+        text = ast.get_docstring(node)
+        if not text or node.name == "main":
+            continue
+        if isinstance(node, ast.ClassDef):
+            init = next((one for one in node.body if getattr(one, "name", "") == "__init__"), None)
+            arguments = ast.unparse(init.args).removeprefix("self").lstrip(", ") if init else ""
+            fields = [ast.unparse(one) for one in node.body if isinstance(one, ast.AnnAssign)]
+            arguments = arguments or ", ".join(fields)
+            head = f"class {node.name}({arguments})"
+        else:
+            head = f"{node.name}({ast.unparse(node.args)})"
+        parts += ["```python", head, "```", "", plain(text), ""]
+        if isinstance(node, ast.ClassDef):
+            parts += methods(node)
+    return parts
+
+
+def methods(node):
+    """A class's public methods with a docstring, as a list."""
+    parts = []
+    for one in node.body:
+        if isinstance(one, ast.FunctionDef) and not one.name.startswith("_"):
+            text = ast.get_docstring(one)
+            if text:
+                arguments = ast.unparse(one.args).removeprefix("self").lstrip(", ")
+                first = " ".join(plain(text).split("\n\n")[0].split())
+                parts.append(f"- `.{one.name}({arguments})`: {first}")
+    return [*parts, ""] if parts else []
+
+
+def plain(text):
+    """reStructuredText as our docstrings use it -> Markdown."""
+    text = re.sub(r":(?:class|func|meth|mod):`~?([^`]+)`", lambda m: f"`{m[1]}`", text)
+    text = text.replace("``", "`")
+    lines, example = [], False
+    for line in text.split("\n"):
+        starts = line.startswith(">>> ")
+        if starts and not example:
+            lines += ["", "```pycon"]
+            example = True
+        elif example and not line.strip():
+            lines.append("```")
+            example = False
+        lines.append(line if example else guarded(line))
+    return "\n".join([*lines, "```"] if example else lines)
+
+
+def guarded(line):
+    """A line of prose in which <s> and | stay what they are, outside of `code`."""
+    pieces = line.split("`")
+    pieces[::2] = [piece.replace("<", "&lt;").replace("*", "\\*") for piece in pieces[::2]]
+    return "`".join(pieces)
