@@ -55,8 +55,10 @@ def evaluate(job, load):
     if not left_out and job.suite.runs not in (None, total):
         raise UserError(f"suite {job.suite.name}: {total} runs, it says {job.suite.runs}")
     for data, runs in opened.values():
-        for pack in _packs(_unfinished(job, data, runs, load)):
-            _score(job, pack, load)
+        for pack in _packs(_scored_on(job, data, runs, load)):
+            # Scored whole or not at all: a batch is the same after a kill, to the last bit.
+            if any(wanted for *_, wanted in pack):
+                _score(job, pack, load)
     return left_out
 
 
@@ -81,8 +83,8 @@ def open_sets(job):
     return opened, left_out
 
 
-def _unfinished(job, data, runs, load):
-    """Yield (examples, fingerprint) of the runs of a set that have no file yet."""
+def _scored_on(job, data, runs, load):
+    """Yield (examples, fingerprint, whether there is no file yet) of the runs of a set."""
     one = runs[0].set
     exemplars = _exemplars(job, one, data, load) if job.shots else None
     found = examples_of(runs, data, job.form, exemplars)
@@ -95,10 +97,9 @@ def _unfinished(job, data, runs, load):
         ]
 
     for examples, fingerprint, wanted in zip(found, prints, from_first(todo), strict=True):
-        if wanted:
-            yield examples, fingerprint
-        elif rank() == 0:
+        if not wanted and rank() == 0:
             logger.info("%s: there already", examples.run.name)
+        yield examples, fingerprint, wanted
 
 
 def _exemplars(job, one, data, load):
@@ -115,12 +116,12 @@ def _exemplars(job, one, data, load):
     )  # fmt: skip
 
 
-def _packs(pairs):
+def _packs(runs):
     """Neighbouring runs together until they have PROMPTS prompts."""
     pack, prompts = [], 0
-    for pair in pairs:
-        pack.append(pair)
-        prompts += len(pair[0].inputs)
+    for one in runs:
+        pack.append(one)
+        prompts += len(one[0].inputs)
         if prompts >= PROMPTS:
             yield pack
             pack, prompts = [], 0
@@ -129,15 +130,17 @@ def _packs(pairs):
 
 
 def _score(job, pack, load):
-    """Score the runs of a pack and write their files."""
+    """Score the runs of a pack and write the files that are missing."""
     started = time.monotonic()
     ranked = pack[0][0].run.set.kind == RANK
-    scores = (_ranked if ranked else generation.outputs)(job, [one for one, _ in pack], load)
-    prompts = sum(len(examples.inputs) for examples, _ in pack)
+    scores = (_ranked if ranked else generation.outputs)(job, [one for one, *_ in pack], load)
+    prompts = sum(len(examples.inputs) for examples, *_ in pack)
     each = (time.monotonic() - started) / max(1, prompts)
     if rank() != 0:
         return
-    for (examples, fingerprint), found in zip(pack, scores, strict=True):
+    for (examples, fingerprint, wanted), found in zip(pack, scores, strict=True):
+        if not wanted:
+            continue
         numbers = (rank_numbers if ranked else generation.numbers)(examples, found)
         result = describe(job, examples, fingerprint, numbers, each * len(examples.inputs))
         write_result(job.out, result)
