@@ -169,3 +169,48 @@ def guarded(line):
     pieces = line.split("`")
     pieces[::2] = [piece.replace("<", "&lt;").replace("*", "\\*") for piece in pieces[::2]]
     return "`".join(pieces)
+
+
+def on_page_markdown(markdown, page, config, files):
+    """Put the planner's numbers where scaling.md has its mark."""
+    mark = "<!-- plans -->"
+    return markdown.replace(mark, plans()) if mark in markdown else markdown
+
+
+def plans():
+    """The planner's memory and traffic for the published sizes, in bfloat16: a table."""
+    from fairseq_metro.planning import costs, plan
+    from fairseq_metro.planning.plan import chosen, memory_of, resolved, vocabulary_size, words
+
+    lines = [
+        "| size | parameters | GPUs | tokens of one batch | accumulated | weights, gradients, Adam, GiB "
+        "| batch, GiB | in all, GiB | sent by each GPU in an update, GiB |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    gpu = plan.GPUS["a100-80"]
+    for size in ("base", "basepp", "largepp"):
+        for machines in (1, 8, 32):
+            args = arguments(size, machines)
+            row, first = chosen(args)
+            cfg = resolved([*words(row, first), "--bf16"])
+            memory = memory_of(row, cfg, vocabulary_size(None, size), first.processes)
+            row, batches = chosen(args, memory.most_tokens(gpu.memory))
+            number, gpus = sum(memory.parameters.values()), batches.processes
+            sent = 2 * (gpus - 1) / gpus * number * memory.precision.gradients
+            batch = batches.tokens * (memory.activations + memory.logits)
+            cells = [size, f"{number / 1e6:.0f} M", gpus, f"{batches.tokens:,}", batches.accumulate]
+            gib = [memory.fixed, batch, memory.of(batches.tokens), sent]
+            cells += [f"{count / costs.GIB:.1f}" for count in gib]
+            lines.append("| " + " | ".join(map(str, cells)) + " |")
+    return "\n".join(lines)
+
+
+def arguments(size, machines):
+    """The planner's own arguments for eight GPUs a machine."""
+    import argparse
+
+    from fairseq_metro.planning.plan import add_row_arguments
+
+    parser = argparse.ArgumentParser()
+    add_row_arguments(parser)
+    return parser.parse_args(["--size", size, "--processes", "8", "--machines", str(machines)])
