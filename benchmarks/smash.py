@@ -42,11 +42,34 @@ CURVES = RESULTS.with_name("smash_curves.jsonl")
 
 VOCABULARY = 4000  # lower-cased pieces
 BLOCK = 128  # tokens: as long as the longest prompt, so that every position is trained
-BLOCKS = 8  # in an update: about 600 tokens, as blocks end with their documents
-MODELS = {  # width, layers, heads, updates
-    "teacher": (192, 4, 4, 20000),
-    "middle": (96, 4, 4, 8000),  # the student's width and heads: for layer losses (equations 3, 4)
-    "student": (96, 2, 4, 8000),
+MODELS = {  # width, layers, heads
+    "teacher": (192, 4, 4),
+    "middle": (96, 4, 4),  # the student's width and heads: for layer losses (equations 3, 4)
+    "student": (96, 2, 4),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Piece:
+    """A part of a model's pretraining. blocks: of an update, about 75 tokens each, as they end with
+    their documents; begins: the run whose best checkpoint it begins with."""
+
+    model: str
+    updates: int
+    blocks: int = 8
+    lr: float = 0.001
+    clip: float = 2.0
+    begins: str | None = None
+    seed: int = 1
+
+
+PIECES = {
+    # At this rate and so small updates the teacher came apart after 12,000 of them; its best
+    # checkpoint on the held-out text goes on with larger ones.
+    "teacher-1": Piece("teacher", 20000),
+    "teacher": Piece("teacher", 3300, blocks=32, lr=0.0005, clip=1.0, begins="teacher-1", seed=2),
+    "middle": Piece("middle", 8000),
+    "student": Piece("student", 8000),
 }
 SIZES = {"single_sentence": 60000, "sentence_pair": 60000}  # prompts
 DISTILLATION, EVERY = 3000, 500  # updates of 32 prompts, and between checkpoints
@@ -74,7 +97,7 @@ def text_stage(args):
 
 
 def _shape(name):
-    width, layers, heads, _ = MODELS[name]
+    width, layers, heads = MODELS[name]
     return [
         "--arch", "roberta_mlm_small", "--embed-dim", width, "--ffn-dim", 4 * width,
         "--encoder-layers", layers, "--attention-heads", heads, "--max-positions", BLOCK,
@@ -82,10 +105,10 @@ def _shape(name):
     ]  # fmt: skip
 
 
-def _common(updates, every):
+def _common(updates, every, seed=1, clip=2.0):
     return [
-        "--seed", 1, "--num-workers", 0, "--optimizer", "fused_adam", "--adam-betas",
-        "(0.9, 0.98)", "--adam-eps", 1e-6, "--weight-decay", 0.01, "--clip-norm", 2.0,
+        "--seed", seed, "--num-workers", 0, "--optimizer", "fused_adam", "--adam-betas",
+        "(0.9, 0.98)", "--adam-eps", 1e-6, "--weight-decay", 0.01, "--clip-norm", clip,
         "--lr-scheduler", "polynomial_decay", "--warmup-updates", updates * 6 // 100,
         "--total-num-update", updates, "--max-update", updates,
         "--save-interval-updates", every, "--validate-interval-updates", every,
@@ -95,15 +118,18 @@ def _common(updates, every):
 
 
 def pretrain(name, args):
-    """Masked LM of one model, from its last checkpoint; the folder of its run."""
-    updates = MODELS[name][3]
-    run = args.work.resolve() / name
+    """Masked LM of one piece, from its last checkpoint on, in a run's folder of its name."""
+    piece, run = PIECES[name], args.work.resolve() / name
     run.mkdir(parents=True, exist_ok=True)
+    begins = []
+    if piece.begins:
+        begins = ["--init-from", args.work.resolve() / piece.begins / "checkpoint_best.pt"]
     words = [
         "fairseq-train", args.work.resolve() / "data", "--user-dir", "fairseq_metro",
-        "--task", "masked_lm_blocks", "--criterion", "masked_lm_blocks", *_shape(name),
-        "--mask-prob", 0.2, "--tokens-per-sample", BLOCK, "--batch-size", BLOCKS, "--lr", 0.001,
-        *_common(updates, 1000), "--keep-interval-updates", 1, "--save-dir", run,
+        "--task", "masked_lm_blocks", "--criterion", "masked_lm_blocks", *_shape(piece.model),
+        *begins, "--mask-prob", 0.2, "--tokens-per-sample", BLOCK, "--batch-size", piece.blocks,
+        "--lr", piece.lr, *_common(piece.updates, piece.updates // 20, piece.seed, piece.clip),
+        "--keep-interval-updates", 1, "--save-dir", run,
     ]  # fmt: skip
     train(run, words)
 
@@ -224,7 +250,7 @@ STAGES = {
     ],
     "fewshot": fewshot_stage,
     "ablation": ablation_stage,
-    **{name: lambda args, name=name: pretrain(name, args) for name in MODELS},
+    **{name: lambda args, name=name: pretrain(name, args) for name in PIECES},
 }
 
 
