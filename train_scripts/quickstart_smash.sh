@@ -5,6 +5,8 @@
 #                                                       tasks derived from it
 #   TEXT="a.txt b.txt.gz" RUN=runs/mine bash train_scripts/quickstart_smash.sh   your own text, and tasks
 #                                                       derived from it; blank line = new document
+#   TASK="topic order adjacent" RUN=runs/more bash train_scripts/quickstart_smash.sh   other derived
+#                                                       tasks: topic, opening, order, adjacent (of pairs)
 #   TASKS=/path/to/tasks RUN=runs/real bash train_scripts/quickstart_smash.sh    real sets, as published
 #                                                       or as LM-BFF has them: SST-2, CR, Subj, RTE;
 #                                                       TASK="sst2 trec mine.yaml": others
@@ -19,13 +21,13 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 VOCABULARY=2000                     # SentencePiece pieces, of lower-cased text
 BLOCK=128                           # tokens in a block
 BATCH=8                             # blocks in an update, over all processes
-UPDATES=${UPDATES:-1600}            # of teacher and student each
+UPDATES=${UPDATES:-2400}            # of the teacher; of the student a quarter, so that it has more to learn
 LR=0.0015
-TEACHER="--arch roberta_mlm_tiny --embed-dim 128 --ffn-dim 512 --encoder-layers 3 --attention-heads 4"
+TEACHER="--arch roberta_mlm_tiny --embed-dim 128 --ffn-dim 512 --attention-heads 4"
 STUDENT="--arch roberta_mlm_tiny"   # 64 wide, 2 layers
 LENGTH=64                           # tokens of a prompt, at most
 PROMPTS=12000                       # of each group, as far as the text gives them
-DISTILLATION=${DISTILLATION:-800}   # updates, for each group
+DISTILLATION=${DISTILLATION:-1000}  # updates, for each group
 PROMPT_BATCH=32                     # prompts in one of them, over all processes
 DISTILLATION_LR=0.001
 FEWSHOT="--k 16 --seeds 13 21 42 --lr 3e-4 1e-3 --batch 8 --steps 100 --every 20 --test-rows 400"
@@ -37,7 +39,7 @@ source train_scripts/stages.sh
 find_run quickstart_smash
 
 whole_number SEED "$SEED" 0 ", such as SEED=1"
-whole_number UPDATES "$UPDATES" 20 " of at least 20"
+whole_number UPDATES "$UPDATES" 80 " of at least 80"
 whole_number DISTILLATION "$DISTILLATION" 20 " of at least 20"
 
 # found NAME VALUE: prints the path VALUE, as typed in the folder the command was started in.
@@ -55,14 +57,14 @@ if [ -n "${TEXT:-}" ]; then
 fi
 # TASK: names of few-shot tasks, and files of them.
 [ -z "${TASKS:-}" ] || TASKS=$(found TASKS "$TASKS")
-[ -n "${TASKS:-}" ] || [ -z "${TASK:-}" ] || fail "TASK=$TASK without TASKS: give the folder of the tasks' original files"
-tasks=()
-if [ -n "${TASKS:-}" ]; then
-    read -ra tasks <<< "${TASK:-sst2 cr subj rte}"
-    for i in "${!tasks[@]}"; do
-        case ${tasks[$i]} in *.yaml) tasks[i]=$(found TASK "${tasks[$i]}") ;; esac
-    done
-fi
+read -ra tasks <<< "${TASK:-$([ -n "${TASKS:-}" ] && echo sst2 cr subj rte || echo topic opening)}"
+for i in "${!tasks[@]}"; do
+    case ${TASKS:+real}${tasks[$i]} in
+        real*.yaml) tasks[i]=$(found TASK "${tasks[$i]}") ;;
+        real* | topic | opening | order | adjacent) ;;
+        *) fail "TASK: ${tasks[$i]} is none of topic, opening, order, adjacent; for another give TASKS, the folder of its original files" ;;
+    esac
+done
 
 choose_processes "$BATCH blocks"
 
@@ -83,9 +85,9 @@ common_options() {                 # sets common: options of every training of $
 }
 # Both set cmd: masked LM of the model $1, teacher or student, and distillation of group $1, in run folder $2.
 pretrain_command() {
-    local sizes=$STUDENT common
-    [ "$1" = student ] || sizes=$TEACHER
-    common_options "$UPDATES"
+    local sizes=$TEACHER updates=$UPDATES common
+    [ "$1" = teacher ] || sizes=$STUDENT updates=$(( UPDATES / 4 ))
+    common_options "$updates"
     # shellcheck disable=SC2206,SC2086  # sizes: several words
     cmd=(bash train_scripts/launch.sh "$PROCESSES" fairseq-train "$2/data" --task masked_lm_blocks --criterion masked_lm_blocks $sizes
         --mask-prob 0.2 --tokens-per-sample "$BLOCK" --batch-size $(( BATCH / PROCESSES )) --lr "$LR" "${common[@]}"
@@ -104,7 +106,7 @@ distillation_command() {
 settings() {
     if [ ${#texts[@]} -eq 0 ]; then echo "TEXT=default corpus"
     else echo "TEXT=${#texts[@]} file(s), sha256 $(cat "${texts[@]}" | sha256sum | cut -c1-16)"; fi
-    echo "TASKS=${TASKS:-derived from the text}${tasks[*]:+, TASK=${tasks[*]}}"
+    echo "TASKS=${TASKS:-derived from the text}, TASK=${tasks[*]}"
     echo "SEED=$SEED"
     local SEED=any cmd all
     pretrain_command teacher .; all=${cmd[*]}
@@ -124,7 +126,10 @@ make_tasks() {
     rm -rf "$RUN/tasks"
     if [ -z "${TASKS:-}" ]; then
         python preprocess/corpus_tasks.py --corpus "$RUN/corpus" --out "$RUN/tasks" --max-length "$LENGTH"
-        tasks=("$RUN"/tasks/*.yaml)
+        for i in "${!tasks[@]}"; do     # one that the text has too few rows for has been left out
+            if [ -e "$RUN/tasks/${tasks[$i]}.yaml" ]; then tasks[i]=$RUN/tasks/${tasks[$i]}.yaml; else unset "tasks[$i]"; fi
+        done
+        [ ${#tasks[@]} -gt 0 ] || fail "the text gives none of the tasks; give more text, or another TASK="
     fi
     mkdir -p "$RUN/tasks"
     # Words of tasks and groups, which the vocabulary will have as one piece each.

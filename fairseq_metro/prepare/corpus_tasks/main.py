@@ -1,4 +1,4 @@
-"""Few-shot tasks from a corpus: which topic a sentence is from, word order, adjacent sentences.
+"""Few-shot tasks from a corpus: the topic of a sentence, openings of paragraphs, order, neighbours.
 
 Reads CORPUS/train.txt and valid.txt as default_corpus.py and the quickstart write them (a paragraph
 a line, a blank line after each document) and writes TASKS/corpus/<task>/{train,test}.jsonl and
@@ -40,16 +40,25 @@ TASKS = {
     "topic": {
         "group": SINGLE, "template": "*cls**sent_0*_It_was*mask*.*sep+*", "text": ["sentence"],
     },
+    "opening": {
+        "group": SINGLE, "template": "*cls**sent_0*_It_was*mask*.*sep+*", "text": ["sentence"],
+        "words": {rows.FIRST: "good", rows.LATER: "okay"},
+    },
     "order": {
         "group": SINGLE, "template": "*cls**sent_0*_It_was*mask*.*sep+*", "text": ["sentence"],
-        "words": {rows.NO: "bad", rows.YES: "good"},
+        "words": {rows.MIXED: "bad", rows.INTACT: "good"},
     },
     "adjacent": {
         "group": PAIR, "template": "*cls**sent-_0*?*mask*,*+sentl_1**sep+*",
-        "text": ["first", "second"], "words": {rows.NO: "No", rows.YES: "Yes"},
+        "text": ["first", "second"], "words": {rows.APART: "No", rows.ADJACENT: "Yes"},
     },
 }  # fmt: skip
-MAKERS = {"topic": rows.topic, "order": rows.order, "adjacent": rows.adjacent}
+MAKERS = {
+    "topic": rows.topic,
+    "opening": rows.opening,
+    "order": rows.order,
+    "adjacent": rows.adjacent,
+}
 
 
 def main(argv=None):

@@ -11,16 +11,20 @@ from fairseq_metro.prepare.docstring_tasks.rows import mixed_up
 from fairseq_metro.prepare.docstring_tasks.texts import FEWEST_WORDS, MOST_WORDS, normalised
 from fairseq_metro.prepare.intermediate.splitting import sentences_of
 
-NO, YES = "0", "1"
+APART, ADJACENT = "apart", "adjacent"
+MIXED, INTACT = "mixed", "intact"
+FIRST, LATER = "first", "later"
+OF_DOCUMENT = 4  # most pairs of a document, where a long one would outweigh the others
 
 
 class Document(NamedTuple):
     """text: all of it; sentences: tuple of str, those of 5 to 20 words; following: indices of the
-    sentences that directly follow the one before them."""
+    sentences that directly follow the one before them; openings: of those that open a paragraph."""
 
     text: str
     sentences: tuple
     following: tuple
+    openings: tuple
 
 
 def document_of(text, seen=frozenset()):
@@ -30,16 +34,19 @@ def document_of(text, seen=frozenset()):
     >>> document_of("One sentence of five words. Too short. And here are again five.").following
     ()
     """
-    found, following, before = [], [], False
-    for sentence in (s for line in text.split("\n") for s in sentences_of(line)):
+    found, following, openings, before = [], [], [], False
+    told = [(s, not i) for line in text.split("\n") for i, s in enumerate(sentences_of(line))]
+    for sentence, opens in told:
         fits = FEWEST_WORDS <= len(sentence.split()) <= MOST_WORDS
         fits = fits and not (seen and normalised(sentence) in seen)
         if fits and before:
             following.append(len(found))
+        if fits and opens:
+            openings.append(len(found))
         if fits:
             found.append(sentence)
         before = fits
-    return Document(text, tuple(found), tuple(following))
+    return Document(text, tuple(found), tuple(following), tuple(openings))
 
 
 def adjacent(documents, rng, topics=()):
@@ -51,8 +58,18 @@ def adjacent(documents, rng, topics=()):
             told.append(one.sentences[place - 1 : place + 1])
     told = _shuffled(told, rng)
     for (a, b), (c, d) in zip(told[::2], told[1::2], strict=False):
-        rows = ((a, b, YES), (c, d, YES), (a, d, NO), (c, b, NO))
+        rows = ((a, b, ADJACENT), (c, d, ADJACENT), (a, d, APART), (c, b, APART))
         yield [{"first": x, "second": y, "label": label} for x, y, label in rows]
+
+
+def opening(documents, rng, topics=()):
+    """Does the sentence open a paragraph, or go on with one of the same document."""
+    for one in _shuffled(documents, rng):
+        later = [i for i in range(len(one.sentences)) if i not in one.openings]
+        pairs = zip(_shuffled(one.openings, rng), _shuffled(later, rng), strict=False)
+        for first, second in list(pairs)[:OF_DOCUMENT]:
+            yield [{"sentence": one.sentences[first], "label": FIRST},
+                   {"sentence": one.sentences[second], "label": LATER}]  # fmt: skip
 
 
 def order(documents, rng, topics=()):
@@ -60,7 +77,7 @@ def order(documents, rng, topics=()):
     for sentence in _shuffled(_sentences(documents), rng):
         mixed = mixed_up(sentence.split(), rng)
         if mixed is not None:
-            yield [{"sentence": sentence, "label": YES}, {"sentence": mixed, "label": NO}]
+            yield [{"sentence": sentence, "label": INTACT}, {"sentence": mixed, "label": MIXED}]
 
 
 def topic(documents, rng, topics=()):
