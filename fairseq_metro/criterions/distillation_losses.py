@@ -133,6 +133,24 @@ def attention_loss(student, teacher, real):
     return total
 
 
+def cosine_loss(student, teacher, real):
+    """DistilBERT's: mean over an example's tokens of 1 - cos(student's state, teacher's) -> (B,).
+
+    student, teacher: last states (B, T, C); real (B, T) bool: no padding. Sanh et al. (2019).
+    """
+    return _mean_where(1 - F.cosine_similarity(student.float(), teacher.float(), dim=-1), real)
+
+
+def mean_by_row(values, row, rows):
+    """Mean of the values of each row, 0 where there are none: values (M,), row (M,) int64 -> (rows,).
+
+    >>> mean_by_row(torch.tensor([1.0, 3.0, 5.0]), torch.tensor([0, 0, 2]), 3).tolist()
+    [2.0, 0.0, 5.0]
+    """
+    count = values.new_zeros(rows).index_add(0, row, torch.ones_like(values))
+    return values.new_zeros(rows).index_add(0, row, values) / count.clamp(min=1)
+
+
 def _mean_where(values, chosen):
     """Mean of each row of (B, N) where ``chosen``: (B,)."""
     return torch.where(chosen, values, 0.0).sum(1) / chosen.sum(1)

@@ -1,90 +1,64 @@
 """Prompt distillation (SMASH, section 3.2): the student learns what a teacher says at the mask."""
 
-import math
-from dataclasses import dataclass, field
-
 import torch
+import torch.nn.functional as F
 from fairseq.criterions import FairseqCriterion, register_criterion
-from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 
 from fairseq_metro.criterions.distillation_losses import (
     attention_loss,
+    cosine_loss,
     hidden_loss,
     label_cross_entropy,
     logits_of,
+    mean_by_row,
+)
+from fairseq_metro.criterions.distillation_options import (
+    ALL,
+    CE,
+    MLM,
+    RULE,
+    PromptDistillationCriterionConfig,
+    checked_temperature,
 )
 from fairseq_metro.criterions.totals import log_mean, totals
-from fairseq_metro.errors import UserError
-
-DISTILLATIONS = CE, RULE = "ce", "rule"
-
-
-@dataclass
-class PromptDistillationCriterionConfig(FairseqDataclass):
-    distillation: ChoiceEnum(DISTILLATIONS) = field(
-        default=CE,
-        metadata={
-            "help": "ce: cross entropy against the teacher's distribution over the whole "
-            "vocabulary (SMASH, equation 2); rule: no teacher, cross entropy among the group's "
-            "label words against the rule labels (section 4.3, setting 6)"
-        },
-    )
-    temperature: float = field(
-        default=1.0,
-        metadata={
-            "help": "teacher's and student's logits are divided by it, and the cross entropy "
-            "multiplied by its square (SMASH: 1)"
-        },
-    )
-    hidden_weight: float = field(
-        default=0.0,
-        metadata={
-            "help": "weight of the hidden-state loss (equation 3), with layers paired uniformly; "
-            "needs a teacher of the student's width (SMASH, section 4.3: 0.01)"
-        },
-    )
-    attention_weight: float = field(
-        default=0.0,
-        metadata={
-            "help": "weight of the attention loss (equation 4), of scores before the softmax; "
-            "needs a teacher with as many heads (SMASH, section 4.3: 0.01)"
-        },
-    )
 
 
 @register_criterion("prompt_distillation", dataclass=PromptDistillationCriterionConfig)
 class PromptDistillationCriterion(FairseqCriterion):
-    """Sums over prompts, in nats; the sample size is their number, one mask each."""
+    """Sums over prompts, in nats; the sample size is their number, one mask each.
 
-    def __init__(self, task, distillation, temperature, hidden_weight, attention_weight):
+    Of text: sums over blocks of each block's means over its tokens.
+    """
+
+    def __init__(
+        self, task, distillation, temperature, hidden_weight, attention_weight,
+        ce_weight=5.0, mlm_weight=2.0, cosine_weight=1.0, mlm_temperature=2.0, ce_positions=ALL,
+    ):  # fmt: skip
         super().__init__(task)
-        self.rule = str(distillation) == RULE
-        for name, value, least in (
-            ("hidden-weight", hidden_weight, True),
-            ("attention-weight", attention_weight, True),
-            ("temperature", temperature, temperature > 0),
-        ):
-            if not (math.isfinite(value) and value >= 0 and least):
-                word = "above 0" if name == "temperature" else "0 or more"
-                raise UserError(f"--{name} is {value}, must be {word}")
+        self.kind = str(distillation)
         self.hidden_weight, self.attention_weight = hidden_weight, attention_weight
-        self.temperature = temperature
-        if self.rule:
-            if hidden_weight or attention_weight or temperature != 1:
-                raise UserError(
-                    "--distillation rule has no teacher, so no --hidden-weight, --attention-weight "
-                    "or --temperature; leave them out"
-                )
+        self.of_mlm = {
+            "ce_weight": ce_weight, "mlm_weight": mlm_weight, "cosine_weight": cosine_weight,
+            "mlm_temperature": mlm_temperature, "ce_positions": str(ce_positions),
+        }  # fmt: skip
+        options = {
+            "temperature": temperature, "hidden_weight": hidden_weight,
+            "attention_weight": attention_weight, **self.of_mlm,
+        }  # fmt: skip
+        reads_text = getattr(task, "reads_text", False)
+        self.temperature = checked_temperature(self.kind, options, reads_text)
+        if self.kind == RULE:
             self.words = task.rule_words()
         else:
-            self.signal = task.teacher_signal(temperature, hidden_weight > 0, attention_weight > 0)
+            asked = [hidden_weight > 0, attention_weight > 0]
+            if self.kind == MLM:
+                asked.append(cosine_weight > 0)
+            self.signal = task.teacher_signal(self.temperature, *asked)
 
     def forward(self, model, sample, reduce=True):
-        """Returns (loss (), number of prompts, logging output)."""
-        if self.rule:
-            loss, logging_output = self._rule_loss(model, sample)
-        else:
-            loss, logging_output = self._teacher_loss(model, sample)
+        """Returns (loss (), number of prompts or blocks, logging output)."""
+        losses = {CE: self._teacher_loss, RULE: self._rule_loss, MLM: self._text_loss}
+        loss, logging_output = losses[self.kind](model, sample)
         logging_output |= {
             "loss": loss.detach(),
             "sample_size": sample["nsentences"],
@@ -130,9 +104,46 @@ class PromptDistillationCriterion(FairseqCriterion):
                 **{name: value.detach().double() for name, value in extra.items()},
             }
 
+    def _text_loss(self, model, sample):
+        """Teacher and student read the same masked text."""
+        net_input, of_mlm = sample["net_input"], self.of_mlm
+        tokens, masked = net_input["src_tokens"], net_input["masked_index"]
+        rows, width = tokens.shape
+        real = tokens.ne(self.padding_idx)
+        asked, place = masked, slice(None)
+        if of_mlm["ce_positions"] == ALL:
+            asked = real.flatten().nonzero().squeeze(1)
+            place = real.flatten().cumsum(0)[masked] - 1  # of the masked among those asked
+        net_input = {**net_input, "masked_index": asked}
+        cosine, states = of_mlm["cosine_weight"], None
+        if cosine:
+            logits, states = model(**net_input, hidden=True)
+        else:
+            logits = logits_of(model(**net_input))
+        signal = self.signal({"net_input": net_input}, next(model.parameters()))
+
+        def summed(values, index):
+            return mean_by_row(values, index // width, rows).sum()
+
+        ce = summed(signal.cross_entropy(logits, self.temperature), asked)
+        target, guess = sample["target"], logits[place]
+        mlm = summed(F.cross_entropy(guess.float(), target, reduction="none"), masked)
+        loss = of_mlm["ce_weight"] * self.temperature**2 * ce + of_mlm["mlm_weight"] * mlm
+        found = {"ce": ce, "mlm": mlm}
+        if cosine:
+            found["cosine"] = cosine_loss(states.last, signal.states.last, real).sum()
+            loss = loss + cosine * found["cosine"]
+        with torch.no_grad():
+            found |= {
+                "teacher_entropy": summed(signal.entropy(), asked),
+                "agree": summed(logits.argmax(-1).eq(signal.likeliest()).float(), asked),
+                "mlm_correct": summed(guess.argmax(-1).eq(target).float(), masked),
+            }
+        return loss, {name: value.detach().double() for name, value in found.items()}
+
     @staticmethod
     def reduce_metrics(logging_outputs):
-        """Log means over prompts; every sum is exact under accumulation."""
+        """Log means over prompts or blocks; every sum is exact under accumulation."""
         total = totals(logging_outputs)
         count = total["sample_size"]
         log_mean("loss", total["loss"], count)
@@ -141,9 +152,11 @@ class PromptDistillationCriterion(FairseqCriterion):
             log_mean("kl", total["ce"] - total["teacher_entropy"], count)
             log_mean("teacher_entropy", total["teacher_entropy"], count)
             log_mean("agreement", total["agree"], count)
-        for name in ("hidden", "attention"):
+        for name in ("hidden", "attention", "mlm", "cosine"):
             if name in total:
                 log_mean(f"{name}_loss", total[name], count)
+        if "mlm_correct" in total:
+            log_mean("mlm_accuracy", total["mlm_correct"], count)
         if "rule_correct" in total:
             log_mean("rule_accuracy", total["rule_correct"], count)
         log_mean("padding_share", total["padded_size"] - total["ntokens"], total["padded_size"])

@@ -92,18 +92,20 @@ class CachedTopK:
         return Signal(F.log_softmax(stored["logp"].float(), dim=-1), stored["ids"])
 
 
-def check_pairing(student, teacher, hidden, attention):
+def check_pairing(student, teacher, hidden, attention, cosine=False):
     """Raise :class:`UserError` where layers of two models cannot be held against each other.
 
     student, teacher: configurations with embed_dim, attention_heads.
     """
     for wanted, option, name, what in (
+        (cosine, "--cosine-weight", "embed_dim", "width"),
         (hidden, "--hidden-weight", "embed_dim", "width"),
         (attention, "--attention-weight", "attention_heads", "number of attention heads"),
     ):
         ours, theirs = getattr(student, name), getattr(teacher, name)
         if wanted and ours != theirs:
+            without = "give 0" if cosine else "leave it out"
             raise UserError(
                 f"{option}: the teacher's {what} is {theirs}, the student's {ours}, so their layers "
-                "cannot be compared; leave it out, or take another teacher"
+                f"cannot be compared; {without}, or take another teacher"
             )

@@ -13,19 +13,22 @@ class MaskedLMBlocks(BlockDataset):
     """Blocks of tokens as masked-LM samples. mask: id of the mask symbol.
 
     Of a block's ordinary tokens exactly ``masked_count`` are chosen: 80 % of them become the mask,
-    10 % an ordinary token at random, 10 % stay (Devlin et al. 2019, section 3.1).
+    10 % an ordinary token at random, 10 % stay (Devlin et al. 2019, section 3.1). preference:
+    positive float array (V,), tokens are then chosen in proportion to it, not uniformly.
     """
 
-    def __init__(self, tokens, blocks, *, mask, **options):
+    def __init__(self, tokens, blocks, *, mask, preference=None, **options):
         super().__init__(tokens, blocks, **options)
         self.mask, self.replacements = mask, np.flatnonzero(self.ordinary)
+        self.preference = preference
 
     def __getitem__(self, index):
         """id, source (T,) with noise, masked (m,) chosen positions, target (m,) their originals."""
         index = int(index)
         block = self.block(index)
         rng = randomness.generator(self.seed, self.epoch, index, randomness.MASKING)
-        masked = choose_masked(self.ordinary[block], self.mask_prob, rng)
+        preference = None if self.preference is None else self.preference[block]
+        masked = choose_masked(self.ordinary[block], self.mask_prob, rng, preference)
         kind = rng.random(len(masked))
         replacement = rng.choice(self.replacements, len(masked))
         source = bert_noise(block, masked, self.mask, kind, replacement)

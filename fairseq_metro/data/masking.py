@@ -12,17 +12,20 @@ def masked_count(n, mask_prob):
     return max(round(mask_prob * n), 1 if n >= 4 and mask_prob > 0 else 0)
 
 
-def choose_masked(ordinary, mask_prob, rng):
+def choose_masked(ordinary, mask_prob, rng, preference=None):
     """Positions to mask: exactly :func:`masked_count` of the ordinary ones, uniformly, ascending.
 
-    ordinary: bool array (T,), False at tokens that are never masked; rng: a NumPy generator.
+    ordinary: bool array (T,), False at tokens that are never masked; rng: a NumPy generator;
+    preference: positive float array (T,), each draw is then in proportion to it among those left.
 
     >>> choose_masked(np.array([False, True, True, False]), 1.0, np.random.default_rng(0)).tolist()
     [1, 2]
     """
     candidates = np.flatnonzero(ordinary)
     count = masked_count(len(candidates), mask_prob)
-    return np.sort(rng.choice(candidates, count, replace=False, shuffle=False))
+    if preference is not None and len(candidates):
+        preference = preference[candidates] / preference[candidates].sum()
+    return np.sort(rng.choice(candidates, count, replace=False, p=preference, shuffle=False))
 
 
 def release_mask(tokens, mask_prob, mask, random_tokens, rng):

@@ -2,17 +2,14 @@
 
 import logging
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from fairseq.dataclass import ChoiceEnum
 from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_REGISTRY
 from fairseq.tasks import register_task
 
-from fairseq_metro.criterions.distillation_losses import layer_pairs
-from fairseq_metro.criterions.teacher_signals import (
-    CachedTopK,
-    CachedVectors,
-    OnlineTeachers,
-    check_pairing,
-)
+from fairseq_metro.data.blocks import BREAK_MODES
+from fairseq_metro.data.indexed import STAMP as TEXT_STAMP
 from fairseq_metro.data.intermediate_dataset import (
     MAKER,
     STAMP,
@@ -21,20 +18,19 @@ from fairseq_metro.data.intermediate_dataset import (
     IntermediatePrompts,
     read_intermediate_stamp,
 )
-from fairseq_metro.data.teacher_targets import TOP_K, TeacherCache
 from fairseq_metro.errors import UserError
 from fairseq_metro.interchange.mask_models import START
 from fairseq_metro.interchange.roberta_vocabulary import RobertaVocabulary
-from fairseq_metro.interchange.teachers import load_teachers
 from fairseq_metro.models.metro_t5 import MetroT5Model, T5TransformerModel
 from fairseq_metro.models.roberta import RobertaMLMModel
 from fairseq_metro.smash.tokenizers import VocabularyTokenizer
 from fairseq_metro.smash.verbalizers import Verbalizer
 from fairseq_metro.tasks.base import TextTask, TextTaskConfig, architecture_of
+from fairseq_metro.tasks.taught import NAME, Taught
+from fairseq_metro.tasks.text_distillation import TextDistillationTask
 
 logger = logging.getLogger(__name__)
 
-NAME = "prompt_distillation"
 TRAIN = "train"
 
 
@@ -43,7 +39,11 @@ class PromptDistillationTaskConfig(TextTaskConfig):
     """Options of ``--task prompt_distillation``."""
 
     data: str = field(
-        default="", metadata={"help": "folder of prompts, written by preprocess/intermediate.py"}
+        default="",
+        metadata={
+            "help": "folder of prompts, written by preprocess/intermediate.py; with --distillation "
+            "mlm of text, by preprocess/binarize.py, or several shards joined by ':'"
+        },
     )
     teacher: str = field(
         default="",
@@ -59,18 +59,51 @@ class PromptDistillationTaskConfig(TextTaskConfig):
             "several of vectors joined by ':' are averaged; with --teacher too, it must be its"
         },
     )
+    tokens_per_sample: int = field(
+        default=512,
+        metadata={"help": "of text: longest block in tokens, <s> included (SMASH, A.1: 512)"},
+    )
+    sample_break_mode: ChoiceEnum(BREAK_MODES) = field(
+        default="complete_doc",
+        metadata={"help": "of text: what a block is, as in pretraining"},
+    )
+    mask_prob: float = field(
+        default=0.15, metadata={"help": "of text: share of ordinary tokens that is masked"}
+    )
+    mask_smoothing: float = field(
+        default=0.7,
+        metadata={
+            "help": "of text: a token is chosen in proportion to its count to the power of minus "
+            "this, so that rare ones are favoured (DistilBERT: 0.7); 0: all alike"
+        },
+    )
 
 
 @register_task(NAME, dataclass=PromptDistillationTaskConfig)
-class PromptDistillationTask(TextTask):
+class PromptDistillationTask(Taught, TextTask):
     """One mask a prompt, heads only there; RoBERTa's mask or T5's second generated token."""
 
     make_data = MAKER
 
-    def __init__(self, cfg, vocabulary, stamps):
-        super().__init__(cfg, vocabulary, stamps)
-        self.teachers = self.caches = None  # until they are asked for
-        self.student = None  # its configuration
+    @classmethod
+    def setup_task(cls, cfg, **kwargs):
+        """The task, or over a folder of text :class:`TextDistillationTask`."""
+        folder = Path(cfg.data.split(":")[0])
+        text = (folder / TEXT_STAMP).is_file() and not (folder / STAMP).is_file()
+        if text and cls is PromptDistillationTask:
+            return TextDistillationTask.setup_task(cfg, **kwargs)
+        return super().setup_task(cfg, **kwargs)
+
+    @classmethod
+    def check_options(cls, cfg):
+        fields = PromptDistillationTaskConfig.__dataclass_fields__
+        for name in ("tokens_per_sample", "sample_break_mode", "mask_prob", "mask_smoothing"):
+            if str(getattr(cfg, name)) != str(fields[name].default):
+                raise UserError(
+                    f"--{name.replace('_', '-')} is for text, and {cfg.data} holds no text of "
+                    "preprocess/binarize.py; leave it out"
+                )
+        super().check_options(cfg)
 
     @classmethod
     def read_stamp(cls, folder):
@@ -109,87 +142,21 @@ class PromptDistillationTask(TextTask):
             decoder_input=[self.pretraining_decoder_start, sentinel] if t5 else None,
             targets=[cache.split(split, len(prompts)) for cache in self.caches or ()],
         )
-        self._check_lengths(dataset.longest())
+        self.check_lengths(dataset.longest())
         dataset.set_epoch(epoch)
         self.datasets[split] = dataset
         logger.info(f"{prompts.prefix}: {len(dataset):,} prompts of {prompts.sizes.mean():.1f} "
                     "tokens")  # fmt: skip
 
-    def _check_lengths(self, longest):
-        limits = [("the student", getattr(self.student, "max_positions", None))]
-        limits += [(f"--teacher {each.origin}", each.max_positions) for each in self.teachers or ()]
-        for name, limit in limits:
-            if limit is not None and longest > limit:
-                raise UserError(
-                    f"{self.cfg.data}: its longest prompt has {longest} tokens, but {name} has "
-                    f"{limit} positions; make the data with a shorter --max-length"
-                )
+    def too_long(self, longest, name, limit):
+        """What to say of prompts that a model has too few positions for."""
+        return (
+            f"{self.cfg.data}: its longest prompt has {longest} tokens, but {name} has {limit} "
+            "positions; make the data with a shorter --max-length"
+        )
 
     def max_positions(self):
         return None  # prompts were cut when they were made
-
-    # Teachers
-
-    def open_teachers(self):
-        """Load the teachers, or map what they said; once. Raises :class:`UserError`."""
-        if self.teachers is not None:
-            return
-        self.teachers, self.caches = [], []
-        folders = list(filter(None, self.cfg.teacher_cache.split(":")))
-        paths = list(filter(None, self.cfg.teacher.split(":")))
-        self.caches = [TeacherCache(folder, self.stamp) for folder in folders]
-        if len(folders) > 1 and any(cache.stored == TOP_K for cache in self.caches):
-            raise UserError(
-                f"--teacher-cache {self.cfg.teacher_cache}: the likeliest symbols of several caches "
-                "have no average; cache the teachers together, or their vectors"
-            )
-        teachers = load_teachers(paths, self.vocabulary, self.kind)
-        if not folders:
-            self.teachers = teachers
-        elif teachers:
-            self._compare_caches([teacher.hash for teacher in teachers])
-
-    def _compare_caches(self, hashes):
-        if len(self.caches) == 1:
-            self.caches[0].refuse_other_teachers(hashes)
-            return
-        if len(hashes) != len(self.caches):
-            raise UserError("--teacher and --teacher-cache: give as many of one as of the other")
-        for cache, one in zip(self.caches, hashes, strict=True):
-            cache.refuse_other_teachers([one])
-
-    def teacher_hashes(self):
-        """Of the teachers in the loop, or of those that were cached: sorted list."""
-        hashes = [teacher.hash for teacher in self.teachers or ()]
-        return sorted(hashes + [one for cache in self.caches or () for one in cache.teachers])
-
-    def teacher_signal(self, temperature, hidden, attention):
-        """What gives the criterion a batch's targets. Raises :class:`UserError`."""
-        self.open_teachers()
-        if not (self.teachers or self.caches):
-            raise UserError("no teacher; give --teacher, --teacher-cache, or --distillation rule")
-        if hidden or attention:
-            self._check_layers(hidden, attention)
-        if self.teachers:
-            return OnlineTeachers(self.teachers, temperature, hidden, attention)
-        if self.caches[0].stored != TOP_K:
-            return CachedVectors([cache.output_layer() for cache in self.caches], temperature)
-        if temperature != 1:
-            raise UserError(
-                f"--temperature {temperature}: the cache holds the likeliest symbols at 1; cache "
-                "vectors, or leave it out"
-            )
-        return CachedTopK()
-
-    def _check_layers(self, hidden, attention):
-        if len(self.teachers) != 1 or self.kind == T5:
-            raise UserError(
-                "--hidden-weight and --attention-weight need one RoBERTa in --teacher, not a cache, "
-                "several, or T5; leave them out"
-            )
-        teacher = self.teachers[0].model.cfg
-        check_pairing(self.student, teacher, hidden, attention)
-        layer_pairs(self.student.encoder_layers, teacher.encoder_layers)
 
     def rule_words(self):
         """Ids of the label words, in the order of rule labels. Raises :class:`UserError`."""
@@ -211,10 +178,6 @@ class PromptDistillationTask(TextTask):
 
     # Model
 
-    def build_model(self, cfg, from_checkpoint=False):
-        self.student = cfg
-        return super().build_model(cfg, from_checkpoint)
-
     def check_model(self, cfg):
         name = architecture_of(cfg)
         model = ARCH_MODEL_REGISTRY.get(name) or MODEL_REGISTRY[name]
@@ -234,22 +197,6 @@ class PromptDistillationTask(TextTask):
             )
         self.open_teachers()
 
-    def check_restored(self, facts):
-        super().check_restored(facts)
-        theirs = facts["task_state"].get("teachers")
-        if theirs is None or theirs == self.teacher_hashes():
-            return
-        raise UserError(
-            f"{facts['path']}: trained with another teacher ({', '.join(t[:12] for t in theirs)}); "
-            "give its, or another --save-dir"
-        )
-
-    def state_dict(self):
-        return {**super().state_dict(), "teachers": self.teacher_hashes()}
-
     def build_criterion(self, cfg, from_checkpoint=False):
-        if cfg._name != NAME:
-            raise UserError(
-                f"--criterion {cfg._name} is not for --task {NAME}; give --criterion {NAME}"
-            )
+        self.refuse_other_criterion(cfg)
         return super().build_criterion(cfg, from_checkpoint)

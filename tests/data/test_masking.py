@@ -56,3 +56,17 @@ def test_uniforms_of_many_places_are_uniform_and_uncorrelated():
     assert chisquare(bins).pvalue > 1e-3
     neighbours = np.corrcoef(draws[:-1, 0], draws[1:, 0])[0, 1]
     assert abs(neighbours) < 4 / np.sqrt(2000)
+
+
+def test_preferred_tokens_are_drawn_in_proportion():
+    rng, ordinary = np.random.default_rng(0), np.array([True, True, False, True, True])
+    preference = np.array([1.0, 3.0, 50.0, 0.5, 0.5])
+    counts = np.zeros(5)
+    for _ in range(2000):
+        masked = choose_masked(ordinary, 0.2, rng, preference)  # one of four
+        assert len(masked) == 1
+        counts[masked] += 1
+    assert counts[2] == 0
+    assert counts / 2000 == pytest.approx([0.2, 0.6, 0, 0.1, 0.1], abs=0.04)
+    everything = choose_masked(ordinary, 1.0, rng, preference)
+    assert everything.tolist() == [0, 1, 3, 4]

@@ -21,9 +21,7 @@ from tests.training import QUIET, ROOT, call
 def models(tmp_path_factory):
     """A run's folder of each kind."""
     folder = tmp_path_factory.mktemp("models")
-    return {
-        kind: fewshot.write_model(folder / kind, kind=kind) for kind in (ROBERTA, MAIN, HF_T5)
-    }
+    return {kind: fewshot.write_model(folder / kind, kind=kind) for kind in (ROBERTA, MAIN, HF_T5)}
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,55 @@
+"""``--task prompt_distillation --distillation mlm``: distillation over text (SMASH, 4.3, setting 5).
+
+DATA is text, binarized by preprocess/binarize.py; what DistilBERT does with it (Sanh et al., 2019):
+masked LM with a teacher's distributions and states.
+"""
+
+import numpy as np
+
+from fairseq_metro.data.masked_lm_dataset import MaskedLMBlocks
+from fairseq_metro.smash.tokenizers import ROBERTA
+from fairseq_metro.tasks.base import TextTask
+from fairseq_metro.tasks.masked_lm import MaskedLMBlocksTask
+from fairseq_metro.tasks.taught import Taught
+
+
+class TextDistillationTask(Taught, MaskedLMBlocksTask):
+    """Blocks of text with BERT's noise, rarer tokens more often; RoBERTa alone."""
+
+    kind, reads_text = ROBERTA, True
+
+    def make_dataset(self, tokens, blocks, shuffle):
+        counts = np.bincount(tokens, minlength=len(self.dictionary))
+        return MaskedLMBlocks(
+            tokens,
+            blocks,
+            bos=self.dictionary.bos(),
+            pad=self.dictionary.pad(),
+            mask=self.vocabulary.index("mask"),
+            decoder_start=self.pretraining_decoder_start,
+            ordinary=self.ordinary_tokens(),
+            mask_prob=self.cfg.mask_prob,
+            seed=self.cfg.seed,
+            shuffle=shuffle,
+            preference=np.maximum(counts, 1.0) ** -self.cfg.mask_smoothing,
+        )
+
+    @property
+    def recipe_choices(self):
+        return {"long_lines": "split"}
+
+    def check_model(self, cfg):
+        super().check_model(cfg)
+        self.open_teachers()
+        self.check_lengths(self.cfg.tokens_per_sample)
+
+    def too_long(self, longest, name, limit):
+        """What to say of blocks that a model has too few positions for."""
+        return (
+            f"--tokens-per-sample {longest} is longer than the {limit} positions of {name}; give at "
+            "most that"
+        )
+
+    def build_criterion(self, cfg, from_checkpoint=False):
+        self.refuse_other_criterion(cfg)
+        return TextTask.build_criterion(self, cfg, from_checkpoint)
