@@ -67,9 +67,9 @@ PIECES = {
     # At this rate and so small updates the teacher came apart after 12,000 of them; its best
     # checkpoint on the held-out text goes on with larger ones.
     "teacher-1": Piece("teacher", 20000),
-    "teacher": Piece("teacher", 3300, blocks=32, lr=0.0005, clip=1.0, begins="teacher-1", seed=2),
-    "middle": Piece("middle", 8000),
-    "student": Piece("student", 8000),
+    "teacher": Piece("teacher", 2000, blocks=32, lr=0.0005, clip=1.0, begins="teacher-1", seed=2),
+    "middle": Piece("middle", 6500),
+    "student": Piece("student", 6500),
 }
 SIZES = {"single_sentence": 60000, "sentence_pair": 60000}  # prompts
 DISTILLATION, EVERY = 3000, 500  # updates of 32 prompts, and between checkpoints

@@ -1,0 +1,116 @@
+"""The SMASH experiment's report: table, verdict, curves, from the lines of its result files."""
+
+import statistics
+
+from fairseq_metro.evaluate.fewshot.grid import read_cells
+from fairseq_metro.evaluate.fewshot.report import chosen_on_dev, markdown, summarize
+from fairseq_metro.files import atomic_write
+from fairseq_metro.smash.tasks import load_task
+from fairseq_metro.smash_results.figures import main as figure
+
+INFORMATIVE = ("SST-2", "Subj")  # where the teacher must be ahead of the student
+ABOUT = """The whole of SMASH in small: teacher and student by masked LM on books, news, speeches and
+film reviews (`benchmarks/smash.py`), the student distilled on 60,000 prompts of each task group made of
+the same text (equation 2, cached teacher), then few-shot prompt fine-tuning. RoBERTa's architecture;
+4,000 lower-cased pieces. A reduced grid: K = 16, learning rates 3e-4 and 1e-3, batch 8, 100 updates
+with a look at dev each 20, and at most 500 test rows. CB has 16 neutral rows, of which train and dev
+take eight each.
+"""
+
+
+def write_report(results, curves, facts):
+    """Write the Markdown beside the file of results, and the curves' picture; return the text.
+
+    facts: dict of model -> words on its size and training.
+    """
+    cells = list(read_cells(results).values())
+    tasks = {name: load_task(name) for name in dict.fromkeys(cell["task"] for cell in cells)}
+    for cell in cells:
+        cell["model"] = "smash" if cell["model"].startswith("smash") else cell["model"]
+    text = ["# SMASH on real text and tasks", "", ABOUT]
+    text += [f"- {name}: {words}" for name, words in facts.items()]
+    text += ["", markdown(summarize(cells, tasks)), "## Verdict", "", *verdict(cells, tasks)]
+    if curves.exists():
+        text += ["", *_curves(curves, results)]
+    text = "\n".join(text) + "\n"
+    with atomic_write(results.with_suffix(".md")) as stream:
+        stream.write(text)
+    return text
+
+
+def by_split(cells, model, row, task):
+    """{seed: test metric times 100} of the run of each split that is best on dev."""
+    mine = [c for c in cells if (c["model"], c["row"], c["task"]) == (model, row, task)]
+    return {c["seed"]: 100 * next(iter(c["test"].values()))["value"] for c in chosen_on_dev(mine)}
+
+
+def paired(one, two):
+    """Mean difference over the splits of both, and its standard error (None of one split)."""
+    differences = [one[seed] - two[seed] for seed in sorted(one.keys() & two.keys())]
+    if not differences:
+        return None
+    error = (
+        statistics.stdev(differences) / len(differences) ** 0.5 if len(differences) > 1 else None
+    )
+    return statistics.fmean(differences), error
+
+
+def verdict(cells, tasks):
+    """Lines: is the table informative, and does SMASH help."""
+    lines, ahead = [], []
+    for task in tasks:
+        if (title := next(iter(tasks[task].tests))) in INFORMATIVE:
+            found = paired(*(by_split(cells, m, "prompt", task) for m in ("teacher", "student")))
+            if found:
+                ahead.append(found[0] > 0)
+                lines.append(f"Teacher minus student, prompt fine-tuning, {title}: {_said(found)}.")
+    good = len(ahead) == len(INFORMATIVE) and all(ahead)
+    lines.append(
+        "The teacher is ahead on both, so the table says something about SMASH."
+        if good
+        else "The teacher is not ahead on both: **the table is uninformative** about SMASH."
+    )
+    for row, words in (("prompt", "prompt fine-tuning"), ("zero-shot", "zero-shot")):
+        pairs = {
+            next(iter(tasks[task].tests)): found
+            for task in tasks
+            if (found := paired(*(by_split(cells, m, row, task) for m in ("smash", "student"))))
+        }
+        if not pairs:
+            continue
+        better = [name for name, (mean, _) in pairs.items() if mean > 0]
+        clear = [
+            f"{name} {_said(one)}"
+            for name, one in pairs.items()
+            if one[1] and abs(one[0]) > 2 * one[1]
+        ]
+        mean = statistics.fmean(one[0] for one in pairs.values())
+        lines += [
+            "",
+            f"SMASH minus student, {words}: {mean:+.1f} on average over {len(pairs)} tasks, above "
+            f"on {len(better)} ({', '.join(better) or 'none'}). "
+            + "; ".join(f"{name} {_said(one)}" for name, one in pairs.items())
+            + ". Beyond two standard errors of the paired difference: "
+            + (", ".join(clear) or "none")
+            + ".",
+        ]
+    return lines
+
+
+def _said(found):
+    mean, error = found
+    return f"{mean:+.1f}" + (f" ± {error:.1f}" if error is not None else "")
+
+
+def _curves(curves, results):
+    task = next(iter(read_cells(curves).values()))["task"]
+    words = ["2a", "--results", str(curves), "--task", task, "--out", str(results.parent)]
+    figure(words)
+    for suffix in (".csv", ".png"):
+        (results.parent / f"figure2a{suffix}").rename(results.with_name(f"smash_curves{suffix}"))
+    return [
+        "## Figure 2's settings on one task",
+        "",
+        f"`smash_curves.png` and `.csv`: {load_task(task).title}, by distillation updates of 32 "
+        "prompts; lines across are models without distillation. As many updates for each setting.",
+    ]
