@@ -56,7 +56,6 @@ SIZES = {
     "student": dict(embed_dim=192, encoder_layers=3, attention_heads=6),
     "teacher": dict(embed_dim=256, encoder_layers=12, attention_heads=8),
 }
-PUNCTUATION = "It was. This is: no? yes, it is\n"  # of templates
 BATCH = 32
 PROMPTS = 4000
 
@@ -73,7 +72,9 @@ def made_up_text(rng, documents):
     sentences = np.split(drawn, lengths.cumsum()[:-1])
     for start in range(0, len(sentences), 8):
         lines = (" ".join(words[i] for i in one) for one in sentences[start : start + 8])
-        yield "\n".join(f"{line}." for line in lines)
+        yield "\n".join(
+            f"{line}, it was: this{end}" for line, end in zip(lines, ".?" * 4, strict=True)
+        )
 
 
 def write_model(name, vocab, folder):
@@ -95,7 +96,7 @@ def prepare(work):
     text, words = work / "text.txt", work / "words.txt"
     if not text.exists():
         documents = made_up_text(np.random.default_rng(1), 3000)
-        text.write_text("\n\n".join(documents) + "\n" + PUNCTUATION * 500, "utf-8")
+        text.write_text("\n\n".join(documents) + "\n", "utf-8")
     words.write_text("\n".join(required_words()) + "\n")
     train_vocabulary([text], work / "vocab", PIECES, lowercase=True, required_words=words)
     models = {name: write_model(name, work / "vocab", work) for name in SIZES}

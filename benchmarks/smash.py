@@ -23,6 +23,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.pretraining import prepare, sh  # noqa: E402
 from benchmarks.smash_fewshot import (  # noqa: E402
     GRID,
+    ROWS,
     TASKS,
     run_cells,
     split_folders,
@@ -71,8 +72,8 @@ PIECES = {
     "middle": Piece("middle", 6500),
     "student": Piece("student", 6500),
 }
-SIZES = {"single_sentence": 60000, "sentence_pair": 60000}  # prompts
-DISTILLATION, EVERY = 3000, 500  # updates of 32 prompts, and between checkpoints
+SIZES = {"single_sentence": 24000, "sentence_pair": 24000}  # prompts
+DISTILLATION, EVERY = 1500, 500  # updates of 32 prompts, and between checkpoints
 CURVE_LR = 1e-3
 SETTINGS = {  # of section 4.3: teacher, options of fairseq-train
     "ce": ("teacher", []),
@@ -204,13 +205,13 @@ def smash_of(task, setting="ce"):
 
 
 def fewshot_stage(args):
-    """The table's cells, task by task."""
+    """The table's cells, split by split and task by task, of the models asked for."""
     originals = originals_of(args)
     with standing_in(args.work):
-        for task in args.columns:
-            smash = smash_of(task)
-            cells = table_cells(task, smash, originals, args.seeds)
-            run_cells(cells, RESULTS)
+        for seed in args.seeds:
+            for task in args.columns:
+                cells = table_cells(task, smash_of(task), originals, [seed], args.models)
+                run_cells(cells, RESULTS)
 
 
 def ablation_stage(args):
@@ -265,6 +266,7 @@ def main(argv=None):
     parser.add_argument("--teachers", nargs="+", default=["teacher"], help="of stage prompts")
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
     parser.add_argument("--columns", nargs="+", default=TASKS, help="few-shot tasks of the table")
+    parser.add_argument("--models", nargs="+", choices=ROWS, default=list(ROWS))
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS), help="of the splits")
     parser.add_argument("--curve-task", default="subj", help="few-shot task of the ablation")
     parser.add_argument("--work", type=Path, default=ROOT / "runs" / "smash")

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 
-from fairseq_metro.errors import UserError
 from fairseq_metro.evaluate.fewshot.cells import HEAD, KD, MAJORITY, PROMPT, ZERO_SHOT
 from fairseq_metro.evaluate.fewshot.grid import Grid, append, plan, read_cells
 from fairseq_metro.evaluate.fewshot.report import chosen_on_dev
@@ -18,11 +17,12 @@ from fairseq_metro.smash.tasks import load_task
 
 TASKS = "sst2 cr subj trec rte cb cola".split()
 K = 16
-GRID = Grid(lrs=(3e-4, 1e-3), batches=(8,), steps={K: 200}, every=40, test_rows=1000)
-ROWS = {  # of a model
-    "student": (MAJORITY, ZERO_SHOT, HEAD, PROMPT, KD),
-    "smash": (ZERO_SHOT, PROMPT),
+GRID = Grid(lrs=(3e-4, 1e-3), batches=(8,), steps={K: 60}, every=15, test_rows=400)
+ROWS = {  # what is run of each model
+    "student": (MAJORITY, ZERO_SHOT, HEAD, PROMPT),
     "teacher": (ZERO_SHOT, PROMPT),
+    "kd": (KD,),  # the student, taught on each task by the teacher
+    "smash": (ZERO_SHOT, PROMPT),
 }
 
 
@@ -47,14 +47,17 @@ def split_folders(task, seeds, originals):
     }
 
 
-def table_cells(task, smash, originals, seeds=SEEDS):
-    """Cells of one task's column. smash: folder of the distilled student of the task's group."""
+def table_cells(task, smash, originals, seeds=SEEDS, models=tuple(ROWS)):
+    """Cells of one task's column. smash: folder of the distilled student of the task's group;
+    models: of :data:`ROWS`."""
     folders = split_folders(task, seeds, originals)
+    places = {"kd": "student", "smash": smash}
     cells = {}
-    for name, rows in ROWS.items():
-        model = smash if name == "smash" else name
-        grid = dataclasses.replace(GRID, rows=rows, teacher="teacher" if KD in rows else None)
-        for cell in plan(grid, [model], folders):
+    for name in models:
+        grid = dataclasses.replace(
+            GRID, rows=ROWS[name], teacher="teacher" if name == "kd" else None
+        )
+        for cell in plan(grid, [places.get(name, name)], folders):
             # The teacher's run that tells what it thinks stands for the same run of the table.
             if cell.key not in cells or cell.tells:
                 cells[cell.key] = cell
@@ -83,11 +86,3 @@ def run_cells(cells, path, said=None):
               flush=True)  # fmt: skip
         ran += 1
     return ran
-
-
-def finished(place):
-    """The path of a run's folder or checkpoint. Raises :class:`UserError` where there is none."""
-    file = Path(place) if str(place).endswith(".pt") else Path(place) / "checkpoint_last.pt"
-    if not file.exists():
-        raise UserError(f"{file}: not there; run the stage that trains it first")
-    return str(place)

@@ -10,24 +10,24 @@ from fairseq_metro.smash_results.figures import main as figure
 
 INFORMATIVE = ("SST-2", "Subj")  # where the teacher must be ahead of the student
 ABOUT = """The whole of SMASH in small: teacher and student by masked LM on books, news, speeches and
-film reviews (`benchmarks/smash.py`), the student distilled on 60,000 prompts of each task group made of
-the same text (equation 2, cached teacher), then few-shot prompt fine-tuning. RoBERTa's architecture;
-4,000 lower-cased pieces. A reduced grid: K = 16, learning rates 3e-4 and 1e-3, batch 8, 100 updates
-with a look at dev each 20, and at most 500 test rows. CB has 16 neutral rows, of which train and dev
-take eight each.
+film reviews (`benchmarks/smash.py`), the student distilled on {prompts:,} prompts of each task group
+made of the same text ({updates:,} updates of 32, equation 2, cached teacher), then few-shot prompt
+fine-tuning. RoBERTa's architecture, {pieces:,} lower-cased pieces. A reduced grid: K = 16, learning
+rates {lrs}, batch {batch}, {steps} updates with a look at dev each {every}, and at most {rows} test
+rows, drawn once. CB has 16 neutral rows, of which train and dev take eight each.
 """
 
 
-def write_report(results, curves, facts):
+def write_report(results, curves, about, facts):
     """Write the Markdown beside the file of results, and the curves' picture; return the text.
 
-    facts: dict of model -> words on its size and training.
+    about: what :data:`ABOUT` names; facts: dict of model -> words on its size and training.
     """
     cells = list(read_cells(results).values())
     tasks = {name: load_task(name) for name in dict.fromkeys(cell["task"] for cell in cells)}
     for cell in cells:
         cell["model"] = "smash" if cell["model"].startswith("smash") else cell["model"]
-    text = ["# SMASH on real text and tasks", "", ABOUT]
+    text = ["# SMASH on real text and tasks", "", ABOUT.format(**about)]
     text += [f"- {name}: {words}" for name, words in facts.items()]
     text += ["", markdown(summarize(cells, tasks)), "## Verdict", "", *verdict(cells, tasks)]
     if curves.exists():
