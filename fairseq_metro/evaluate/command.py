@@ -8,6 +8,7 @@ from pathlib import Path
 from fairseq_metro.errors import UserError
 from fairseq_metro.evaluate import sharing
 from fairseq_metro.evaluate.comparison import run_comparison
+from fairseq_metro.evaluate.curve import evaluate_checkpoints
 from fairseq_metro.evaluate.examples import Form
 from fairseq_metro.evaluate.model_source import load_model, model_facts
 from fairseq_metro.evaluate.options import check, parser
@@ -36,8 +37,14 @@ def main(argv=None):
     device = sharing.start()
     level = logging.INFO if sharing.rank() == 0 else logging.WARNING
     logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr, force=True)
+    out, device = args.out or default_out(args), args.device or device
     try:
-        evaluate_model(args, args.model, args.out or default_out(args), args.device or device)
+        if args.checkpoints:
+            evaluate_checkpoints(
+                args.model, out, lambda path, to: evaluate_model(args, path, to, device)
+            )
+        else:
+            evaluate_model(args, args.model, out, device)
     except OSError as error:
         raise UserError(
             f"{error.filename or args.out}: {error.strerror}; name another --out"
@@ -48,9 +55,10 @@ def main(argv=None):
 
 
 def default_out(args):
-    """``evaluation/<suites>`` in the model's folder."""
+    """``evaluation/<suites>`` in the model's folder, apart for ``--checkpoints``."""
     folder = args.model if args.model.is_dir() else args.model.parent
-    return folder / "evaluation" / "+".join(Path(name).stem for name in args.suite)
+    name = "+".join(Path(name).stem for name in args.suite)
+    return folder / "evaluation" / (f"{name}-checkpoints" if args.checkpoints else name)
 
 
 def suites_of(args):

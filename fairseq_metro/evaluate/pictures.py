@@ -40,7 +40,7 @@ def draw_curve(points, path, title, along):
     for i, label in enumerate(labels):
         ys = [values.get(label) for _, values, *_ in points]
         kept = [(x, y) for x, y in zip(xs, ys, strict=True) if y is not None]
-        axis.plot(*zip(*kept, strict=True), ".-", color=COLOURS[i % len(COLOURS)], linewidth=1,
+        axis.plot(*zip(*kept, strict=True), marker=".", color=COLOURS[i % len(COLOURS)], linewidth=1,
                   linestyle=("-", "--", ":")[i // len(COLOURS) % 3], label=label)  # fmt: skip
     means = [mean for _, _, mean, _ in points]
     errors = [error or 0.0 for *_, error in points]

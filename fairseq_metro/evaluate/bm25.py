@@ -1,0 +1,95 @@
+"""``eval/bm25.py``: passages of a user's corpus for each row of a data set, by BM25 (bm25s).
+
+METRO-T0 retrieves from MS MARCO's passages with a dense retriever; this is the plain stand-in that
+needs no GPU. OUT has a line for each row, {"row": n, "passages": [best first]}, for
+``fairseq-metro evaluate --passages OUT``.
+"""
+
+import argparse
+import json
+import logging
+import sys
+from pathlib import Path
+
+from fairseq_metro.errors import UserError
+from fairseq_metro.evaluate.corpus_files import corpus_files, texts_of
+from fairseq_metro.evaluate.passages import FIELD
+from fairseq_metro.files import atomic_write
+from fairseq_metro.task_data import open_dataset
+
+logger = logging.getLogger(__name__)
+
+AT_ONCE = 1024  # queries
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(
+        prog="bm25.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--corpus", nargs="+", required=True, type=Path, metavar="FILE",
+        help="passages: lines of .txt, last column of .tsv, field text of .jsonl")  # fmt: skip
+    add("--tasks", type=Path, metavar="DIR", help="folder of task data")
+    add("--hub", action="store_true", help="ask Hugging Face's hub where no file is found")
+    add("--dataset", default="mmlu", help="whose rows are the queries (default: mmlu)")
+    add("--split", default="validation", help="default: validation")
+    add("--field", default="question", help="of a row that is its query (default: question)")
+    add("--passages", type=int, default=10, metavar="N", help="for each row (default: 10)")
+    add("--out", type=Path, required=True, metavar="FILE")
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+    if args.passages < 1:
+        raise UserError(f"--passages is {args.passages}, must be at least 1")
+    library()
+    queries = queries_of(open_dataset(args.dataset, args.tasks, args.hub), args.split, args.field)
+    passages = [text for path in corpus_files(args.corpus) for text in texts_of(path)]
+    found = retrieve(passages, queries, args.passages)
+    with atomic_write(args.out) as stream:
+        for row, texts in enumerate(found):
+            stream.write(json.dumps({"row": row, FIELD: texts}, ensure_ascii=False) + "\n")
+    logger.info("%s: %d rows, %d of %d passages each", args.out, len(queries),
+                min(args.passages, len(passages)), len(passages))  # fmt: skip
+    return 0
+
+
+def library():
+    """The module bm25s. Raises :class:`UserError` where it is not installed."""
+    try:
+        import bm25s
+    except ImportError:
+        raise UserError("retrieval needs bm25s: pip install bm25s") from None
+    return bm25s
+
+
+def queries_of(data, split, field):
+    """A field of every row of a split: list of str. Raises :class:`UserError`."""
+    queries = []
+    for number, row in enumerate(data.rows(split), 1):
+        if not isinstance(row.get(field), str):
+            fields = ", ".join(key for key, value in row.items() if isinstance(value, str))
+            raise UserError(f"{data.name}, row {number}: no text {field!r} (its texts: {fields})")
+        queries.append(row[field])
+    return queries
+
+
+def retrieve(passages, queries, most):
+    """For each query the ``most`` passages of highest BM25 score, best first: list of lists of str.
+
+    Lucene's BM25 (k1 1.5, b 0.75) over lower-cased words without English stop words. Raises
+    :class:`UserError` for an empty corpus.
+    """
+    bm25s = library()
+    if not passages:
+        raise UserError("--corpus: no passages in it")
+
+    def words(texts):
+        return bm25s.tokenize(texts, stopwords="en", show_progress=False)
+
+    index = bm25s.BM25()
+    index.index(words(passages), show_progress=False)
+    found = []
+    for first in range(0, len(queries), AT_ONCE):
+        tokens = words(queries[first : first + AT_ONCE])
+        places, _ = index.retrieve(tokens, k=min(most, len(passages)), show_progress=False)
+        found += [[passages[place] for place in row] for row in places]
+    return found

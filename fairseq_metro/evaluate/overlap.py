@@ -1,0 +1,137 @@
+"""``eval/overlap.py``: which evaluation rows have word n-grams in common with a pretraining corpus.
+
+A row's texts are its fields' (no template's words), without those shorter than n words. A row is
+touched where the corpus has one of its n-grams, as GPT-3 counts it with 13 (Brown et al. 2020, C).
+With --results, accuracies of an evaluation on the rows that are touched and those that are not.
+"""
+
+import argparse
+import logging
+import statistics
+import sys
+from pathlib import Path
+
+from fairseq_metro.errors import UserError
+from fairseq_metro.evaluate.corpus_files import corpus_files, texts_of
+from fairseq_metro.evaluate.ngrams import Ngrams
+from fairseq_metro.evaluate.report import markdown_table
+from fairseq_metro.evaluate.results import read_results
+from fairseq_metro.evaluate.spread import row_values
+from fairseq_metro.evaluate.suite import load_suite
+from fairseq_metro.files import write_json
+from fairseq_metro.stamp import make_stamp
+from fairseq_metro.task_data import open_dataset
+
+logger = logging.getLogger(__name__)
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(
+        prog="overlap.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--corpus", nargs="+", required=True, type=Path, metavar="FILE",
+        help="files or folders of .txt, .tsv, .jsonl, also gzipped")  # fmt: skip
+    add("--suite", default="t0_eval", help="whose sets are looked at (default: t0_eval)")
+    add("--sets", nargs="+", metavar="NAME", help="only these")
+    add("--tasks", type=Path, metavar="DIR", help="folder of task data")
+    add("--hub", action="store_true", help="ask Hugging Face's hub where no file is found")
+    add("--n", type=int, default=13, help="words of an n-gram (default: 13)")
+    add("--results", type=Path, metavar="DIR", help="output folder of an evaluation")
+    add("--out", type=Path, metavar="FILE", help="write all numbers and the touched rows as JSON")
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+    if args.n < 1:
+        raise UserError(f"--n is {args.n}, must be at least 1")
+    suite = load_suite(args.suite)
+    suite = suite.only(args.sets) if args.sets else suite
+    files = corpus_files(args.corpus)
+    results = read_results(args.results) if args.results else {}
+    sets = overlap(suite, args.tasks, args.hub, files, args.n, strict=bool(args.sets))
+    for one in sets:
+        one |= accuracies(one, results)
+    sys.stdout.write(describe(sets, args.n))
+    if args.out:
+        facts = {"n": args.n, "suite": suite.name, "corpus": [str(path) for path in files]}
+        write_json(args.out, {**facts, "sets": sets, "stamp": make_stamp()})
+    return 0
+
+
+def overlap(suite, tasks, hub, files, n, strict=False):
+    """A dict for each set whose rows were found: set, label, rows, countable (rows with an n-gram),
+    touched (positions of rows), ngrams, shared (of these in the corpus).
+
+    files: the corpus, read once. Raises :class:`UserError` where no set is there.
+    """
+    ngrams, sets = Ngrams(n), []
+    for one in suite.sets:
+        try:
+            data = open_dataset(one.source, tasks, hub)
+        except UserError as error:
+            if strict:
+                raise
+            logger.info("left out: %s (%s)", one.name, error)
+            continue
+        numbers = [ngrams.add(list(_texts(row))) for row in data.rows(one.split)]
+        sets.append((one, numbers))
+    if not sets:
+        raise UserError(
+            f"suite {suite.name}: no set's rows were found; name their folder (--tasks)"
+        )
+    for path in files:
+        ngrams.read(texts_of(path))
+    shares = ngrams.shares()
+    return [_entry(one, [shares[number] for number in numbers]) for one, numbers in sets]
+
+
+def _entry(one, shares):
+    return {
+        "set": one.name, "label": one.label, "rows": len(shares),
+        "countable": sum(count > 0 for count, _ in shares),
+        "touched": [row for row, (_, found) in enumerate(shares) if found],
+        "ngrams": sum(count for count, _ in shares), "shared": sum(found for _, found in shares),
+    }  # fmt: skip
+
+
+def _texts(value):
+    """All texts in a row, those in lists and nested rows too."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for one in value.values():
+            yield from _texts(one)
+    elif isinstance(value, (list, tuple)):
+        for one in value:
+            yield from _texts(one)
+
+
+def accuracies(entry, results):
+    """{"value_touched", "value_untouched"}: means over templates and rows, None without rows."""
+    touched, found = set(entry["touched"]), {True: [], False: []}
+    for result in results.values():
+        if result["set"] == entry["set"] and (values := row_values(result)):
+            for kind in found:
+                part = [value for row, value in values.items() if (row in touched) == kind]
+                found[kind] += [statistics.fmean(part)] if part else []
+    return {
+        name: statistics.fmean(found[kind]) if found[kind] else None
+        for name, kind in (("value_touched", True), ("value_untouched", False))
+    }
+
+
+def describe(sets, n):
+    """The table as Markdown: str."""
+    head = ["set", "rows", f"with a {n}-gram", "touched", "share", f"{n}-grams", "in the corpus",
+            "value, touched", "value, others"]  # fmt: skip
+    rows = [
+        [one["label"], str(one["rows"]), str(one["countable"]), str(len(one["touched"])),
+         _percent(len(one["touched"]) / one["countable"] if one["countable"] else None),
+         str(one["ngrams"]), str(one["shared"]), _percent(one["value_touched"]),
+         _percent(one["value_untouched"])]
+        for one in sets
+    ]  # fmt: skip
+    return "\n".join(markdown_table(head, rows)) + "\n"
+
+
+def _percent(value):
+    return "" if value is None else f"{100 * value:.2f} %"
