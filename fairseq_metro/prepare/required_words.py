@@ -18,7 +18,8 @@ ROUNDS = 4  # making room may undo an earlier word; then it is put back
 def require_words(model, words):
     """The serialised ``model`` changed so that each of ``words`` is cut into itself alone.
 
-    Raises :class:`UserError` where that cannot be done.
+    A mark of one character, no letter or digit, becomes a piece without a blank, which prompts put
+    after a word. Raises :class:`UserError` where that cannot be done.
     """
     from sentencepiece import SentencePieceProcessor
     from sentencepiece import sentencepiece_model_pb2 as messages
@@ -27,7 +28,13 @@ def require_words(model, words):
     proto.ParseFromString(model)
     bpe = proto.trainer_spec.model_type == messages.TrainerSpec.BPE
     normal = messages.ModelProto.SentencePiece.NORMAL
-    kept = {SPACE + word for word in words}
+    marks = [word for word in words if len(word) == 1 and not word.isalnum()]
+    words = [word for word in words if word not in marks]
+    kept = {SPACE + word for word in words} | set(marks)
+    known = {piece.piece for piece in proto.pieces}
+    for mark in marks:
+        if mark not in known:
+            _put(proto, mark, min(piece.score for piece in proto.pieces), kept, normal)
     for _ in range(ROUNDS):
         missing = 0
         for word in words:

@@ -1,8 +1,8 @@
 """Few-shot tasks by group, and the words that a vocabulary for them needs.
 
 ``python -m fairseq_metro.smash.task_list TASK… [--words FILE]`` prints a line for each task, its
-group and its name or file with a tab between; FILE gets the words, one a line, of these tasks, of
-all the package's and of its groups, for ``train_vocabulary --require-words``.
+group and its name or file with a tab between; FILE gets the words and marks, one a line, of these
+tasks, of all the package's and of its groups, for ``train_vocabulary --require-words``.
 """
 
 import argparse
@@ -12,6 +12,7 @@ from fairseq_metro.errors import UserError, run_command
 from fairseq_metro.files import atomic_write
 from fairseq_metro.smash.groups import group_names, load_group
 from fairseq_metro.smash.tasks import load_task, required_words, task_names
+from fairseq_metro.smash.templates import PromptTemplate
 
 
 def main(argv=None):
@@ -35,12 +36,16 @@ def main(argv=None):
 
 
 def all_words(tasks):
-    """Words of these tasks, of the package's tasks and of its groups: sorted list of str."""
+    """Words and marks of these tasks, of the package's tasks and of its groups: sorted list of str."""
+    tasks = [*map(load_task, task_names()), *tasks]
     groups = [load_group(name) for name in group_names()]
     more = [group.template for group in groups]
     more += [word for group in groups for word in group.verbalizer.values()]
     more += [word for group in groups if group.filter for word in group.filter.words]
-    return required_words([*map(load_task, task_names()), *tasks], more)
+    prompts = [task.prompt for task in tasks]
+    prompts += [PromptTemplate.parse(group.template) for group in groups]
+    marks = {mark for prompt in prompts for mark in prompt.characters}
+    return sorted(marks.union(required_words(tasks, more)))
 
 
 if __name__ == "__main__":

@@ -97,6 +97,13 @@ class PromptTemplate:
         literals = (piece.text for piece in self.pieces if piece.variable is None)
         return [word for text in literals if len(text) > 1 for word in text.split()]
 
+    @property
+    def characters(self):
+        """Single characters that stand in the prompt itself, without a blank: list of str."""
+        return [
+            piece.text for piece in self.pieces if piece.variable is None and len(piece.text) == 1
+        ]
+
     def texts(self, sentences):
         """What each sentence variable becomes, in the template's order: list of str."""
         return [_form(piece, sentences, self.drop) for piece in self.pieces if piece.is_sentence]

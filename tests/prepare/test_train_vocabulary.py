@@ -78,6 +78,18 @@ def test_required_words_are_single_pieces(text, tmp_path, words, model_type, byt
     assert len(vocabulary.processor) == 700
 
 
+@pytest.mark.parametrize("model_type", ["unigram", "bpe"])
+def test_a_required_mark_is_a_piece_without_a_blank(text, tmp_path, model_type):
+    """Characters too rare to be pieces, as question marks in manuals, stand in prompts all the same."""
+    (tmp_path / "w").write_text("?\ngreat\n")
+    vocabulary = train_vocabulary(
+        [text], tmp_path / "v", 700, required_words=tmp_path / "w", model_type=model_type
+    )
+    assert vocabulary.indices["?"] == vocabulary.encode("great?")[-1]
+    assert vocabulary.encode_pieces("great?") == "\u2581great ?"
+    assert len(vocabulary.processor) == 700
+
+
 def test_a_required_word_changes_few_other_segmentations(text, tmp_path, words):
     plain = train_vocabulary([text], tmp_path / "plain", 700)
     ours = train_vocabulary([text], tmp_path / "ours", 700, required_words=words)

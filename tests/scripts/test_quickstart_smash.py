@@ -223,7 +223,7 @@ def stories():
             f"The {thing} of village {number} is known for its {part}. "
             f"In year {day} they counted {17 * number + day} {part} there, and said so aloud. "
             f"Nobody had seen that many near house {day} of street {number} before. "
-            f"So the {thing} was written about once more in letter {number + 31 * day}."
+            f"So the {thing} was written about once more in letter {100 * number + day}."
             for day in range(1, 6)
         ]
         documents.append("\n".join(lines))

@@ -11,7 +11,9 @@ def test_tasks_come_with_their_groups_and_all_words(tmp_path, capsys):
     assert main(["sst2", "rte", "--words", str(words)]) == 0
     assert capsys.readouterr().out == "single_sentence\tsst2\nsentence_pair\trte\n"
     found = words.read_text().split()
-    assert {"terrible", "okay", "great", "Maybe", "No", "Yes", "It", "was"} <= {*found}
+    assert {"terrible", "okay", "great", "Maybe", "No", "Yes", "It", "was", "?", ",", "."} <= {
+        *found
+    }
     assert len(found) == len({*found})
 
 
