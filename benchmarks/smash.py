@@ -68,12 +68,12 @@ PIECES = {
     # At this rate and so small updates the teacher came apart after 12,000 of them; its best
     # checkpoint on the held-out text goes on with larger ones.
     "teacher-1": Piece("teacher", 20000),
-    "teacher": Piece("teacher", 2000, blocks=32, lr=0.0005, clip=1.0, begins="teacher-1", seed=2),
+    "teacher": Piece("teacher", 900, blocks=32, lr=0.0005, clip=1.0, begins="teacher-1", seed=2),
     "middle": Piece("middle", 6500),
     "student": Piece("student", 6500),
 }
-SIZES = {"single_sentence": 24000, "sentence_pair": 24000}  # prompts
-DISTILLATION, EVERY = 1500, 500  # updates of 32 prompts, and between checkpoints
+SIZES = {"single_sentence": 12000, "sentence_pair": 12000}  # prompts
+DISTILLATION, EVERY = 900, 300  # updates of 32 prompts, and between checkpoints
 CURVE_LR = 1e-3
 SETTINGS = {  # of section 4.3: teacher, options of fairseq-train
     "ce": ("teacher", []),
