@@ -10,6 +10,7 @@ from fairseq.logging import metrics
 
 from fairseq_metro.criterions.rtd_histogram import area_under_curve, rtd_histogram
 from fairseq_metro.criterions.totals import log_mean, totals
+from fairseq_metro.kernels.head_loss import loss_of_logits
 
 
 @dataclass
@@ -83,69 +84,71 @@ class MetroT5Criterion(FairseqCriterion):
         parameter takes part, as distributed training wants), and it is counted in the log.
         """
         x_orig, masked_index = sample["target"], sample["net_input"]["masked_index"]
-        out = model(**sample["net_input"])
         x_masked = x_orig.flatten().index_select(0, masked_index)  # (M,)
+        out = model(**sample["net_input"], masked_target=x_masked)
         real = x_orig.ne(self.pad)
-        replaced = out.src_noise.ne(x_orig)  # a correct guess is an original token
 
-        loss_mlm = summed_cross_entropy(out.mlm_logits, x_masked)  # eq. 10
+        mlm = out.mlm  # eq. 10
+        if mlm is None:
+            mlm = loss_of_logits(out.mlm_logits, x_masked, entropy=True)
+        replaced = mlm.replaced  # a correct guess is an original token
+        if replaced is None:
+            replaced = out.src_noise.ne(x_orig)
         loss_rtd = summed_rtd_loss(out.rtd_logits, replaced, real)  # eq. 11
-        loss_clm, clm_logits = self.clm(out, sample)  # eq. 12
+        clm = self.clm(out, sample)  # eq. 12
         per_token = self.mask_prob
         if self.rtd_denominator == "tokens":
             per_token = sample["n_masked"] / sample["ntokens"]
         on_all_positions = "clm_index" in sample["net_input"]
         loss = (
-            loss_mlm
+            mlm.loss
             + self.lambda_rtd * per_token * loss_rtd
-            + self.lambda_clm * (per_token if on_all_positions else 1.0) * loss_clm
+            + self.lambda_clm * (per_token if on_all_positions else 1.0) * clm.loss
         )  # eq. 13
         if sample["n_masked"] == 0:
             loss = loss * 0.0
 
-        clm_tokens = len(clm_logits)
+        clm_tokens, clm_correct = len(clm.correct), clm.correct
         if on_all_positions:
-            clm_logits = clm_logits.index_select(0, sample["masked_in_clm"])
+            clm_correct = clm_correct.index_select(0, sample["masked_in_clm"])
         logging_output = {
             "loss": loss.detach(),
             "sample_size": sample["n_masked"],
             "ntokens": sample["ntokens"],
             "nsentences": sample["nsentences"],
-            "mlm_loss": loss_mlm.detach(),
+            "mlm_loss": mlm.loss.detach(),
             "rtd_loss": loss_rtd.detach(),
-            "clm_loss": loss_clm.detach(),
+            "clm_loss": clm.loss.detach(),
             "clm_tokens": clm_tokens,
             "batches_without_masks": int(sample["n_masked"] == 0),
-            **self.statistics(out, clm_logits, x_masked, masked_index, replaced, real),
+            **self.statistics(out, mlm, clm_correct, x_masked, masked_index, replaced, real),
         }
         return loss, sample["n_masked"], logging_output
 
     def clm(self, out, sample):
-        """The summed CLM loss () and the logits it was taken from, (N, V): N rows that carry it."""
+        """The CLM's :class:`HeadLoss` at the N rows that carry its loss."""
         net_input = sample["net_input"]
         index = net_input.get("clm_index", net_input["masked_index"])
         target = sample["target"].flatten().index_select(0, index)
-        logits = out.clm_logits
         if out.copies or self.weighted_lm_loss:
             rtd_logits = out.rtd_logits.flatten().index_select(0, index).detach()
+        weight = rtd_logits.float().sigmoid() if self.weighted_lm_loss else None
+        if out.clm is not None:
+            return out.clm.loss(target, row_weight=weight)
+        logits = out.clm_logits
         if out.copies:
             copied = out.src_noise.flatten().index_select(0, index)
             logits = copy_mixture(logits, copied, rtd_logits)  # normalised, so its own log-softmax
-        if not self.weighted_lm_loss:
-            return summed_cross_entropy(logits, target), logits
-        losses = F.cross_entropy(logits.float(), target, reduction="none")
-        return (losses * rtd_logits.float().sigmoid()).sum(), logits
+        return loss_of_logits(logits, target, weight)
 
     @torch.no_grad()
-    def statistics(self, out, clm_logits, x_masked, masked_index, replaced, real):
+    def statistics(self, out, mlm, clm_correct, x_masked, masked_index, replaced, real):
         """Counts for the log, as float64 tensors on the device; sums over batches and workers."""
         replaced_masked = replaced.flatten().index_select(0, masked_index)
-        clm_correct = clm_logits.argmax(-1).eq(x_masked)
-        log_p = F.log_softmax(out.mlm_logits.float(), dim=-1)
         said_replaced = out.rtd_logits.float().ge(0) & real
         counts = {
             "n_replaced": replaced,
-            "mlm_correct": out.mlm_logits.argmax(-1).eq(x_masked),
+            "mlm_correct": mlm.correct,
             "clm_correct_replaced": clm_correct & replaced_masked,
             "clm_correct_unreplaced": clm_correct & ~replaced_masked,
             "n_replaced_masked": replaced_masked,
@@ -154,7 +157,7 @@ class MetroT5Criterion(FairseqCriterion):
             "unigram_correct": x_masked.eq(self.commonest_token),
         }
         counts = {name: flags.sum().double() for name, flags in counts.items()}
-        counts["mlm_entropy"] = -(log_p.exp() * log_p).sum().double()
+        counts["mlm_entropy"] = mlm.entropy.double()
         counts["rtd_histogram"] = rtd_histogram(out.rtd_logits, replaced, real)
         return counts
 

@@ -1,8 +1,12 @@
 """Projection heads (METRO-T0, appendix A.2). Vocabulary heads see only rows that carry loss."""
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+from fairseq_metro.kernels.head_loss import head_loss_fused
 
 
 def select_rows(hidden, index):
@@ -16,6 +20,21 @@ def select_rows(hidden, index):
 def project_to_vocabulary(hidden, embedding, bias=None):
     """The tied output layer: hidden (..., C), embedding (V, C), bias (V,) -> (..., V)."""
     return F.linear(hidden, embedding, bias)
+
+
+class Unprojected(NamedTuple):
+    """A vocabulary head but for its last product: states (N, C), table (V, C), bias (V,) or None.
+
+    The fused head takes it from here with the targets, so that no logits need be kept.
+    """
+
+    states: torch.Tensor
+    table: torch.Tensor
+    bias: torch.Tensor | None
+
+    def loss(self, target, **options):
+        """:class:`~fairseq_metro.kernels.head_loss.HeadLoss` at the targets (N,), fused."""
+        return head_loss_fused(self.states, self.table, target, bias=self.bias, **options)
 
 
 class VocabularyHead(nn.Module):
@@ -36,13 +55,17 @@ class VocabularyHead(nn.Module):
         if biases:
             self.bias = nn.Parameter(torch.zeros(biases))
 
-    def forward(self, hidden, embedding):
-        """hidden (N, in_dim), embedding (V, dim) -> logits (N, V)."""
+    def unprojected(self, hidden, embedding):
+        """hidden (N, in_dim), embedding (V, dim) -> :class:`Unprojected`."""
         if self.dense is not None:
             hidden = self.dense(hidden)
         if self.layer_norm is not None:
             hidden = self.layer_norm(F.relu(hidden))
-        return project_to_vocabulary(hidden, embedding, self.bias)
+        return Unprojected(hidden, embedding, self.bias)
+
+    def forward(self, hidden, embedding):
+        """hidden (N, in_dim), embedding (V, dim) -> logits (N, V)."""
+        return project_to_vocabulary(*self.unprojected(hidden, embedding))
 
 
 class RTDHead(nn.Module):

@@ -10,7 +10,7 @@ from torch import nn
 
 from fairseq_metro.errors import UserError
 from fairseq_metro.modules.attention import attention
-from fairseq_metro.modules.norm import add_dropout_norm
+from fairseq_metro.modules.norm import add_dropout_norm, adds_bias, apply_linear
 from fairseq_metro.modules.segments import positions_within
 
 
@@ -33,11 +33,26 @@ class SelfAttention(nn.Module):
         self.qkv_proj = nn.Linear(dim, 3 * dim)
         self.out_proj = nn.Linear(dim, dim)
 
-    def forward(self, x, bias=None, key_padding_mask=None, causal=False, cache=None, visible=None):
+    @property
+    def last(self):
+        """The linear map whose output is this part's."""
+        return self.out_proj
+
+    def forward(
+        self,
+        x,
+        bias=None,
+        key_padding_mask=None,
+        causal=False,
+        cache=None,
+        visible=None,
+        add_bias=True,
+    ):
         """x (B, T, C), bias (H, T, T), key_padding_mask (B, T) bool, visible (B, T, T) bool ->
         (B, T, C).
 
-        With a ``cache`` (dict, changed in place) x holds the newest positions only.
+        With a ``cache`` (dict, changed in place) x holds the newest positions only. add_bias: add
+        the bias of the last map.
         """
         q, k, v = (split_heads(part, self.heads) for part in self.qkv_proj(x).chunk(3, dim=-1))
         if cache is not None:
@@ -56,7 +71,7 @@ class SelfAttention(nn.Module):
             causal=causal,
             dropout=dropout,
         )
-        return self.out_proj(merge_heads(mixed))
+        return apply_linear(self.out_proj, merge_heads(mixed), add_bias)
 
 
 class CrossAttention(nn.Module):
@@ -69,7 +84,12 @@ class CrossAttention(nn.Module):
         self.kv_proj = nn.Linear(dim, 2 * dim)
         self.out_proj = nn.Linear(dim, dim)
 
-    def forward(self, x, states, key_padding_mask=None, cache=None, visible=None):
+    @property
+    def last(self):
+        """The linear map whose output is this part's."""
+        return self.out_proj
+
+    def forward(self, x, states, key_padding_mask=None, cache=None, visible=None, add_bias=True):
         """x (B, S, C), states (B, T, C), key_padding_mask (B, T) bool, visible (B, S, T) bool ->
         (B, S, C).
 
@@ -93,7 +113,7 @@ class CrossAttention(nn.Module):
         mixed = attention(
             q, k, v, key_padding_mask=key_padding_mask, visible=visible, dropout=dropout
         )
-        return self.out_proj(merge_heads(mixed)).view_as(x)
+        return apply_linear(self.out_proj, merge_heads(mixed), add_bias).view_as(x)
 
 
 class FeedForward(nn.Module):
@@ -104,8 +124,14 @@ class FeedForward(nn.Module):
         self.fc1 = nn.Linear(dim, ffn_dim)
         self.fc2 = nn.Linear(ffn_dim, dim)
 
-    def forward(self, x):
-        return self.fc2(F.relu(self.fc1(x)))
+    @property
+    def last(self):
+        """The linear map whose output is this part's."""
+        return self.fc2
+
+    def forward(self, x, add_bias=True):
+        """x (..., C) -> (..., C)."""
+        return apply_linear(self.fc2, F.relu(self.fc1(x)), add_bias)
 
 
 class EncoderLayer(nn.Module):
@@ -119,16 +145,21 @@ class EncoderLayer(nn.Module):
         self.ffn = FeedForward(cfg.embed_dim, cfg.ffn_dim)
         self.final_layer_norm = nn.LayerNorm(cfg.embed_dim)
 
-    def _post(self, residual, update, norm):
+    def _post(self, x, norm, part, *inputs, **options):
+        """LN(x + dropout(part(x, ...))); a fused kernel adds the bias of the part's last map."""
+        later = adds_bias(x, part.last)
+        update = part(x, *inputs, **options, add_bias=not later)
+        bias = part.last.bias if later else None
         return add_dropout_norm(
-            residual, update, norm, dropout=self.dropout, training=self.training
+            x, update, norm, update_bias=bias, dropout=self.dropout, training=self.training
         )
 
     def forward(self, x, bias=None, key_padding_mask=None, visible=None):
         """x (B, T, C) -> (B, T, C); visible (B, T, T) bool where examples are packed."""
-        update = self.self_attn(x, bias, key_padding_mask, visible=visible)
-        x = self._post(x, update, self.self_attn_layer_norm)
-        return self._post(x, self.ffn(x), self.final_layer_norm)
+        x = self._post(
+            x, self.self_attn_layer_norm, self.self_attn, bias, key_padding_mask, visible=visible
+        )
+        return self._post(x, self.final_layer_norm, self.ffn)
 
 
 class DecoderLayer(EncoderLayer):
@@ -152,11 +183,19 @@ class DecoderLayer(EncoderLayer):
         """
         own, cross = (None, None) if cache is None else (cache["self"], cache["cross"])
         causal = x.size(1) > 1 and visible[0] is None
-        update = self.self_attn(x, causal=causal, cache=own, visible=visible[0])
-        x = self._post(x, update, self.self_attn_layer_norm)
-        update = self.encoder_attn(x, states, key_padding_mask, cross, visible[1])
-        x = self._post(x, update, self.encoder_attn_layer_norm)
-        return self._post(x, self.ffn(x), self.final_layer_norm)
+        x = self._post(
+            x,
+            self.self_attn_layer_norm,
+            self.self_attn,
+            causal=causal,
+            cache=own,
+            visible=visible[0],
+        )
+        attend = self.encoder_attn
+        x = self._post(
+            x, self.encoder_attn_layer_norm, attend, states, key_padding_mask, cross, visible[1]
+        )
+        return self._post(x, self.final_layer_norm, self.ffn)
 
 
 class Embedding(nn.Module):

@@ -67,7 +67,7 @@ def test_weighted_clm_loss(dtype, copies):
         clm_logits=logits_of(dtype, len(index), words),
         copies=copies,
     )
-    loss, _ = MetroT5Criterion(task, 50.0, 1.0, "yes").clm(out, sample)
+    loss = MetroT5Criterion(task, 50.0, 1.0, "yes").clm(out, sample).loss
     p = out.clm_logits.double().softmax(-1)
     p_replaced = out.rtd_logits.double().sigmoid().flatten()[index]
     if copies:

@@ -18,12 +18,14 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from fairseq_metro.errors import UserError
+from fairseq_metro.kernels.head_loss import Draw, HeadLoss, runs_fused
 from fairseq_metro.models.checked_loading import CheckedLoading
 from fairseq_metro.models.incremental import LayerCaches, ReorderedStates
 from fairseq_metro.models.metro_t5.config import MetroT5Config, T5TransformerConfig
 from fairseq_metro.models.metro_t5.initialization import INITIALIZATIONS
 from fairseq_metro.modules.heads import (
     RTDHead,
+    Unprojected,
     VocabularyHead,
     project_to_vocabulary,
     select_rows,
@@ -41,13 +43,18 @@ class MetroOutput(NamedTuple):
     written over the masked tokens, X^noise. rtd_logits (B, T): logit of "replaced" at every token.
     clm_logits (M, V): the decoder at the masked tokens, or (N, V) at all rows of clm_index. copies:
     the CLM's probability is a mixture with a copy of X^noise (Table 4).
+
+    Where the fused head runs there are no logits: mlm is what it found in place of mlm_logits, clm
+    what it needs in place of clm_logits; they are None elsewhere.
     """
 
-    mlm_logits: torch.Tensor
+    mlm_logits: torch.Tensor | None
     src_noise: torch.Tensor
     rtd_logits: torch.Tensor
-    clm_logits: torch.Tensor
+    clm_logits: torch.Tensor | None
     copies: bool = False
+    mlm: HeadLoss | None = None
+    clm: Unprojected | None = None
 
 
 def padding_mask(tokens, pad, padded):
@@ -281,32 +288,50 @@ class MetroT5Model(T5TransformerModel):
         uniform=None,
         clm_index=None,
         padded=None,
+        masked_target=None,
         **others,
     ):
         """A pretraining pass (METRO-T0, equations 6 to 9) when masked_index is given.
 
         src_tokens (B, T) with masks; prev_output_tokens (B, T); masked_index (M,) int64 into the
         flattened (B, T); uniform (M,) float64; clm_index (N,) int64: rows that carry CLM loss, not
-        given: the masked ones; padded: is there padding (None: unknown). Returns
-        :class:`MetroOutput`. Without masked_index: the main model's logits and a dict, and
-        ``others`` are the main model's.
+        given: the masked ones; padded: is there padding (None: unknown); masked_target (M,) int64,
+        the original tokens: with them the heads may run fused. Returns :class:`MetroOutput`.
+        Without masked_index: the main model's logits and a dict, and ``others`` are the main
+        model's.
         """
         if masked_index is None:
             return super().forward(src_tokens, src_lengths, prev_output_tokens, padded, **others)
         embedding = self.encoder.embed_tokens.weight
+        fused = masked_target is not None and runs_fused(embedding)
 
         h_aux = self.auxiliary(src_tokens, padded=padded)["encoder_out"][0]
-        mlm_logits = self.mlm_head(select_rows(h_aux, masked_index), embedding)
-        sampled = sample_tokens(mlm_logits, uniform, self.temperature)
-        src_noise = src_tokens.flatten().index_copy(0, masked_index, sampled).view_as(src_tokens)
+        rows = select_rows(h_aux, masked_index)
+        mlm = mlm_logits = clm = clm_logits = None
+        if fused:
+            draw = Draw(uniform, src_tokens, masked_index)
+            mlm = self.mlm_head.unprojected(rows, embedding).loss(
+                masked_target, draw=draw, temperature=self.temperature
+            )
+            src_noise = mlm.noised
+        else:
+            mlm_logits = self.mlm_head(rows, embedding)
+            sampled = sample_tokens(mlm_logits, uniform, self.temperature)
+            src_noise = src_tokens.flatten().index_copy(0, masked_index, sampled)
+            src_noise = src_noise.view_as(src_tokens)
 
         encoder_out = self.encoder(src_noise, padded=padded)
         h_enc = encoder_out["encoder_out"][0]
         h_dec = self.decoder.extract_features(prev_output_tokens, encoder_out)
         rtd_logits = self.rtd_head(h_enc if self.rtd_on == "encoder" else h_dec)
         rows = select_rows(h_dec, masked_index if clm_index is None else clm_index)
-        clm_logits = self.clm_head(rows, embedding)
-        return MetroOutput(mlm_logits, src_noise, rtd_logits, clm_logits, self.copies)
+        if fused and not self.copies:  # the mixture with a copy needs every logit
+            clm = self.clm_head.unprojected(rows, embedding)
+        else:
+            clm_logits = self.clm_head(rows, embedding)
+        return MetroOutput(
+            mlm_logits, src_noise, rtd_logits, clm_logits, self.copies, mlm=mlm, clm=clm
+        )
 
 
 def auxiliary_config(cfg):
