@@ -25,11 +25,14 @@ from benchmarks.smash_fewshot import (  # noqa: E402
     GRID,
     ROWS,
     TASKS,
+    K,
     run_cells,
     split_folders,
     standing_in,
     table_cells,
 )
+from benchmarks.smash_report import write_report  # noqa: E402
+from fairseq_metro.analysis.log import read_log  # noqa: E402
 from fairseq_metro.errors import UserError, run_command  # noqa: E402
 from fairseq_metro.evaluate.fewshot.cells import PROMPT  # noqa: E402
 from fairseq_metro.evaluate.fewshot.grid import plan  # noqa: E402
@@ -229,6 +232,45 @@ def ablation_stage(args):
         grid = dataclasses.replace(GRID, rows=(PROMPT,), lrs=(CURVE_LR,))
         there = [name for name in MODELS if (Path(name) / "checkpoint_last.pt").exists()]
         run_cells(plan(grid, there, folders), CURVES)
+
+
+def report_stage(args):
+    """``smash.md`` and the curves' picture, from the files of results and the runs' logs."""
+    about = {
+        "prompts": SIZES["single_sentence"], "updates": DISTILLATION, "pieces": VOCABULARY,
+        "lrs": " and ".join(f"{lr:g}" for lr in GRID.lrs), "batch": GRID.batches[0],
+        "steps": GRID.steps[K], "every": GRID.every, "rows": GRID.test_rows,
+    }  # fmt: skip
+    print(write_report(RESULTS, CURVES, about, facts(args.work)))
+
+
+def facts(work):
+    """Words on each trained model: dict."""
+    found = {}
+    for name, piece in PIECES.items():
+        if (log := log_of(work / name)) is not None:
+            width, layers, heads = MODELS[piece.model]
+            last = log.valid[-1]
+            begun = f", begun with {piece.begins}'s best checkpoint" if piece.begins else ""
+            found[name] = (
+                f"{width} wide, {layers} layers, {heads} heads, {log.parameters:,} parameters; masked "
+                f"LM, {last.update:,} updates of {piece.blocks} blocks{begun}, {log.seconds / 60:.0f} "
+                f"minutes on a part of one core; held-out loss {last.values['mlm_loss']:.3f}, "
+                f"accuracy {last.values['mlm_accuracy']:.3f}"
+            )
+    for run in sorted(work.glob("smash-*-*")):
+        if (log := log_of(run)) is not None and "kl" in log.valid[-1].values:
+            start, end = log.start.values["kl"], log.valid[-1].values["kl"]
+            found[run.name] = f"held-out KL to its teacher {start:.3f} before, {end:.3f} after"
+    return found
+
+
+def log_of(run):
+    """A run's log, None where it has none with a validation in it."""
+    if not (run / "train.log").exists():
+        return None
+    log = read_log(run / "train.log")
+    return log if log.valid else None
 
 
 def updates_of(checkpoint):
