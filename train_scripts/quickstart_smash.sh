@@ -30,7 +30,7 @@ PROMPTS=12000                       # of each group, as far as the text gives th
 DISTILLATION=${DISTILLATION:-1000}  # updates, for each group
 PROMPT_BATCH=32                     # prompts in one of them, over all processes
 DISTILLATION_LR=0.001
-FEWSHOT="--k 16 --seeds 13 21 42 --lr 3e-4 1e-3 --batch 8 --steps 100 --every 20 --test-rows 400"
+FEWSHOT="--k 32 --seeds 13 21 42 --lr 1e-3 3e-3 --batch 8 --steps 120 --every 30 --test-rows 400"
 
 SEED=${SEED:-1}
 SCRIPT=quickstart_smash STAGES=9

@@ -43,8 +43,8 @@ def test_labels_are_balanced_and_the_task_file_knows_them(made, name):
     for side in ("train", "test"):
         counts = Counter(row["label"] for row in read(made, name, side))
         assert set(counts) == set(task.labels) and len(set(counts.values())) == 1
-    folder = kshot_split(task, made, 16, 13, made / "kshot")
-    assert len((folder / "train.jsonl").read_text().splitlines()) == 16 * len(task.labels)
+    folder = kshot_split(task, made, 32, 13, made / "kshot")
+    assert len((folder / "train.jsonl").read_text().splitlines()) == 32 * len(task.labels)
 
 
 def test_a_pair_is_adjacent_exactly_where_its_label_says_so(made, corpus):
@@ -67,7 +67,7 @@ def test_a_topic_is_that_of_the_document_and_unmentioned(made, corpus):
     documents = text.split("\n\n")
     for row in read(made, "topic", "train")[:200]:
         assert unmentioned(row["sentence"], topics)
-        (document,) = [one for one in documents if row["sentence"] in " ".join(one.split("\n"))]
+        (document,) = [one for one in documents if row["sentence"] in " ".join(one.split())]
         counts = Counter(re.findall(r"[a-z]+", document.lower()))
         assert max(topics, key=counts.__getitem__) == row["label"]
 

@@ -32,7 +32,7 @@ TRAIN, TEST = "train", "test"
 SIDES = {TRAIN: "train.txt", TEST: "valid.txt"}
 MOST = {TRAIN: 2000, TEST: 600}  # rows of a task
 LEAST_TEST = 40  # rows for an accuracy that says something
-LEAST_OF_LABEL = 32  # in train: 16 examples a label, for train and dev
+LEAST_OF_LABEL = 64  # in train: 32 examples a label, for train and dev
 ROWS = 33  # a purpose of draws (data/randomness.py)
 # What a task's file says beside its data; topic gets its words from the corpus.
 SINGLE, PAIR = "single_sentence", "sentence_pair"
@@ -135,7 +135,7 @@ def draw(name, sides, topics, seed):
 
 
 def enough(name, found):
-    """Whether a task has rows for 16 examples a label and a test; where not, it is said."""
+    """Whether a task has rows for 32 examples a label and a test; where not, it is said."""
     labels = len({row["label"] for row in found[TRAIN]})
     good = len(found[TEST]) >= LEAST_TEST and len(found[TRAIN]) >= LEAST_OF_LABEL * max(labels, 1)
     if not good:

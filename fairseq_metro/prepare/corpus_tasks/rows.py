@@ -14,6 +14,7 @@ from fairseq_metro.prepare.intermediate.splitting import sentences_of
 APART, ADJACENT = "apart", "adjacent"
 MIXED, INTACT = "mixed", "intact"
 FIRST, LATER = "first", "later"
+LONGEST = 40  # words of a passage
 OF_DOCUMENT = 4  # most pairs of a document, where a long one would outweigh the others
 
 
@@ -81,17 +82,36 @@ def order(documents, rng, topics=()):
 
 
 def topic(documents, rng, topics=()):
-    """Which topic's document is this from; the sentence mentions none of them."""
+    """Which topic's document is this from, one sentence or a few; they mention none of them."""
     if not topics:
         return
     found = {name: [] for name in topics}
     for one in documents:
         name = topic_of(one.text, topics)
         if name is not None:
-            found[name] += [s for s in dict.fromkeys(one.sentences) if unmentioned(s, topics)]
+            found[name] += dict.fromkeys(passages(one, topics))
     shuffled = [_shuffled(sentences, rng) for sentences in found.values()]
     for group in zip(*shuffled, strict=False):
         yield [{"sentence": s, "label": n} for n, s in zip(topics, group, strict=True)]
+
+
+def passages(document, topics):
+    """Sentences that follow each other and mention no topic, up to 40 words: str, each part of one.
+
+    >>> one = document_of("One sentence of five words. And here are five more. See a file or so.")
+    >>> list(passages(one, ("file",)))
+    ['One sentence of five words. And here are five more.']
+    """
+    part = []
+    for place, sentence in enumerate(document.sentences):
+        fits = len(" ".join([*part, sentence]).split()) <= LONGEST and place in document.following
+        mentions = not unmentioned(sentence, topics)
+        if part and (mentions or not fits):
+            yield " ".join(part)
+            part = []
+        part += [] if mentions else [sentence]
+    if part:
+        yield " ".join(part)
 
 
 def _sentences(documents):
