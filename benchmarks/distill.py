@@ -56,6 +56,7 @@ SIZES = {
     "student": dict(embed_dim=192, encoder_layers=3, attention_heads=6),
     "teacher": dict(embed_dim=256, encoder_layers=12, attention_heads=8),
 }
+RIVAL = "import sys; from benchmarks.distill_rival import main; main(sys.argv[1])"
 BATCH = 32
 PROMPTS = 4000
 
@@ -226,7 +227,7 @@ def fewshot_row(models, work, args):
         path = out / "job.json"
         path.write_text(json.dumps({**job, "lr": float(lr)}))
         started = time.perf_counter()
-        subprocess.run([sys.executable, rival.__file__, str(path)], check=True)
+        subprocess.run([sys.executable, "-c", RIVAL, str(path)], check=True, cwd=ROOT)
         rates["rival"].append(3600 / (time.perf_counter() - started))
         print(f"rival: {rates['rival'][-1]:.1f} runs an hour", flush=True)
     return row("few-shot runs", "runs/hour", rates, steps=args.steps)

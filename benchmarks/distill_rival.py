@@ -1,10 +1,6 @@
-"""The rivals of ``benchmarks/distill.py``: Hugging Face's models of the same weights, plain loops.
-
-As a script it is one few-shot run in a process of its own: ``distill_rival.py JOB.json``.
-"""
+"""The rivals of ``benchmarks/distill.py``: Hugging Face's models of the same weights, plain loops."""
 
 import json
-import sys
 
 import torch
 import torch.nn.functional as F
@@ -82,7 +78,8 @@ def fewshot(job):
     return accuracy(model, *job["test"], words)
 
 
-if __name__ == "__main__":
+def main(path):
+    """One few-shot run, as a process of its own does it: ``path`` holds its settings and ids."""
     torch.set_num_threads(1)
-    with open(sys.argv[1], encoding="utf-8") as stream:
+    with open(path, encoding="utf-8") as stream:
         print(f"accuracy {fewshot(json.load(stream)):.4f}")

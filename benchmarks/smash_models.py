@@ -1,0 +1,168 @@
+"""Models of the SMASH experiment: vocabulary, masked LM in pieces, prompts, distillation."""
+
+import dataclasses
+import os
+import re
+import sys
+from pathlib import Path
+
+from benchmarks.pretraining import prepare, sh
+from fairseq_metro.files import atomic_write
+from fairseq_metro.smash.groups import group_names, load_group
+from fairseq_metro.smash.tasks import required_words
+
+VOCABULARY = 4000  # lower-cased pieces
+BLOCK = 128  # tokens: as long as the longest prompt, so that every position is trained
+MODELS = {  # width, layers, heads
+    "teacher": (192, 4, 4),
+    "middle": (96, 4, 4),  # the student's width and heads: for layer losses (equations 3, 4)
+    "student": (96, 2, 4),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Piece:
+    """A part of a model's pretraining. blocks: of an update, about 75 tokens each, as they end with
+    their documents; begins: the run whose best checkpoint it begins with."""
+
+    model: str
+    updates: int
+    blocks: int = 8
+    lr: float = 0.001
+    clip: float = 2.0
+    begins: str | None = None
+    seed: int = 1
+
+
+PIECES = {
+    # At this rate and so small updates the teacher came apart after 12,000 of them; its best
+    # checkpoint on the held-out text goes on with larger ones.
+    "teacher-1": Piece("teacher", 20000),
+    "teacher": Piece("teacher", 900, blocks=32, lr=0.0005, clip=1.0, begins="teacher-1", seed=2),
+    "middle": Piece("middle", 3000),
+    "student": Piece("student", 6500),
+}
+SIZES = {"single_sentence": 12000, "sentence_pair": 12000}  # prompts
+DISTILLATION, EVERY = 900, 300  # updates of 32 prompts, and between checkpoints
+SETTINGS = {  # of section 4.3: teacher, options of fairseq-train
+    "ce": ("teacher", []),
+    "middle-ce": ("middle", []),
+    "middle-ce+hidn": ("middle", ["--hidden-weight", 0.01]),
+    "middle-ce+attn": ("middle", ["--attention-weight", 0.01]),
+    "rule": (None, ["--distillation", "rule"]),
+}
+_BLANK = re.compile(r"\n\s*\n")
+
+
+def text_stage(args):
+    """The vocabulary, with every label word as one piece, and the data for masked LM."""
+    groups = [load_group(name) for name in group_names()]
+    more = [group.template for group in groups]
+    more += [word for group in groups for word in group.verbalizer.values()]
+    more += [word for group in groups if group.filter for word in group.filter.words]
+    args.work.mkdir(parents=True, exist_ok=True)
+    words = args.work / "words.txt"
+    words.write_text("\n".join(required_words(more=more)) + "\n", "utf-8")
+    prepare(args.text.resolve(), args.work.resolve(), VOCABULARY, 1000, words)
+
+
+def _shape(name):
+    width, layers, heads = MODELS[name]
+    return [
+        "--arch", "roberta_mlm_small", "--embed-dim", width, "--ffn-dim", 4 * width,
+        "--encoder-layers", layers, "--attention-heads", heads, "--max-positions", BLOCK,
+        "--dropout", 0, "--attention-dropout", 0,
+    ]  # fmt: skip
+
+
+def _common(updates, every, seed=1, clip=2.0):
+    return [
+        "--seed", seed, "--num-workers", 0, "--optimizer", "fused_adam", "--adam-betas",
+        "(0.9, 0.98)", "--adam-eps", 1e-6, "--weight-decay", 0.01, "--clip-norm", clip,
+        "--lr-scheduler", "polynomial_decay", "--warmup-updates", updates * 6 // 100,
+        "--total-num-update", updates, "--max-update", updates,
+        "--save-interval-updates", every, "--validate-interval-updates", every,
+        "--save-interval", 1000000, "--validate-interval", 1000000, "--no-epoch-checkpoints",
+        "--log-format", "json", "--log-interval", 50,
+    ]  # fmt: skip
+
+
+def pretrain(name, args):
+    """Masked LM of one piece, from its last checkpoint on, in a run's folder of its name."""
+    piece, run = PIECES[name], args.work.resolve() / name
+    run.mkdir(parents=True, exist_ok=True)
+    begins = []
+    if piece.begins:
+        begins = ["--init-from", args.work.resolve() / piece.begins / "checkpoint_best.pt"]
+    words = [
+        "fairseq-train", args.work.resolve() / "data", "--user-dir", "fairseq_metro",
+        "--task", "masked_lm_blocks", "--criterion", "masked_lm_blocks", *_shape(piece.model),
+        *begins, "--mask-prob", 0.2, "--tokens-per-sample", BLOCK, "--batch-size", piece.blocks,
+        "--lr", piece.lr, *_common(piece.updates, piece.updates // 20, piece.seed, piece.clip),
+        "--keep-interval-updates", 1, "--save-dir", run,
+    ]  # fmt: skip
+    train(run, words)
+
+
+def train(run, words):
+    """Run a fairseq-train command with its log in the run's folder, unless it is finished."""
+    log = run / "train.log"
+    if log.exists() and "| done training in" in log.read_text("utf-8", "replace"):
+        print(f"{run.name}: trained already")
+        return
+    progress = [sys.executable, "-m", "fairseq_metro.analysis.progress", "--every", 60]
+    launch = ["bash", "train_scripts/launch.sh", 1]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    sh(*progress, "--log", log, "--", *launch, *words, PATH=path)
+
+
+def write_documents(text, path):
+    """The text as documents that ``preprocess/intermediate.py`` reads: a blank line between them, a
+    paragraph a line. Reviews and news come so; books and speeches are cut every 20 paragraphs."""
+    blocks = []
+    for name in ("movie_reviews.txt", "abc.txt"):
+        blocks += _BLANK.split((text / name).read_text("utf-8"))
+    long = [text / "inaugural.txt", text / "state_union.txt", *sorted(text.glob("books/*.txt"))]
+    for file in long:
+        paragraphs = [" ".join(part.split()) for part in _BLANK.split(file.read_text("utf-8"))]
+        blocks += ["\n".join(paragraphs[i : i + 20]) for i in range(0, len(paragraphs), 20)]
+    with atomic_write(path) as stream:
+        stream.write("\n\n".join(filter(None, (block.strip() for block in blocks))) + "\n")
+
+
+def prompts_stage(args):
+    """Intermediate data of both groups, and what the teacher says of it."""
+    work = args.work.resolve()
+    if not (work / "documents.txt").exists():
+        write_documents(args.text.resolve(), work / "documents.txt")
+    for group, size in SIZES.items():
+        sh(
+            sys.executable, "preprocess/intermediate.py", "--group", group, "--input",
+            work / "documents.txt", "--vocab", work / "vocab", "--dest", work / group, "--size",
+            size, "--held-out", 0.02, "--valid-size", 999, "--seed", 1, "--workers", 1,
+        )  # fmt: skip
+        for teacher in args.teachers:
+            sh(
+                sys.executable, "preprocess/cache_teacher.py", work / group, "--teacher",
+                work / teacher, "--dest", work / f"{group}-{teacher}", "--device", "cpu",
+            )  # fmt: skip
+
+
+def distil(setting, group, args):
+    """Distil the student under one of :data:`SETTINGS` on a group's prompts, checkpoints kept."""
+    work = args.work.resolve()
+    teacher, options = SETTINGS[setting]
+    run = work / f"smash-{setting}-{group}"
+    run.mkdir(parents=True, exist_ok=True)
+    said = []
+    if teacher:
+        online = "--hidden-weight" in options or "--attention-weight" in options
+        cached = ["--teacher-cache", work / f"{group}-{teacher}"]
+        said = ["--teacher", work / teacher] if online else cached
+    words = [
+        "fairseq-train", work / group, "--user-dir", "fairseq_metro", "--task",
+        "prompt_distillation", "--criterion", "prompt_distillation", *_shape("student"),
+        "--init-from", work / "student", *said, *options, "--batch-size", 32,
+        "--lr", 0.0005, *_common(DISTILLATION, EVERY), "--save-dir", run,
+    ]  # fmt: skip
+    train(run, words)
