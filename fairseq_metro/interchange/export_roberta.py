@@ -1,12 +1,14 @@
 """Export a roberta_mlm model of ours as a Hugging Face folder, which RobertaForMaskedLM loads.
 
 It holds config.json, float32 weights and the tokenizer: RoBERTa's own files where the model was
-imported; for a model trained here vocab/, our SentencePiece vocabulary, which has no class of theirs.
+imported; for a model trained here vocab/, our SentencePiece vocabulary, and a tokenizer that reads it
+(trust_remote_code=True).
 """
 
 from fairseq_metro.data.vocabulary import DICTIONARY, VOCAB_FOLDER
 from fairseq_metro.files import write_json
 from fairseq_metro.interchange.authors_keys import TOKENS
+from fairseq_metro.interchange.export_code import write_tokenizer
 from fairseq_metro.interchange.export_command import export_command
 from fairseq_metro.interchange.hugging_face import (
     CONFIG,
@@ -17,6 +19,7 @@ from fairseq_metro.interchange.hugging_face import (
 from fairseq_metro.interchange.roberta import FIXED, PAD, SIZES, read_run, vocabulary_of
 from fairseq_metro.interchange.roberta_keys import to_hugging_face
 from fairseq_metro.interchange.roberta_vocabulary import is_byte_level
+from fairseq_metro.interchange.training_facts import SECTION
 from fairseq_metro.interchange.whole_folder import whole_folder
 
 
@@ -45,19 +48,29 @@ def write_folder(model, out, safetensors=None):
     safetensors: as for :func:`~fairseq_metro.interchange.hugging_face.weights_name`. Raises
     :class:`UserError`, and leaves nothing half-written.
     """
-    vocabulary = vocabulary_of(model)
-    weights = weights_name(out, safetensors)
-    named = to_hugging_face(model.state, model.config["encoder_layers"])
+    weights_name(out, safetensors)
     with whole_folder(out) as partial:
-        write_json(partial / CONFIG, their_config(model))
-        if is_byte_level(vocabulary.path):
-            vocabulary.write_into(partial)
-            (partial / DICTIONARY).unlink()
-            longest = model.config["max_positions"]
-            write_json(
-                partial / TOKENIZER_CONFIG,
-                {"tokenizer_class": "RobertaTokenizer", "model_max_length": longest},
-            )
-        else:
-            vocabulary.copy_to(partial / VOCAB_FOLDER)
-        write_weights(named, partial / weights)
+        write_files(model, partial, safetensors)
+
+
+def write_files(model, folder, safetensors=None, facts=None):
+    """The same into an existing folder; returns the ``config.json``.
+
+    facts: of the training, kept in ``config.json``.
+    """
+    vocabulary, longest = vocabulary_of(model), model.config["max_positions"]
+    named = to_hugging_face(model.state, model.config["encoder_layers"])
+    config = their_config(model) | ({} if facts is None else {SECTION: facts})
+    write_json(folder / CONFIG, config)
+    if is_byte_level(vocabulary.path):
+        vocabulary.write_into(folder)
+        (folder / DICTIONARY).unlink()
+        write_json(
+            folder / TOKENIZER_CONFIG,
+            {"tokenizer_class": "RobertaTokenizer", "model_max_length": longest},
+        )
+    else:
+        vocabulary.copy_to(folder / VOCAB_FOLDER)
+        write_tokenizer(folder, longest)
+    write_weights(named, folder / weights_name(folder, safetensors))
+    return config

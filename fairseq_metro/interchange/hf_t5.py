@@ -16,6 +16,8 @@ from fairseq_metro.checkpoints import LAST
 from fairseq_metro.data.vocabulary import MODEL, VOCAB_FOLDER, Vocabulary
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import read_json, sha256_file, write_json
+from fairseq_metro.interchange.authors_vocabulary import is_ours
+from fairseq_metro.interchange.export_code import write_tokenizer
 from fairseq_metro.interchange.hf_t5_keys import to_ours, to_theirs
 from fairseq_metro.interchange.hf_t5_vocabulary import (
     THEIR_MODEL,
@@ -32,6 +34,7 @@ from fairseq_metro.interchange.hugging_face import (
     write_weights,
 )
 from fairseq_metro.interchange.model import HF_T5, Model, read_checkpoint
+from fairseq_metro.interchange.training_facts import SECTION, training_of
 from fairseq_metro.interchange.whole_folder import whole_folder
 from fairseq_metro.models.hf_t5 import HfT5Config
 from fairseq_metro.models.hf_t5.config import ACTIVATIONS
@@ -102,14 +105,18 @@ def read_folder(folder, vocabulary):
     which its tokenizer is written as a vocabulary of ours. Raises :class:`UserError`."""
     folder = Path(folder)
     config, theirs = read_config(folder)
-    rows = write_vocabulary(folder, vocabulary, theirs)
+    if is_ours(folder / VOCAB_FOLDER):
+        Vocabulary.load(folder / VOCAB_FOLDER).copy_to(vocabulary)
+        rows = rows_of(Vocabulary.load(vocabulary))
+    else:
+        rows = write_vocabulary(folder, vocabulary, theirs)
     config["no_bos_logit"] = rows.bos is None
     path, named = read_weights(folder)
     try:
         state = to_ours(named, config, rows)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-    return Model(HF_T5, config, state, Path(vocabulary), str(folder))
+    return Model(HF_T5, config, state, Path(vocabulary), str(folder), *training_of(theirs))
 
 
 def read_run(source):
@@ -210,13 +217,28 @@ def write_folder(model, out, safetensors=None):
     safetensors: as for :func:`~fairseq_metro.interchange.hugging_face.weights_name`. Raises
     :class:`UserError`, and leaves nothing half-written.
     """
+    weights_name(out, safetensors)
+    with whole_folder(out) as partial:
+        write_files(model, partial, safetensors)
+
+
+def write_files(model, folder, safetensors=None, facts=None):
+    """The same into an existing folder; returns the ``config.json``.
+
+    facts: of the training, kept in ``config.json``. A vocabulary of our own making, which is not for
+    their T5Tokenizer, goes along as it is, with a tokenizer of ours that reads it.
+    """
     if model.vocabulary is None:
         raise UserError(f"{model.origin}: no vocabulary folder {VOCAB_FOLDER} beside it")
-    weights = weights_name(out, safetensors)
     vocabulary = Vocabulary.load(model.vocabulary)
     named = to_theirs(model.state, model.config, rows_of(vocabulary))
-    with whole_folder(out) as partial:
-        write_json(partial / CONFIG, their_config(model, vocabulary))
-        write_json(partial / TOKENIZER_CONFIG, tokenizer_config(vocabulary))
-        shutil.copyfile(vocabulary.path / MODEL, partial / THEIR_MODEL)
-        write_weights(named, partial / weights)
+    config = their_config(model, vocabulary) | ({} if facts is None else {SECTION: facts})
+    write_json(folder / CONFIG, config)
+    if "hugging_face" in vocabulary.settings:
+        write_json(folder / TOKENIZER_CONFIG, tokenizer_config(vocabulary))
+        shutil.copyfile(vocabulary.path / MODEL, folder / THEIR_MODEL)
+    else:
+        vocabulary.copy_to(folder / VOCAB_FOLDER)
+        write_tokenizer(folder, model.config["max_positions"])
+    write_weights(named, folder / weights_name(folder, safetensors))
+    return config

@@ -20,6 +20,7 @@ from fairseq_metro.interchange.authors_keys import (
     to_ours,
 )
 from fairseq_metro.interchange.authors_vocabulary import is_ours, is_theirs
+from fairseq_metro.interchange.exported import is_exported, read_exported
 from fairseq_metro.interchange.hugging_face import is_release, read_release
 from fairseq_metro.models.metro_t5 import MetroT5Config
 from fairseq_metro.models.soft_prompt import PROMPT, frozen_model
@@ -52,13 +53,17 @@ class Model:
 
 def read_model(source, main_only=False, max_positions=None, given=None, defaults=None):
     """The :class:`Model` in a run's folder of ours, a checkpoint file of ours or the authors', or a
-    Hugging Face release folder of theirs.
+    Hugging Face folder: a release of theirs, or what ``fairseq-metro export-hf`` made of ours.
 
     main_only: leave the auxiliary model and the RTD head. max_positions: keep only so many. given:
     ``max_distance`` and ``heads`` that win over what the files say; defaults: the same, where they
     say nothing. The last three are for the authors' files. Raises :class:`UserError`.
     """
     source = Path(source)
+    if source.is_dir() and is_exported(source):
+        fields = read_exported(source, main_only, DEFAULTS)
+        metro = any(key.startswith("auxiliary.") for key in fields["state"])
+        return Model(METRO if metro else MAIN, **fields)
     if source.is_dir() and is_release(source):
         theirs, config = read_release(source)
         facts = _hugging_face_facts(source, config)

@@ -25,6 +25,7 @@ from fairseq_metro.interchange.roberta_vocabulary import (
     is_byte_level,
     open_vocabulary,
 )
+from fairseq_metro.interchange.training_facts import training_of
 from fairseq_metro.models.roberta import RobertaMLMConfig, RobertaMLMModel
 from fairseq_metro.smash.tokenizers import VocabularyTokenizer
 
@@ -174,7 +175,9 @@ def read_folder(folder):
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     places = (folder, folder / VOCAB_FOLDER)
-    return Model(ROBERTA, config, state, next(filter(has_tokenizer, places), None), str(folder))
+    vocabulary = next(filter(has_tokenizer, places), None)
+    training = training_of(read_json(folder / CONFIG))
+    return Model(ROBERTA, config, state, vocabulary, str(folder), *training)
 
 
 def check_shapes(state, config):

@@ -59,6 +59,8 @@ def write_run_folder(model, out, vocabulary_folder=None, lowercase=None):
         place_vocabulary(folder, vocab, rows, lowercase)
         vocabulary = open_vocabulary(vocab)
         stamp = make_stamp(vocabulary=vocabulary.hash, data=[], imported_from=model.origin)
+        if model.stamp:  # of a run of ours: it says more
+            stamp = {"updates": model.num_updates, **model.stamp, "vocabulary": vocabulary.hash}
         state = {
             "args": None,
             "cfg": run_config(model, vocabulary, out),
