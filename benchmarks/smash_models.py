@@ -135,11 +135,11 @@ def prompts_stage(args):
     work = args.work.resolve()
     if not (work / "documents.txt").exists():
         write_documents(args.text.resolve(), work / "documents.txt")
-    for group, size in SIZES.items():
+    for group in args.groups:
         sh(
             sys.executable, "preprocess/intermediate.py", "--group", group, "--input",
             work / "documents.txt", "--vocab", work / "vocab", "--dest", work / group, "--size",
-            size, "--held-out", 0.02, "--valid-size", 999, "--seed", 1, "--workers", 1,
+            SIZES[group], "--held-out", 0.02, "--valid-size", 999, "--seed", 1, "--workers", 1,
         )  # fmt: skip
         for teacher in args.teachers:
             sh(
