@@ -52,13 +52,16 @@ def table_cells(task, smash, originals, seeds=SEEDS, models=tuple(ROWS)):
     models: of :data:`ROWS`."""
     folders = split_folders(task, seeds, originals)
     places = {"kd": "student", "smash": smash}
+    # The teacher's runs tell what the row kd needs, whichever of the two is run first.
+    taught = {"kd", "teacher"} & set(models)
     cells = {}
-    for name in models:
+    for name in [*models, *(["kd"] if taught and "kd" not in models else [])]:
         grid = dataclasses.replace(
             GRID, rows=ROWS[name], teacher="teacher" if name == "kd" else None
         )
         for cell in plan(grid, [places.get(name, name)], folders):
-            # The teacher's run that tells what it thinks stands for the same run of the table.
+            if cell.row == KD and "kd" not in models:
+                continue
             if cell.key not in cells or cell.tells:
                 cells[cell.key] = cell
     return list(cells.values())
