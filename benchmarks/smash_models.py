@@ -49,6 +49,7 @@ SETTINGS = {  # of section 4.3: teacher, options of fairseq-train
     "middle-ce": ("middle", []),
     "middle-ce+hidn": ("middle", ["--hidden-weight", 0.01]),
     "middle-ce+attn": ("middle", ["--attention-weight", 0.01]),
+    "middle-mlm": ("middle", ["--distillation", "mlm", "--tokens-per-sample", BLOCK]),
     "rule": (None, ["--distillation", "rule"]),
 }
 _BLANK = re.compile(r"\n\s*\n")
@@ -154,15 +155,15 @@ def distil(setting, group, args):
     teacher, options = SETTINGS[setting]
     run = work / f"smash-{setting}-{group}"
     run.mkdir(parents=True, exist_ok=True)
-    said = []
-    if teacher:
-        online = "--hidden-weight" in options or "--attention-weight" in options
-        cached = ["--teacher-cache", work / f"{group}-{teacher}"]
-        said = ["--teacher", work / teacher] if online else cached
+    text = "mlm" in options  # blocks of text in the place of prompts
+    online = text or "--hidden-weight" in options or "--attention-weight" in options
+    said = ["--teacher", work / teacher] if teacher and online else []
+    if teacher and not online:
+        said = ["--teacher-cache", work / f"{group}-{teacher}"]
     words = [
-        "fairseq-train", work / group, "--user-dir", "fairseq_metro", "--task",
+        "fairseq-train", work / ("data" if text else group), "--user-dir", "fairseq_metro", "--task",
         "prompt_distillation", "--criterion", "prompt_distillation", *_shape("student"),
-        "--init-from", work / "student", *said, *options, "--batch-size", 32,
+        "--init-from", work / "student", *said, *options, "--batch-size", 8 if text else 32,
         "--lr", 0.0005, *_common(DISTILLATION, EVERY), "--save-dir", run,
     ]  # fmt: skip
     train(run, words)
