@@ -11,15 +11,15 @@ import argparse
 import sys
 from pathlib import Path
 
-from fairseq_metro.data.intermediate_dataset import read_intermediate_stamp
 from fairseq_metro.errors import UserError, run_command
+from fairseq_metro.files import read_json
 from fairseq_metro.planning.batches import share_sequences
 from fairseq_metro.planning.options import adam, given_at_the_end, positive, said, saving
 from fairseq_metro.planning.smash_table import GROUPS, MODELS, SETTINGS, distillation
 
 TASK = "prompt_distillation"
 DERIVED = ("--batch-size", "--update-freq", "--max-tokens")
-VALID = "valid"
+VALID, STAMP = "valid", "intermediate.json"
 
 
 def values(row, batches, save_dir=None, init=None, teacher=None, cache=None, validated=True):
@@ -32,7 +32,7 @@ def values(row, batches, save_dir=None, init=None, teacher=None, cache=None, val
         "--task": TASK,
         "--arch": row.architecture,
         "--criterion": TASK,
-        "--distillation": row.distillation if not row.taught else None,
+        "--distillation": row.distillation if row.distillation != "ce" else None,
         "--temperature": row.temperature if row.temperature != 1 else None,
         "--hidden-weight": row.hidden_weight or None,
         "--attention-weight": row.attention_weight or None,
@@ -42,6 +42,7 @@ def values(row, batches, save_dir=None, init=None, teacher=None, cache=None, val
         "--attention-dropout": row.dropout,
         "--init-from": init,
         "--num-workers": row.workers,
+        "--tokens-per-sample": row.length,
         "--batch-size": batches.tokens,
         "--update-freq": batches.accumulate,
         "--disable-validation": None if validated else True,
@@ -68,6 +69,8 @@ def describe(row, batches, examples=None):
         f"an update: {batches.processes} process{'es' * (batches.processes > 1)} x "
         f"{batches.tokens} prompts x {batches.accumulate} accumulated = {batches.update:,}"
     ]
+    if row.reads_text:
+        lines[0] = lines[0].replace("prompts", f"blocks of at most {row.length} tokens")
     if examples:
         epochs = row.updates * batches.update / examples
         lines[0] += (
@@ -88,7 +91,7 @@ def check_teacher(row, teacher, cache):
         raise UserError("SETTING=rule has no teacher; leave TEACHER and CACHE out")
     if row.online and (cache or not teacher):
         raise UserError(
-            f"SETTING={row.setting} needs the teacher's layers: give TEACHER, and no CACHE"
+            f"SETTING={row.setting} needs the teacher's states: give TEACHER, and no CACHE"
         )
     if row.taught and not (teacher or cache):
         raise UserError(
@@ -101,24 +104,37 @@ def check_teacher(row, teacher, cache):
 
 
 def check_folder(data, row):
-    """(training prompts, whether there are held-out ones) of a data folder.
+    """(training prompts, None of text; whether there are held-out ones) of a data folder.
 
     Raises :class:`UserError` where its prompts are another group's, or another model's kind.
     """
+    if row.reads_text:
+        if not Path(data, "train.idx").is_file():
+            raise UserError(
+                f"DATA is {data!r}, but SETTING={row.setting} reads raw text: give a folder written "
+                "by preprocess/binarize.py"
+            )
+        return None, Path(data, "valid.idx").is_file()
     if not Path(data).is_dir():
         raise UserError(
             f"DATA is {data!r}, no folder; make it with preprocess/intermediate.py, or give TEXT, the "
             "documents"
         )
-    stamp = read_intermediate_stamp(data)
-    name = stamp.get("settings", {}).get("group", {}).get("name")
+    try:  # by hand: who reads prompts imports torch, which takes seconds
+        stamp = read_json(Path(data) / STAMP)
+        name, kind = stamp["settings"]["group"]["name"], stamp["kind"]
+        examples, validated = stamp["splits"]["train"]["examples"], VALID in stamp["splits"]
+    except (UserError, OSError, KeyError, TypeError):
+        raise UserError(
+            f"DATA is {data!r}, without a whole {STAMP}; make it with preprocess/intermediate.py"
+        ) from None
     if name in GROUPS and name != row.group:
         raise UserError(f"DATA is {data!r}, of the group {name}, not of {row.group}")
-    if stamp["kind"] != row.kind:
+    if kind != row.kind:
         raise UserError(
-            f"DATA is {data!r}, prompts of kind {stamp['kind']}; MODEL={row.model} needs {row.kind}"
+            f"DATA is {data!r}, prompts of kind {kind}; MODEL={row.model} needs {row.kind}"
         )
-    return stamp["splits"]["train"]["examples"], VALID in stamp["splits"]
+    return examples, validated
 
 
 def check_start(init):

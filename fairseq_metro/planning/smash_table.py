@@ -10,14 +10,14 @@ import yaml
 from fairseq_metro.errors import UserError
 
 GROUPS = ("sentence_pair", "single_sentence")
-SETTINGS = ("ce", "hidden", "attention", "rule", "temperature")
+SETTINGS = ("ce", "hidden", "attention", "mlm", "rule", "temperature")
 # MODEL -> the model's name, the kind of its prompts, its sizes; the first is the paper's student.
 MODELS = {
     "roberta": ("roberta_mlm", "roberta", ("distil", "base", "large", "tiny", "small")),
     "hf": ("hf_t5", "t5", ("small", "base", "large", "v1_1_small", "v1_1_base", "tiny")),
     "t5": ("t5_transformer", "t5", ("base", "basepp", "largepp", "tiny", "small")),
 }
-OF_ROBERTA = ("hidden", "attention")
+OF_ROBERTA = ("hidden", "attention", "mlm")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +45,12 @@ class Distillation:
     temperature: float = 1.0
     hidden_weight: float = 0.0
     attention_weight: float = 0.0
+    length: int | None = None
+
+    @property
+    def reads_text(self):
+        """Whether the data is raw text, of ``preprocess/binarize.py``, instead of prompts."""
+        return self.length is not None
 
     @property
     def architecture(self):
@@ -62,7 +68,7 @@ class Distillation:
 
     @property
     def online(self):
-        """Whether the teacher must run in the loop, for its layers."""
+        """Whether the teacher must run in the loop, for its states."""
         return self.setting in OF_ROBERTA
 
     @property
@@ -96,7 +102,7 @@ def distillation(group, setting="ce", model="roberta", size=None):
     ):
         _known(name, value, allowed)
     if setting in OF_ROBERTA and model != "roberta":
-        raise UserError(f"SETTING is {setting!r}, of a RoBERTa's layers; MODEL={model} has it not")
+        raise UserError(f"SETTING is {setting!r}, a RoBERTa's; MODEL={model} has it not")
     if setting == "rule" and group != "sentence_pair":
         raise UserError("SETTING is 'rule', but single sentences have no rule labels; take pairs")
     table = _table()
