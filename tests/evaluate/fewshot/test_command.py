@@ -129,3 +129,38 @@ def test_another_model_is_another_cell(undisturbed, splits, tmp_path):
     other = str(fewshot.write_model(tmp_path / "other", seed=1))
     cells = run(splits, other, tmp_path, "--rows", "zero-shot", seeds=("13",))
     assert not by_key(cells).keys() & by_key(undisturbed[1]).keys()
+
+
+def test_a_template_without_a_mask_is_one_line(splits, model, tmp_path):
+    task = tmp_path / "mine.yaml"
+    task.write_text(
+        'title: SST-2\nmetric: accuracy\nmax_length: 64\ntemplate: "*cls**sent_0*_It_was.*sep+*"\n'
+        'words: {"0": terrible, "1": great}\n'
+        "lmbff: {format: tsv, text: [0], label: 1, files: {train: train, test: dev}}\n"
+    )
+    words = ["--model", model, "--tasks", str(splits / "originals"), "--task", str(task)]
+    with pytest.raises(UserError, match=r"mine.yaml: .* has 0 masks; write \*mask\* exactly once"):
+        main([*words, "--k", "4", "--seeds", "13", "--out", str(tmp_path / "out")])
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"sentence\tlabel\n\xff\xfe\t1\n", r"train.tsv: line 2"),
+        (b"sentence\tlabel\nno label here\n", r"train.tsv: line 2: column 2 is missing"),
+        (b"sentence\tlabel\nfine\t7\n", r"train.tsv: line 2: label '7' has no word"),
+        (None, r"train.tsv: no such file; run preprocess/kshot.py"),
+    ],
+)
+def test_an_unreadable_split_is_one_line(content, said, model, tmp_path):
+    folder = tmp_path / "kshot" / "SST-2" / "4-13"
+    folder.mkdir(parents=True)
+    for name in ("dev", "test"):
+        (folder / f"{name}.tsv").write_text("sentence\tlabel\nfine\t1\n")
+    if content is not None:
+        (folder / "train.tsv").write_bytes(content)
+    words = ["--model", model, "--kshot", str(tmp_path / "kshot"), "--task", "sst2", "--k", "4"]
+    with pytest.raises(UserError, match=said) as error:
+        main([*words, "--seeds", "13", "--rows", "prompt", "--out", str(tmp_path / "out")])
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "out").exists()  # nothing half-written
