@@ -1,11 +1,18 @@
 """fairseq-train with --task prompt_distillation --distillation mlm: text in the place of prompts."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 import torch
 
+from fairseq_metro.data.blocks import cut_blocks
+from fairseq_metro.data.indexed import IndexedTokens
+from fairseq_metro.data.vocabulary import Vocabulary
 from fairseq_metro.errors import user_message
 from fairseq_metro.interchange.roberta import load_roberta
 from fairseq_metro.prepare import binarize
+from fairseq_metro.tasks.text_distillation import TextDistillationTask
 from tests.distillation import train, write_teacher
 from tests.prepare import intermediate_samples
 from tests.training import equal, parameters
@@ -58,6 +65,27 @@ def test_a_resumed_run_equals_an_undisturbed_one_bit_by_bit(run, data, teacher, 
     second = train(data, tmp_path, f"--teacher={teacher}", "--max-update=12", *MLM)
     assert {**first.losses(), **second.losses()} == log.losses()
     assert equal(*(parameters(d / "checkpoint_last.pt") for d in (tmp_path, save_dir)))
+
+
+@pytest.mark.parametrize("smoothing", [0.7, 0.0])
+def test_rare_tokens_are_masked_more_often(data, smoothing):
+    """In proportion to the count to the power of minus 0.7, as DistilBERT's."""
+    vocabulary = Vocabulary.load(intermediate_samples.vocabulary_folder())
+    task = SimpleNamespace(
+        cfg=SimpleNamespace(mask_prob=0.15, seed=1, mask_smoothing=smoothing),
+        vocabulary=vocabulary, dictionary=vocabulary.dictionary(), pretraining_decoder_start=0,
+        ordinary_tokens=lambda: np.ones(len(vocabulary), dtype=bool),
+    )  # fmt: skip
+    lines = IndexedTokens(data / "train")
+    blocks = cut_blocks(lines.sizes, 31, "complete_doc", "split")
+    dataset = TextDistillationTask.make_dataset(task, lines.tokens, blocks, shuffle=True)
+    counts = np.bincount(lines.tokens, minlength=len(vocabulary))
+    common, rare = counts.argmax(), np.flatnonzero(counts == counts[counts > 0].min())[0]
+    expected = (counts[rare] / counts[common]) ** -smoothing
+    assert dataset.preference[rare] / dataset.preference[common] == pytest.approx(expected)
+    chosen = np.concatenate([dataset[i]["target"] for i in range(len(dataset))])
+    share = (chosen == common).sum() / counts[common]  # of its places that are masked
+    assert (share < 0.1) == (smoothing > 0)
 
 
 def test_what_a_user_can_get_wrong(run, data, teacher, tmp_path):
