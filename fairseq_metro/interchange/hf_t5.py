@@ -111,6 +111,8 @@ def read_folder(folder, vocabulary):
     else:
         rows = write_vocabulary(folder, vocabulary, theirs)
     config["no_bos_logit"] = rows.bos is None
+    known = theirs.get(SECTION) or {}  # no field of theirs says it
+    config["max_positions"] = known.get("max_positions", config["max_positions"])
     path, named = read_weights(folder)
     try:
         state = to_ours(named, config, rows)
@@ -232,7 +234,9 @@ def write_files(model, folder, safetensors=None, facts=None):
         raise UserError(f"{model.origin}: no vocabulary folder {VOCAB_FOLDER} beside it")
     vocabulary = Vocabulary.load(model.vocabulary)
     named = to_theirs(model.state, model.config, rows_of(vocabulary))
-    config = their_config(model, vocabulary) | ({} if facts is None else {SECTION: facts})
+    config = their_config(model, vocabulary)
+    if facts is not None:
+        config[SECTION] = {**facts, "max_positions": model.config["max_positions"]}
     write_json(folder / CONFIG, config)
     if "hugging_face" in vocabulary.settings:
         write_json(folder / TOKENIZER_CONFIG, tokenizer_config(vocabulary))
