@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import doctest
 import importlib
 import importlib.util
 import io
@@ -40,6 +41,8 @@ def commands():
                     yield page, words
 
 
+# Commands whose first word names one of several with options of their own.
+FAMILIES = {"figure"}
 COMMAND_LINES = [
     pytest.param(words, id=f"{page.stem}: {' '.join(words)[:70]}") for page, words in commands()
 ]
@@ -60,6 +63,7 @@ def test_a_command_and_its_options_are_there(words):
         assert (ROOT / script).is_file(), f"{script}: no such file"
         text = scripts_text() if script.endswith(".sh") else help_of_script(script)
         text += fairseq_options() if script.startswith("train_scripts/") else ""
+        text += help_of_command("evaluate") if script == "eval/run.sh" else ""
         text += " -m -rs" if script == "tests/run.sh" else ""
     elif program == "python":
         module = rest[1]
@@ -70,7 +74,14 @@ def test_a_command_and_its_options_are_there(words):
             assert importlib.util.find_spec(module), f"{module}: no such module"
             text = help_of_module(module)
     elif program == "fairseq-metro":
-        text = "--help" if rest[0].startswith("-") else help_of_command(rest.pop(0))
+        if rest[0] == "lm-eval":
+            return  # the harness's own options
+        if rest[0].startswith("-"):
+            text = "--help"
+        elif rest[0] in FAMILIES:
+            text = help_of_command(rest.pop(0), rest.pop(0))
+        else:
+            text = help_of_command(rest.pop(0))
     elif program.startswith("metro-"):
         assert program in (ROOT / "setup.py").read_text("utf-8"), program
         return
@@ -128,10 +139,10 @@ def printed_help(name, main):
 
 
 @lru_cache(maxsize=None)
-def help_of_command(name):
+def help_of_command(name, *more):
     assert name in COMMANDS, f"fairseq-metro has no command {name}"
     module = importlib.import_module(f"fairseq_metro.{COMMANDS[name][0]}")
-    return printed_help(name, lambda: module.main(["--help"]))
+    return printed_help(name, lambda: module.main([*more, "--help"]))
 
 
 @lru_cache(maxsize=None)
@@ -193,7 +204,10 @@ def test_links_lead_somewhere(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_python_in_a_page_compiles_and_imports_what_is_there(page):
-    for block in blocks(page, "python"):
+    for block in blocks(page, "python", "pycon"):
+        if ">>> " in block:
+            examples = doctest.DocTestParser().get_examples(block)
+            block = "".join(example.source for example in examples)
         for node in ast.walk(ast.parse(block)):
             if isinstance(node, ast.Import):
                 for name in node.names:
