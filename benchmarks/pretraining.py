@@ -35,6 +35,8 @@ VARIANTS = {  # METRO-T0, Table 4: script and options
         "pretrain_metro.sh",
         ["--rtd-on", "decoder", "--clm-head", "projection"],
     ),
+    # figure 3a's strong clipping; how strong the paper does not say
+    "rtd-decoder-clip": ("pretrain_metro.sh", ["--rtd-on", "decoder", "--clip-norm", "0.1"]),
     "projection": ("pretrain_metro.sh", ["--clm-head", "projection"]),
     "span": ("pretrain_metro.sh", ["--mask-pattern", "span"]),
     "t5": ("pretrain_t5.sh", []),

@@ -115,7 +115,7 @@ def _on_prompts(step, args):
     most = positions if isinstance(positions, tuple) else (positions, positions)
     source, target = (min(longest, limit) for longest, limit in zip(LONGEST, most, strict=True))
     options = PromptFinetuningTaskConfig(
-        data=str(args.data), vocab=str(vocabulary.path), seed=SEED,
+        data=str(args.data), vocab=str(vocabulary.path), seed=SEED, train_subset="train",
         max_source_length=source, max_target_length=target,
     )  # fmt: skip
     task = PromptFinetuningTask.setup_task(options)

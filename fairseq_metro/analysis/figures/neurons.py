@@ -82,6 +82,8 @@ def count_active(subject):
     for sample in subject.batches():
         with found.watching(subject.real(sample)):
             subject.loss(sample)
+    if not all(found.tokens.values()):
+        raise UserError(f"{subject.args.data}: no batch in it; give other --data or --split")
     return found
 
 
