@@ -129,3 +129,8 @@ def test_wrong_scores_and_names_are_one_line():
             regression_loss(torch.zeros(1, 2), torch.tensor([bad]), 0, 5)
     with pytest.raises(UserError, match="must be one of gold, pred, lmbff"):
         regression_loss(torch.zeros(1, 2), torch.zeros(1), 0, 5, "kl")
+
+
+def test_an_interval_that_does_not_begin_at_zero():
+    scores = torch.tensor([1.0, 3.0, 5.0])
+    assert gold_points(scores, 1, 5).tolist() == [[1, 0], [0.5, 0.5], [0, 1]]
