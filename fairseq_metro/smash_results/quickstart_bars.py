@@ -16,7 +16,7 @@ def draw_bars(scores, path):
     A dot is the same model without fine-tuning, a line across what always saying the commonest
     label gives. scores: ``quickstart_summary.TaskScore``.
     """
-    figure = new_figure(3.4 + 1.7 * len(scores), 4.6)
+    figure = new_figure(max(6.6, 3.4 + 1.7 * len(scores)), 4.6)
     axis = figure.subplots()
     for place, one in enumerate(scores):
         for number, model in enumerate(COLOURS):
