@@ -1,0 +1,90 @@
+"""Figures 3a and 3b from hand-made logs: every series, exact values, no hole that is not one."""
+
+import math
+
+import pytest
+
+from fairseq_metro.analysis.figures import clm_loss, rtd_recall
+from fairseq_metro.errors import UserError
+from tests.analysis.figures.samples import figure, log_of
+
+
+def numbers(**lines):
+    """update -> {name: value}, straight lines over 400 updates."""
+    return lambda update: {name: a + (b - a) * update / 400 for name, (a, b) in lines.items()}
+
+
+VARIANTS = {
+    "RTD on encoder": ("'rtd_on': encoder", 3.0),
+    "RTD on decoder": ("'rtd_on': decoder, 'clip_norm': 2.0", 6.0),
+    "RTD on decoder, clip norm 0.1": ("'rtd_on': decoder, 'clip_norm': 0.1", 5.0),
+    "RTD on decoder, projection": ("'rtd_on': decoder, 'clm_head': projection", 4.0),
+}
+
+
+def test_the_four_series_of_figure_3a_are_those_of_the_logs(tmp_path):
+    runs = [
+        log_of(tmp_path / f"run{i}", numbers(clm_loss=(7, end)), options)
+        for i, (options, end) in enumerate(VARIANTS.values())
+    ]
+    rows = figure("clm-loss", tmp_path / "a.png", *runs)
+    assert list(dict.fromkeys(row["run"] for row in rows)) == list(VARIANTS)
+    for label, (_, end) in VARIANTS.items():
+        for split, updates in (("train", range(20, 401, 20)), ("valid", (0, 100, 200, 300, 400))):
+            found = {
+                int(row["update"]): float(row["clm_loss"])
+                for row in rows
+                if (row["run"], row["split"]) == (label, split)
+            }
+            expected = {u: 7 + (end - 7) * u / 400 for u in updates}
+            assert found.keys() == expected.keys()
+            assert all(math.isclose(found[u], expected[u], abs_tol=6e-4) for u in updates)
+
+
+def test_a_loss_that_is_no_number_leaves_a_hole_and_no_nan(tmp_path):
+    def broken(update):
+        return {"clm_loss": 7.0 if update <= 200 else math.nan}
+
+    rows = figure("clm-loss", tmp_path / "a.png", log_of(tmp_path / "run", broken))
+    assert max(int(row["update"]) for row in rows) == 200
+
+
+def test_recall_of_both_masks_with_the_auc_beside_it(tmp_path):
+    runs = [
+        log_of(tmp_path / "iid", numbers(rtd_recall=(0, 0.2), rtd_auc=(0.5, 0.7))),
+        log_of(tmp_path / "span", numbers(rtd_recall=(0, 0.5), rtd_auc=(0.5, 0.8)),
+               "'mask_pattern': span"),
+    ]  # fmt: skip
+    rows = figure("rtd-recall", tmp_path / "b.png", *runs)
+    last = {row["run"]: row for row in rows if row["split"] == "train"}
+    assert {label: float(row["rtd_recall"]) for label, row in last.items()} == {
+        "i.i.d. masks": 0.2, "span masks": 0.5,
+    }  # fmt: skip
+    assert float(last["span masks"]["rtd_auc"]) == 0.8
+
+
+def test_a_log_without_auc_still_gives_recall(tmp_path):
+    rows = figure(
+        "rtd-recall", tmp_path / "b.png", log_of(tmp_path / "run", numbers(rtd_recall=(0, 0.2)))
+    )
+    assert {row["rtd_auc"] for row in rows} == {""}
+
+
+def test_labels_are_the_users(tmp_path):
+    run = log_of(tmp_path / "run", numbers(clm_loss=(7, 3)))
+    rows = figure("clm-loss", tmp_path / "a.png", f"ours={run}")
+    assert {row["run"] for row in rows} == {"ours"}
+
+
+@pytest.mark.parametrize("module, name", [(clm_loss, "clm-loss"), (rtd_recall, "rtd-recall")])
+def test_a_log_of_another_task_is_one_line(tmp_path, module, name):
+    run = log_of(tmp_path / "run", numbers(lm_loss=(7, 3)))
+    with pytest.raises(UserError, match="--task metro_t5") as error:
+        figure(name, tmp_path / "a.png", run)
+    assert "\n" not in str(error.value) and not list(tmp_path.glob("*.*"))
+
+
+def test_two_runs_of_one_name_are_refused(tmp_path):
+    runs = [log_of(tmp_path / name, numbers(clm_loss=(7, 3))) for name in "ab"]
+    with pytest.raises(UserError, match="two series are called 'RTD on encoder'"):
+        figure("clm-loss", tmp_path / "a.png", *runs)

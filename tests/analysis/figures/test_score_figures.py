@@ -1,0 +1,177 @@
+"""Figures 1/8, 4 and 5 from hand-made results and logs: every point, against plain arithmetic."""
+
+import json
+import statistics
+from types import SimpleNamespace
+
+import pytest
+
+from fairseq_metro.analysis.figures import efficiency, scores
+from fairseq_metro.analysis.log import read_log
+from fairseq_metro.errors import UserError
+from tests.analysis.figures.samples import figure, log_of, results
+
+OURS = {
+    "super_glue/rte": {"GPT-3 style": 0.5, "can we infer": 0.6, "must be true": 0.8},
+    "super_glue/cb": {"GPT-3 style": 0.3, "can we infer": 0.4},
+    "toy/kinds": {"is_it": 0.9},
+}
+THEIRS = {
+    "super_glue/rte": {"GPT-3 style": 0.55, "can we infer": 0.45},
+    "super_glue/cb": {"GPT-3 style": 0.35, "can we infer": 0.25},
+}
+
+
+@pytest.fixture
+def folders(tmp_path):
+    return results(tmp_path / "ours", OURS), results(tmp_path / "theirs", THEIRS)
+
+
+def test_a_point_for_each_template_and_a_median_for_each_model(tmp_path, folders):
+    ours, theirs = folders
+    words = [f"A={ours}", f"B={theirs}", "--reference", f"C={theirs}", "--published", "t0/t0-3b"]
+    rows = figure("templates", tmp_path / "a.png", *words)
+    points = {(r["model"], r["task"], r["template"]): float(r["accuracy"]) for r in rows
+              if r["kind"] == "template"}  # fmt: skip
+    names = {"super_glue/rte": "RTE", "super_glue/cb": "CB", "toy/kinds": "TOY/KINDS"}
+    assert points == {
+        (model, names[task], template): value
+        for model, values in (("A", OURS), ("B", THEIRS))
+        for task, templates in values.items()
+        for template, value in templates.items()
+    }
+    medians = {(r["model"], r["task"]): float(r["accuracy"]) for r in rows
+               if r["kind"] == "median"}  # fmt: skip
+    assert medians["A", "RTE"] == 0.6 and medians["A", "CB"] == pytest.approx(0.35)
+    reference = {r["task"]: float(r["accuracy"]) for r in rows if r["kind"] == "reference median"}
+    assert reference == pytest.approx({"RTE": 0.5, "CB": 0.3})
+    published = {r["task"]: float(r["accuracy"]) for r in rows if r["kind"] == "published mean"}
+    assert published == {"RTE": 0.6455, "CB": 0.4536}  # METRO-T0, table 2, T0 3B
+
+
+def test_bars_are_means_with_the_standard_deviation_over_templates(tmp_path, folders):
+    ours, theirs = folders
+    words = [f"A={ours}", f"B={theirs}", "--published", "t0++/metro-large++"]
+    rows = figure("task-bars", tmp_path / "a.png", *words)
+    found = {(r["model"], r["task"]): (float(r["accuracy"]), float(r["std"])) for r in rows}
+    values = list(OURS["super_glue/rte"].values())
+    mean = sum(values) / 3
+    spread = (sum((v - mean) ** 2 for v in values) / 2) ** 0.5
+    assert found["A", "RTE"] == pytest.approx((mean, spread), rel=1e-5)
+    assert found["A", "TOY/KINDS"] == (0.9, 0.0)
+    assert found["A", "mean"][0] == pytest.approx((mean + 0.35 + 0.9) / 3, rel=1e-5)
+    assert found["METRO-T0++ large++ (published mean)", "CB"] == (0.7488, 0.0)
+    assert len(found) == 4 + 3 + 3
+
+
+def test_every_published_row_averages_to_what_the_paper_prints():
+    for row in scores._published()["rows"]:
+        assert statistics.fmean(row["values"]) == pytest.approx(row["mean"], abs=0.007), row["id"]
+        assert scores.published_row(row["id"])[1]["RTE"] == row["values"][0] / 100
+
+
+def test_scores_of_prompt_finetuning_are_read(tmp_path):
+    path = tmp_path / "heldout_400.json"
+    tasks = {
+        "rte_a": {"dataset": "super_glue/rte", "template": "a", "accuracy": 0.5, "examples": 9},
+        "free": {"dataset": "toy/free", "template": "b", "accuracy": None, "examples": 9},
+    }
+    path.write_text(json.dumps({"tasks": tasks}))
+    assert scores.read_scores(path) == [scores.Score("RTE", "a", 0.5, 9)]
+
+
+@pytest.mark.parametrize("name", ["t0/t0-2b", "nonsense"])
+def test_an_unknown_published_row_is_one_line(tmp_path, folders, name):
+    with pytest.raises(UserError, match=f"no published row '{name}'") as error:
+        figure("templates", tmp_path / "a.png", folders[0], "--published", name)
+    assert "\n" not in str(error.value)
+
+
+def test_a_folder_without_results_says_what_to_give(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="no accuracy of any template; give a folder"):
+        figure("task-bars", tmp_path / "a.png", tmp_path / "empty")
+
+
+# Figure 4
+
+
+def clocked(update):
+    return {"clm_loss": 5.0, "wall": 100.0 + 2 * update, "wpb": 1000.0 + update}
+
+
+def test_time_and_tokens_up_to_an_update_are_those_of_a_loop(tmp_path):
+    log = read_log(log_of(tmp_path / "run", clocked) / "train.log")
+    for update in (20, 30, 400):
+        seconds, tokens = efficiency.spent(log, update, "run")
+        expected, done = 0.0, 0
+        for end in range(20, 401, 20):
+            steps = min(20, update - done)
+            if steps <= 0:
+                break
+            expected, done = expected + (1000 + end) * steps, done + steps
+        assert tokens == pytest.approx(expected, abs=1e-6)
+        wall = 100 + 2 * update if update > 20 else 140
+        assert seconds == pytest.approx(wall)
+
+
+def test_a_resumed_run_counts_both_processes_and_no_pause(tmp_path):
+    """A clock that was lost: 400 updates in one process, then 400 more on a clock from 0."""
+    folder = log_of(tmp_path / "run", lambda update: {"wall": 1.0 * update, "wpb": 10.0})
+    later = log_of(tmp_path / "later", lambda update: {"wall": update - 400.0, "wpb": 10.0},
+                   first=401, last=800)  # fmt: skip
+    with open(folder / "train.log", "a") as stream:
+        stream.write((later / "train.log").read_text())
+    seconds, tokens = efficiency.spent(read_log(folder / "train.log"), 800, "run")
+    assert (seconds, tokens) == (800.0, 8000.0)
+
+
+def test_a_log_that_ends_too_early_is_one_line(tmp_path):
+    log = read_log(log_of(tmp_path / "run", clocked) / "train.log")
+    with pytest.raises(UserError, match="its log ends at update 400, before 500"):
+        efficiency.spent(log, 500, "run")
+
+
+def test_points_of_figure_4(tmp_path, folders, monkeypatch):
+    monkeypatch.setattr(efficiency, "flops_of", lambda run: 7.0)
+    run = log_of(tmp_path / "run", clocked)
+    words = ["--series", "METRO-T5", run, f"400={folders[0]}", f"200={folders[1]}"]
+    rows = figure("efficiency", tmp_path / "a.png", *words, "--series", "T5", run,
+                  f"400={folders[1]}")  # fmt: skip
+    found = {(row["series"], int(row["update"])): row for row in rows}
+    assert list(found) == [("METRO-T5", 200), ("METRO-T5", 400), ("T5", 400)]
+    assert float(found["METRO-T5", 200]["score"]) == pytest.approx((0.5 + 0.3) / 2)
+    assert float(found["METRO-T5", 400]["score"]) == pytest.approx((1.9 / 3 + 0.35 + 0.9) / 3, 1e-5)
+    assert float(found["T5", 400]["hours"]) == pytest.approx(900 / 3600, 1e-5)
+    for row in rows:
+        assert float(row["flops"]) == pytest.approx(7 * float(row["tokens"]), rel=1e-5)
+
+
+def test_flops_of_a_run_are_the_planners(tmp_path, monkeypatch):
+    cfg = SimpleNamespace(
+        task=SimpleNamespace(_name="metro_t5", mask_prob=0.2, tokens_per_sample=64,
+                             clm_positions="all"),
+        model="model",
+    )  # fmt: skip
+    task = SimpleNamespace(source_dictionary=range(50))
+    asked = {}
+
+    def planned(*words, **details):
+        asked.update(words=words, details=details)
+        return 3.0
+
+    monkeypatch.setattr(efficiency, "find_checkpoint", lambda run: run)
+    monkeypatch.setattr(efficiency, "open_checkpoint", lambda path: (cfg, task, None, None))
+    monkeypatch.setattr(efficiency, "flops_per_token", planned)
+    assert efficiency.flops_of("run") == 3.0
+    assert asked == {"words": ("metro_t5", "model", 64, 50),
+                     "details": {"mask_prob": 0.2, "clm_share": 1.0}}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [(["A", "run"], "give the run and at least one"), (["A", "run", "x=y"], "must be UPDATE=")],
+)
+def test_a_series_that_cannot_be_read_is_one_line(tmp_path, words, said):
+    with pytest.raises(UserError, match=said):
+        figure("efficiency", tmp_path / "a.png", "--series", *words)
