@@ -58,7 +58,7 @@ SIZES = {
 }
 RIVAL = "import sys; from benchmarks.distill_rival import main; main(sys.argv[1])"
 BATCH = 32
-PROMPTS = 4000
+PROMPTS = 1920
 
 
 def made_up_text(rng, documents):
