@@ -277,6 +277,20 @@ def disagreements(ours, theirs):
     return largest, differ, clear
 
 
+def prefix_bound(sets, parts):
+    """(share of target positions that repeat a prefix of another choice of their input, the share of
+    our time that computing each prefix once could save at most)."""
+    positions = distinct = 0
+    for _, choices in sets.values():
+        for each in choices:
+            lines = [tuple(choice.tolist()) for choice in each]
+            positions += sum(map(len, lines))
+            distinct += len({line[:end] for line in lines for end in range(len(line))})
+    repeated = 1 - distinct / positions
+    share = (parts["decoder"] + parts["vocabulary"]) / sum(parts.values())
+    return round(repeated, 4), round(repeated * share, 4)
+
+
 def row(args, device):
     """Everything measured once: dict."""
     clock = Clock(device)
@@ -307,6 +321,7 @@ def row(args, device):
     largest, differ, clear = disagreements(scores["ours"], scores["usual"])
     least = {name: min(values) for name, values in seconds.items()}
     prompts = sum(len(inputs) for inputs, _ in sets.values())
+    repeated, bound = prefix_bound(sets, parts["ours"])
     return {
         "benchmark": "eval", "size": args.size, "prompts": prompts,
         "pairs": sum(len(c) for _, choices in sets.values() for c in choices),
@@ -317,6 +332,7 @@ def row(args, device):
         "usual_forward_over_ours": round(speed["ours"] / speed["usual"], 3),
         "parts": {way: {k: round(v, 3) for k, v in each.items()} for way, each in parts.items()},
         "peak_megabytes": {name: round(held / 2**20, 1) for name, held in memory.items()},
+        "repeated_prefixes": repeated, "saved_by_sharing_prefixes_at_most": bound,
         "largest_difference": largest, "predictions_that_differ": differ,
         "of_these_with_a_margin": clear, "max_tokens": args.max_tokens, "repeats": args.repeats,
         "device": torch.cuda.get_device_name() if clock.gpu else platform.processor() or "cpu",

@@ -29,15 +29,15 @@ fi
 [[ $# -ge 1 && $1 != -* ]] || fail "usage: bash eval/run.sh CHECKPOINT [options]; CHECKPOINT is a run's folder or file"
 CHECKPOINT=$(absolute "$1" "$1"); shift
 
-words=()
+SUITE=${SUITE:-$([ -n "${TASKS:-}${HUB:-}" ] && echo t0_eval || echo quickstart)}
+case $SUITE in *.yaml | *.yml) SUITE=$(absolute "$SUITE" "SUITE=$SUITE") ;; esac
+words=(--suite "$SUITE")
 if [ -n "${TASKS:-}" ]; then
-    words+=(--suite ${SUITE:-t0_eval} --tasks "$(absolute "$TASKS" "TASKS=$TASKS")")
-elif [ -n "${HUB:-}" ]; then
-    words+=(--suite ${SUITE:-t0_eval})
-else
+    words+=(--tasks "$(absolute "$TASKS" "TASKS=$TASKS")")
+elif [ -z "${HUB:-}" ]; then
     TASKS=$PWD/runs/demonstration_tasks          # the same for all models: they depend on no vocabulary
     python preprocess/docstring_tasks.py --out "$TASKS"
-    words+=(--suite ${SUITE:-quickstart} --tasks "$TASKS")
+    words+=(--tasks "$TASKS")
 fi
 [ -z "${HUB:-}" ] || words+=(--hub)
 if [ -n "${OUT:-}" ]; then case $OUT in /*) ;; *) OUT=$here/$OUT ;; esac; words+=(--out "$OUT"); fi

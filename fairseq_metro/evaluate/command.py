@@ -8,9 +8,7 @@ from pathlib import Path
 from fairseq_metro.errors import UserError
 from fairseq_metro.evaluate import sharing
 from fairseq_metro.evaluate.comparison import run_comparison
-from fairseq_metro.evaluate.curve import evaluate_checkpoints
 from fairseq_metro.evaluate.examples import Form
-from fairseq_metro.evaluate.model_source import load_model, model_facts
 from fairseq_metro.evaluate.options import check, parser
 from fairseq_metro.evaluate.passages import read_passages
 from fairseq_metro.evaluate.pictures import draw_templates
@@ -31,9 +29,11 @@ logger = logging.getLogger(__name__)
 def main(argv=None):
     args = parser().parse_args(argv)
     check(args)
-    if args.compare:
+    if args.compare:  # reads files alone, so that it needs no torch
         sys.stdout.write(run_comparison(*args.compare, args.out))
         return 0
+    from fairseq_metro.evaluate.curve import evaluate_checkpoints
+
     device = sharing.start()
     level = logging.INFO if sharing.rank() == 0 else logging.WARNING
     logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr, force=True)
@@ -96,6 +96,8 @@ def settings_of(args, suites, facts):
 
 def evaluate_model(args, source, out, device):
     """Evaluate one model into ``out``; returns the summary (in process 0, else None)."""
+    from fairseq_metro.evaluate.model_source import load_model, model_facts
+
     suites, templates = suites_of(args), find_templates(args.templates)
     passages = read_passages(args.passages) if args.passages else None
     form = Form(

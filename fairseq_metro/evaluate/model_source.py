@@ -14,7 +14,6 @@ from fairseq_metro.files import sha256_file
 from fairseq_metro.interchange.hugging_face import is_release
 from fairseq_metro.loading import find_checkpoint
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _NUMBERED = re.compile(r"checkpoint(_\d+)?_?\d+\.pt")
 _OF_A_MODEL = (".json", ".safetensors", ".bin", ".model", ".txt")
 
@@ -32,9 +31,9 @@ def model_facts(source):
 
 
 def load_model(source, device=None, dtype="float32"):
-    """The Predictor of a model, its weights in ``dtype``."""
+    """The Predictor of a model, its weights in ``dtype``, torch's name of one."""
     predictor = fairseq_metro.load(source, device)
-    predictor.model.to(DTYPES[dtype])
+    predictor.model.to(getattr(torch, dtype))
     return predictor
 
 

@@ -4,9 +4,10 @@ import argparse
 from pathlib import Path
 
 from fairseq_metro.errors import UserError
-from fairseq_metro.evaluate.model_source import DTYPES
 from fairseq_metro.evaluate.ranking import RANKS, SUM
 from fairseq_metro.evaluate.suite import suite_names
+
+DTYPES = ("float32", "bfloat16", "float16")
 
 
 def parser():
@@ -43,7 +44,7 @@ def parser():
     add("--seed", type=int, default=1, help="of random wordings and exemplars (default: 1)")
     add("--sequential-draws", action="store_true",
         help="random wordings from one generator in row order, as in METRO's evaluation")  # fmt: skip
-    add("--dtype", choices=sorted(DTYPES), default="float32", help="of weights (default: float32)")
+    add("--dtype", choices=DTYPES, default="float32", help="of weights (default: float32)")
     add("--device", help="cpu, cuda, cuda:1, ... (default: a GPU where there is one)")
     add("--max-tokens", type=int, metavar="N", help="of a padded batch")
     add("--out", type=Path, metavar="DIR", help="default: evaluation/SUITE in the run's folder")

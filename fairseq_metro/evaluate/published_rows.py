@@ -29,7 +29,8 @@ def published_row(name):
     rows = published_rows()
     if name not in rows:
         raise UserError(
-            f"no published row {name!r} ({nearest(name, rows)}; all: {', '.join(rows)})"
+            f"{name!r} is no folder and no published row ({nearest(name, rows)}; all rows: "
+            "fairseq_metro/evaluate/published)"
         )
     return rows[name]
 

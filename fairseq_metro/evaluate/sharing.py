@@ -6,9 +6,6 @@ travel, over gloo; every process has the model on a device of its own.
 
 import os
 
-import torch
-import torch.distributed as dist
-
 from fairseq_metro.errors import UserError
 
 
@@ -17,27 +14,29 @@ def start():
 
     None: the default (a GPU where there is one).
     """
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+    if world_size() == 1:
         return None
-    if not dist.is_initialized():
-        dist.init_process_group("gloo")
+    import torch
+
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("gloo")
     return f"cuda:{os.environ['LOCAL_RANK']}" if torch.cuda.is_available() else "cpu"
 
 
 def stop():
     """Leave the other processes."""
-    if dist.is_available() and dist.is_initialized():
-        dist.destroy_process_group()
+    if world_size() > 1:
+        _others().destroy_process_group()
 
 
 def rank():
     """This process's number; 0 is the one that writes."""
-    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+    return int(os.environ["RANK"]) if world_size() > 1 else 0
 
 
 def world_size():
-    """Number of processes."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+    """Number of processes, as torchrun says it."""
+    return int(os.environ.get("WORLD_SIZE", 1))
 
 
 def from_first(make):
@@ -50,7 +49,7 @@ def from_first(make):
             box[0] = make()
         except UserError as error:  # alone in it, the others would wait for ever
             box[1] = str(error)
-    dist.broadcast_object_list(box)
+    _others().broadcast_object_list(box)
     if box[1] is not None:
         raise UserError(box[1])
     return box[0]
@@ -66,6 +65,13 @@ def shared_out(function, items, size):
     order = sorted(range(len(items)), key=lambda i: size(items[i]))
     mine = order[rank() :: world_size()]
     parts = [None] * world_size()
-    dist.all_gather_object(parts, dict(zip(mine, function([items[i] for i in mine]), strict=True)))
+    done = dict(zip(mine, function([items[i] for i in mine]), strict=True))
+    _others().all_gather_object(parts, done)
     whole = {place: value for part in parts for place, value in part.items()}
     return [whole[place] for place in range(len(items))]
+
+
+def _others():
+    import torch.distributed
+
+    return torch.distributed

@@ -1,11 +1,7 @@
-"""Models with known answers, and small folders of task data, for tests of the runner."""
+"""A predictor with known answers, and small folders of task data, for tests of the runner."""
 
 import json
-import math
 from types import SimpleNamespace
-
-import torch
-from torch import nn
 
 
 class Fake:
@@ -25,34 +21,10 @@ class Fake:
         ]
 
     def targets(self, texts):
-        return [torch.zeros(len(text.split()) + 1) for text in texts]
+        return [[0] * (len(text.split()) + 1) for text in texts]
 
     def generate(self, texts, **options):
         return [text.split()[-1] for text in texts]
-
-
-class Chain(nn.Module):
-    """An encoder-decoder whose p(token | token before) is a table: (V, V), rows sum to 1.
-
-    The first token of the source chooses among tables, so that inputs matter.
-    """
-
-    def __init__(self, tables):
-        super().__init__()
-        self.tables = nn.Parameter(torch.tensor(tables).log(), requires_grad=False)
-        self.encoder = lambda src_tokens, src_lengths=None: src_tokens[:, 0]
-        self.decoder = SimpleNamespace(
-            extract_features=self.extract_features, output_layer=lambda features: features
-        )
-
-    def extract_features(self, prev, states):
-        which = states.repeat_interleave(prev.size(0) // states.size(0))
-        return self.tables[which[:, None], prev]
-
-
-def log(*shares):
-    """Natural logarithm of a product."""
-    return sum(math.log(share) for share in shares)
 
 
 def write_rows(folder, dataset, rows, split="validation"):

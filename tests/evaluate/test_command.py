@@ -90,7 +90,7 @@ def test_batches_change_no_score(toys, whole, tmp_path, max_tokens):
 
 def test_the_same_command_again_loads_no_model(toys, whole, monkeypatch):
     before = steady(whole)
-    monkeypatch.setattr("fairseq_metro.evaluate.command.load_model", None)
+    monkeypatch.setattr("fairseq_metro.evaluate.model_source.load_model", None)
     assert main(arguments(toys, whole)) == 0
     assert steady(whole) == before
 

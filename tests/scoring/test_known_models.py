@@ -1,14 +1,40 @@
 """Rank classification on a model whose probabilities are known by hand, and against transformers."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import nn
 
 import fairseq_metro
 from fairseq_metro.scoring import best, score_choices
-from tests.evaluate.fakes import Chain, log
 from tests.interchange.t5_folders import write_folder
+
+
+class Chain(nn.Module):
+    """An encoder-decoder whose p(token | token before) is a table: (V, V), rows sum to 1.
+
+    The first token of the source chooses among tables, so that inputs matter.
+    """
+
+    def __init__(self, tables):
+        super().__init__()
+        self.tables = nn.Parameter(torch.tensor(tables).log(), requires_grad=False)
+        self.encoder = lambda src_tokens, src_lengths=None: src_tokens[:, 0]
+        self.decoder = SimpleNamespace(
+            extract_features=self.extract_features, output_layer=lambda features: features
+        )
+
+    def extract_features(self, prev, states):
+        which = states.repeat_interleave(prev.size(0) // states.size(0))
+        return self.tables[which[:, None], prev]
+
+
+def log(*shares):
+    """Natural logarithm of a product."""
+    return sum(math.log(share) for share in shares)
+
 
 # Tokens: 0 <s>, 1 padding, 2 </s> (and the decoder's start), 3 a, 4 b. A row: the token before.
 END, A, B = 2, 3, 4
