@@ -43,6 +43,8 @@ setup(
             "metro-parameters = fairseq_metro.commands:parameters",
             "metro-health = fairseq_metro.commands:health",
             "metro-summary = fairseq_metro.commands:summary",
-        ]
+        ],
+        # lm-evaluation-harness from the version on that looks for it; else: fairseq-metro lm-eval
+        "lm_eval.models": ["fairseq_metro = fairseq_metro.evaluate.harness:FairseqMetroLM"],
     },
 )

@@ -32,6 +32,7 @@ COMMANDS = {
     "export-t5": ("interchange.export_t5", "a run of hf_t5 to a Hugging Face folder"),
     "import-roberta": ("interchange.import_roberta", "RoBERTa of others to a run's folder"),
     "export-hf": ("interchange.export_hf", "any model of ours to a folder that transformers loads"),
+    "lm-eval": ("evaluate.harness_command", "lm-evaluation-harness with our models in it"),
     "export-roberta": ("interchange.export_roberta", "a run of roberta_mlm to Hugging Face's form"),
     "corpus-tasks": ("prepare.corpus_tasks.main", "few-shot tasks derived from any corpus"),
     "intermediate": ("prepare.intermediate.main", "documents to prompts of a SMASH task group"),
