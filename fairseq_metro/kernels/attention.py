@@ -142,7 +142,8 @@ def attention_op(
     dropout: float,
     scale: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Output (B, T, H, D), and log2 of the softmax's sums (B, H, T) for the backward pass."""
+    """Output (B, T, H, D), and two numbers of every query's softmax (2, B, H, T) for the backward
+    pass."""
     from fairseq_metro.kernels import attention_launch
 
     return attention_launch.forward(
@@ -154,15 +155,15 @@ def attention_op(
 @attention_op.register_fake
 def _(query, memory, table, bucket, padding, own, others, seed, causal, dropout, scale):
     batch, queries, _, heads, dim = query.shape
-    lse = query.new_empty((batch, heads, queries), dtype=torch.float32)
-    return query.new_empty((batch, queries, heads, dim)), lse
+    levels = query.new_empty((2, batch, heads, queries), dtype=torch.float32)
+    return query.new_empty((batch, queries, heads, dim)), levels
 
 
 @torch.library.custom_op("fairseq_metro::attention_backward", mutates_args=())
 def attention_backward_op(
     d_out: torch.Tensor,
     out: torch.Tensor,
-    lse: torch.Tensor,
+    levels: torch.Tensor,
     query: torch.Tensor,
     memory: Optional[torch.Tensor],
     table: Optional[torch.Tensor],
@@ -179,15 +180,15 @@ def attention_backward_op(
     from fairseq_metro.kernels import attention_launch
 
     return attention_launch.backward(
-        d_out, out, lse, query, memory, table, bucket, key_padding_mask, query_segments,
+        d_out, out, levels, query, memory, table, bucket, key_padding_mask, query_segments,
         key_segments, seed, causal, dropout, scale,
     )  # fmt: skip
 
 
 @attention_backward_op.register_fake
-def _(d_out, out, lse, query, memory, table, *others):
+def _(d_out, out, levels, query, memory, table, *others):
     d_memory = query.new_empty((0,) if memory is None else memory.shape)
-    d_table = lse.new_empty((0, 0) if table is None else table.shape)
+    d_table = levels.new_empty((0, 0) if table is None else table.shape)
     return query.new_empty(query.shape), d_memory, d_table
 
 
@@ -198,9 +199,9 @@ def _setup(ctx, inputs, output):
 
 
 def _backward(ctx, d_out, _):
-    out, lse, query, memory, table, *others = ctx.saved_tensors
+    out, levels, query, memory, table, *others = ctx.saved_tensors
     d_query, d_memory, d_table = attention_backward_op(
-        d_out, out, lse, query, memory, table, *others, ctx.causal, ctx.dropout, ctx.scale
+        d_out, out, levels, query, memory, table, *others, ctx.causal, ctx.dropout, ctx.scale
     )
     d_memory = None if memory is None else d_memory
     d_table = None if table is None else d_table.to(table.dtype)

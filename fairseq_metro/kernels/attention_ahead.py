@@ -21,7 +21,7 @@ def arguments(kernel, dtype="bf16", dim=64, use="encoder", dropout=True, even=Tr
     """(types and constants, launch options) of "forward", "query" or "key" for one configuration."""
     tensor, multiple = f"*{dtype}:16", "i32:16"
     names = dict.fromkeys("q k v out d_out d_q d_k d_v".split(), tensor)
-    names.update(dict.fromkeys("by_distance lse delta diagonals".split(), "*fp32:16"))
+    names.update(dict.fromkeys("by_distance levels delta diagonals".split(), "*fp32:16"))
     names.update(padding="*u8:16", query_segments="*i64:16", key_segments="*i64:16", seed="*i64:16")
     strides = [f"{of}_{what}" for of in "qkdg" for what in ("batch", "row", "head")]
     names.update(dict.fromkeys(strides, multiple))

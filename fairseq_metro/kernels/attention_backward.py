@@ -31,7 +31,7 @@ def query_kernel(
     seed,
     out,
     d_out,
-    lse,
+    levels,
     delta,
     d_q,
     diagonals,
@@ -90,7 +90,11 @@ def query_kernel(
     own = tl.sum(d_rows.to(tl.float32) * out_rows.to(tl.float32), axis=1)
     lines = place.to(tl.int64) * queries + i
     tl.store(delta + lines, own, mask=i < queries)
-    level = tl.load(lse + lines, mask=i < queries, other=float("inf"))
+    base = tl.load(levels + lines, mask=i < queries, other=float("inf"))
+    levels += tl.num_programs(0).to(tl.int64) // blocks * queries
+    share = tl.load(levels + lines, mask=i < queries, other=0.0)
+    own *= share
+    share *= keep_scale
     k += batch * k_batch + head * k_head
     v += batch * k_batch + head * k_head
     by_distance += head * (2 * (reach + PAD) + 1)
@@ -119,12 +123,12 @@ def query_kernel(
             s, first_i, first_j, queries, keys, padding, query_segments, key_segments,
             PADDING, SEGMENTS, CAUSAL, EVEN, M, N,
         )  # fmt: skip
-        p = tl.exp2(s * scale - level[:, None])
+        p = tl.exp2(s * scale - base[:, None])  # times share: the weight
         d_p = tl.dot(d_rows, tl.trans(v_rows), input_precision=PRECISION)
         if DROPOUT:
             keep = kept(key, place, first_i, first_j, lowest, M, N, ROUNDS, SITE)
             d_p = tl.where(keep, d_p, 0.0)
-        d_s = p * (d_p * keep_scale - own[:, None])
+        d_s = p * (d_p * share[:, None] - own[:, None])
         if BIAS:
             if side == 0:
                 behind, ahead = diagonal_sums(d_s, M, N)
@@ -154,7 +158,7 @@ def key_kernel(
     key_segments,
     seed,
     d_out,
-    lse,
+    levels,
     delta,
     d_k,
     d_v,
@@ -202,7 +206,8 @@ def key_kernel(
     v_rows = load_rows(v + batch * k_batch + head * k_head, first_j, keys, k_row, D, N, WIDTH, EVEN)
     q += batch * q_batch + head * q_head
     d_out += batch * d_batch + head * d_head
-    lse += place.to(tl.int64) * queries
+    levels += place.to(tl.int64) * queries
+    shares = levels + tl.num_programs(0).to(tl.int64) // blocks * queries
     delta += place.to(tl.int64) * queries
     by_distance += head * (2 * (reach + PAD) + 1)
     padding += batch * keys
@@ -219,7 +224,8 @@ def key_kernel(
         i = first_i + tl.arange(0, M)
         q_rows = load_rows(q, first_i, queries, q_row, D, M, WIDTH, EVEN)
         d_rows = load_rows(d_out, first_i, queries, d_row, D, M, WIDTH, EVEN)
-        level = tl.load(lse + i, mask=i < queries, other=float("inf"))
+        base = tl.load(levels + i, mask=i < queries, other=float("inf"))
+        share = tl.load(shares + i, mask=i < queries, other=0.0)
         own = tl.load(delta + i, mask=i < queries, other=0.0)
         side = side_of(first_i, first_j, queries, keys, reach, M, N)
         s = tl.dot(
@@ -232,7 +238,7 @@ def key_kernel(
             s, first_i, first_j, queries, keys, padding, query_segments, key_segments,
             PADDING, SEGMENTS, CAUSAL, EVEN, M, N,
         )  # fmt: skip
-        p = tl.exp2(s * scale - level[:, None])
+        p = tl.exp2(s * scale - base[:, None]) * share[:, None]
         d_p = tl.dot(d_rows, tl.trans(v_rows), input_precision=PRECISION)
         left = p
         if DROPOUT:

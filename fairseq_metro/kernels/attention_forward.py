@@ -25,7 +25,7 @@ def forward_kernel(
     key_segments,
     seed,
     out,
-    lse,
+    levels,
     q_batch,
     q_row,
     q_head,
@@ -54,8 +54,9 @@ def forward_kernel(
     ROUNDS: tl.constexpr,
     SITE: tl.constexpr,
 ):
-    """A program: M queries of one head, all keys. lse (B, H, T): log2 of the sum of exponentials,
-    infinite for a query that sees nothing."""
+    """A program: M queries of one head, all keys. levels (2, B, H, T): log2 of the largest
+    exponential, and 1 over their sum when divided by it; infinite and 0 for a query that sees
+    nothing. Apart, since at scores of 1e4 their product's logarithm has no digits left."""
     blocks = tl.cdiv(queries, M)
     place = tl.program_id(0) // blocks
     first_i = (tl.program_id(0) % blocks) * M
@@ -110,8 +111,11 @@ def forward_kernel(
     row = heads * D
     out += batch * queries * row + head * D
     store_rows(out, mixed, first_i, queries, row, D, M, WIDTH)
-    level = tl.where(seen, top * scale + tl.log2(tl.where(seen, total, 1.0)), float("inf"))
-    tl.store(lse + place.to(tl.int64) * queries + i, level, mask=i < queries)
+    levels += place.to(tl.int64) * queries + i
+    base = tl.where(seen, top * scale, float("inf"))
+    tl.store(levels, base, mask=i < queries)
+    levels += tl.num_programs(0).to(tl.int64) // blocks * queries
+    tl.store(levels, tl.where(seen, 1.0 / tl.where(seen, total, 1.0), 0.0), mask=i < queries)
 
 
 @triton.jit

@@ -9,7 +9,7 @@ from fairseq_metro.kernels import attention_backward, attention_forward
 from fairseq_metro.kernels.attention_mask import ROUNDS, SITE, keep_scale, lowest_kept
 from fairseq_metro.kernels.attention_tiles import PAD
 
-BUCKET_BLOCK, SPREAD_BLOCK = 1024, 64
+BUCKET_BLOCK, SPREAD_BLOCK = 1024, 256
 
 # (bytes of a number, padded width of a head) -> M queries, N keys, warps, stages of each kernel.
 # N is 64 (the dropout mask), M of ``query`` at most 64 (the diagonals of the bias's gradient).
@@ -32,6 +32,11 @@ def tile(kernel, itemsize, dim):
     return dict(M=m, N=n, num_warps=warps, num_stages=stages)
 
 
+def dense_heads(tensor):
+    """The tensor, copied only where the numbers of a head do not lie side by side."""
+    return tensor if tensor.stride(-1) == 1 or tensor.size(-1) == 1 else tensor.contiguous()
+
+
 class Inputs:
     """What all kernels are told: tensors, strides, sizes and switches, from the operator's own
     arguments (see :func:`fairseq_metro.kernels.attention.attention_op`)."""
@@ -40,7 +45,8 @@ class Inputs:
         self, query, memory, table, bucket, padding, query_segments, key_segments, seed, causal,
         dropout, scale,
     ):  # fmt: skip
-        memory = query if memory is None else memory
+        query = dense_heads(query)
+        memory = query if memory is None else dense_heads(memory)
         self.q, self.k, self.v = query[:, :, 0], memory[:, :, -2], memory[:, :, -1]
         self.batch, self.queries, self.heads, self.dim = self.q.shape
         self.keys, self.table, self.scale = self.k.size(1), table, scale
@@ -122,35 +128,34 @@ def precision(dtype):
 
 
 def forward(*arguments):
-    """out (B, T, H, D) contiguous, lse (B, H, T) float32."""
+    """out (B, T, H, D) contiguous, levels (2, B, H, T) float32."""
     own = Inputs(*arguments)
     q = own.q
     out = torch.empty(q.shape, dtype=q.dtype, device=q.device)
-    lse = q.new_empty((own.batch, own.heads, own.queries), dtype=torch.float32)
+    levels = q.new_empty((2, own.batch, own.heads, own.queries), dtype=torch.float32)
     switches = own.switches("forward")
     programs = triton.cdiv(own.queries, switches["M"]) * own.batch * own.heads
     if out.numel():
         attention_forward.forward_kernel[(programs,)](
-            **own.pointers(), out=out, lse=lse, **own.sizes(), **switches
+            **own.pointers(), out=out, levels=levels, **own.sizes(), **switches
         )
-    return out, lse
+    return out, levels
 
 
-def backward(d_out, out, lse, query, memory, *arguments):
+def backward(d_out, out, levels, query, memory, *arguments):
     """Gradients of query and memory, contiguous, and of the table (buckets, H) float32; of absent
     ones empty tensors."""
     own = Inputs(query, memory, *arguments)
-    if d_out.stride(-1) != 1:
-        d_out = d_out.contiguous()
+    d_out = dense_heads(d_out)
     d_query = torch.empty(query.shape, dtype=query.dtype, device=query.device)
-    d_memory = d_query.new_empty((0,)) if memory is None else torch.empty_like(memory).contiguous()
+    d_memory = d_query.new_empty((0,) if memory is None else memory.shape)
     d_q, source = d_query[:, :, 0], d_query if memory is None else d_memory
     d_k, d_v = source[:, :, -2], source[:, :, -1]
     rows = 0 if own.table is None else own.table.size(0)
-    d_table = lse.new_empty((rows, own.heads if rows else 0))
+    d_table = levels.new_empty((rows, own.heads if rows else 0))
     if not d_out.numel():
         return d_query.zero_(), d_memory.zero_(), d_table.zero_()
-    delta = torch.empty_like(lse)
+    delta = torch.empty_like(levels[0])
     shared, sizes = own.pointers(), own.sizes()
     sizes.update(zip(("d_batch", "d_row", "d_head"), d_out.stride()[:3], strict=True))
     sizes["softmax_scale"] = own.scale
@@ -160,17 +165,17 @@ def backward(d_out, out, lse, query, memory, *arguments):
     diagonals = delta
     if rows:
         width = (triton.cdiv(own.keys, n) + 1) * n
-        diagonals = lse.new_empty((own.batch, own.heads, blocks, width))
+        diagonals = levels.new_empty((own.batch, own.heads, blocks, width))
     sizes.update(zip(("g_batch", "g_row", "g_head"), d_q.stride()[:3], strict=True))
     attention_backward.query_kernel[(blocks * own.batch * own.heads,)](
-        **shared, out=out, d_out=d_out, lse=lse, delta=delta, d_q=d_q, diagonals=diagonals,
+        **shared, out=out, d_out=d_out, levels=levels, delta=delta, d_q=d_q, diagonals=diagonals,
         **sizes, **switches,
     )  # fmt: skip
     sizes.update(zip(("g_batch", "g_row", "g_head"), d_k.stride()[:3], strict=True))
     switches = own.switches("key")
     blocks = triton.cdiv(own.keys, switches["N"])
     attention_backward.key_kernel[(blocks * own.batch * own.heads,)](
-        **shared, d_out=d_out, lse=lse, delta=delta, d_k=d_k, d_v=d_v, **sizes, **switches
+        **shared, d_out=d_out, levels=levels, delta=delta, d_k=d_k, d_v=d_v, **sizes, **switches
     )
     if rows:
         attention_backward.bucket_kernel[(rows, own.heads)](

@@ -1,7 +1,65 @@
-"""Attention as one function, so that a fused kernel can take its place."""
+"""Attention as one function, which a fused kernel may run.
+
+Where :mod:`fairseq_metro.kernels.choice` says so (on a GPU, by default) no T x S numbers are kept;
+elsewhere torch's own attention runs, over masks that hold bias and padding.
+"""
 
 import torch
 import torch.nn.functional as F
+
+from fairseq_metro.kernels.attention import attention_fused, runs_fused
+
+
+def packed_attention(
+    query,
+    memory=None,
+    *,
+    bias=None,
+    key_padding_mask=None,
+    visible=None,
+    causal=False,
+    dropout=0.0,
+    scale=None,
+):
+    """Attention over projections as one linear map leaves them.
+
+    query (B, T, 3, H, D): queries, keys and values, or (B, T, 1, H, D) with memory (B, S, 2, H, D).
+    bias: a module of relative positions, or (H, T, T), which torch's attention takes; visible:
+    :class:`~fairseq_metro.modules.segments.OwnSegment` where examples are packed; the others as
+    :func:`attention` has them, scale: 1 / sqrt(D) where not given. Returns (B, T, H, D).
+    """
+    if takes_fused(query) and not isinstance(bias, torch.Tensor):
+        return attention_fused(
+            query,
+            memory,
+            table=None if bias is None else bias.weight,
+            bucket=None if bias is None else bias.near,
+            key_padding_mask=key_padding_mask,
+            query_segments=None if visible is None else visible.queries,
+            key_segments=None if visible is None else visible.keys,
+            causal=causal or (visible is not None and visible.causal),
+            dropout=dropout,
+            scale=scale,
+        )
+    q, *others = (x.transpose(1, 2) for x in query.unbind(2))
+    k, v = others or (x.transpose(1, 2) for x in memory.unbind(2))
+    mixed = attention(
+        q,
+        k,
+        v,
+        bias=bias(q.size(2)) if callable(bias) else bias,
+        key_padding_mask=key_padding_mask,
+        visible=None if visible is None else visible.mask,
+        causal=causal,
+        dropout=dropout,
+        scale=scale,
+    )
+    return mixed.transpose(1, 2)
+
+
+def takes_fused(query, dtype=None):
+    """Whether the fused kernel runs for projections (..., D) of a dtype (given: theirs)."""
+    return runs_fused(dtype or query.dtype, query.size(-1), query.device.type)
 
 
 def attention(
@@ -14,6 +72,7 @@ def attention(
     visible=None,
     causal=False,
     dropout=0.0,
+    scale=None,
 ):
     """Scaled dot-product attention with additive bias, through torch's own fused kernels.
 
@@ -32,7 +91,7 @@ def attention(
     if visible is not None:
         mask = hide(mask, ~visible.unsqueeze(1))
     return F.scaled_dot_product_attention(
-        query, key, value, attn_mask=mask, dropout_p=dropout, is_causal=causal
+        query, key, value, attn_mask=mask, dropout_p=dropout, is_causal=causal, scale=scale
     )
 
 

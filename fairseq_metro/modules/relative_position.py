@@ -35,11 +35,17 @@ class RelativePositionBias(nn.Module):
 
     def __init__(self, num_buckets, max_distance, heads, max_positions):
         super().__init__()
-        self.max_positions = max_positions
+        self.max_positions, self.reach = max_positions, min(max_distance, max_positions - 1)
         self.weight = nn.Parameter(torch.zeros(num_buckets, heads))
         distances = np.arange(1 - max_positions, max_positions)
         buckets = relative_position_bucket(distances, num_buckets, max_distance)
         self.register_buffer("bucket", torch.from_numpy(buckets), persistent=False)
+
+    @property
+    def near(self):
+        """(2R + 1,) int64: buckets of the distances -R to R; farther ones have that of R."""
+        middle = self.max_positions - 1
+        return self.bucket[middle - self.reach : middle + self.reach + 1]
 
     def forward(self, length):
         middle = self.max_positions - 1

@@ -4,7 +4,26 @@ Segments are int64 (B, T): 0 at padding, 1, 2, ... over the tokens of each packe
 neighbours. An example of a packed row gets the numbers it would get alone.
 """
 
+from functools import cached_property
+
 import torch
+
+
+class OwnSegment:
+    """Every query sees the keys of its own segment, and with ``causal`` none ahead of itself.
+
+    queries (B, T), keys (B, S): segments. A fused kernel compares them itself; for torch's attention
+    ``mask`` says it, made once.
+    """
+
+    def __init__(self, queries, keys, causal=False):
+        self.queries, self.keys, self.causal = queries, keys, causal
+
+    @cached_property
+    def mask(self):
+        """(B, T, S) bool, True where a query sees a key; padding sees everything (behind it)."""
+        seen = see_own_segment(self.queries, self.keys)
+        return seen.tril() if self.causal else seen
 
 
 def see_own_segment(queries, keys):

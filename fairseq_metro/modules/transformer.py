@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from fairseq_metro.errors import UserError
-from fairseq_metro.modules.attention import attention
+from fairseq_metro.modules.attention import attention, packed_attention
 from fairseq_metro.modules.norm import add_dropout_norm, adds_bias, apply_linear
 from fairseq_metro.modules.segments import positions_within
 
@@ -48,30 +48,31 @@ class SelfAttention(nn.Module):
         visible=None,
         add_bias=True,
     ):
-        """x (B, T, C), bias (H, T, T), key_padding_mask (B, T) bool, visible (B, T, T) bool ->
-        (B, T, C).
+        """x (B, T, C), key_padding_mask (B, T) bool -> (B, T, C); bias, visible: as
+        :func:`~fairseq_metro.modules.attention.packed_attention` has them.
 
-        With a ``cache`` (dict, changed in place) x holds the newest positions only. add_bias: add
-        the bias of the last map.
+        With a ``cache`` (dict, changed in place) x holds the newest positions only, and there is
+        neither. add_bias: add the bias of the last map.
         """
-        q, k, v = (split_heads(part, self.heads) for part in self.qkv_proj(x).chunk(3, dim=-1))
-        if cache is not None:
+        packed = self.qkv_proj(x).unflatten(-1, (3, self.heads, -1))
+        dropout = self.dropout if self.training else 0.0
+        if cache is None:
+            mixed = packed_attention(
+                packed,
+                bias=bias,
+                key_padding_mask=key_padding_mask,
+                visible=visible,
+                causal=causal,
+                dropout=dropout,
+            )
+        else:
+            q, k, v = (part.transpose(1, 2) for part in packed.unbind(2))
             if "key" in cache:
                 k = torch.cat([cache["key"], k], dim=2)
                 v = torch.cat([cache["value"], v], dim=2)
             cache["key"], cache["value"] = k, v
-        dropout = self.dropout if self.training else 0.0
-        mixed = attention(
-            q,
-            k,
-            v,
-            bias=bias,
-            key_padding_mask=key_padding_mask,
-            visible=visible,
-            causal=causal,
-            dropout=dropout,
-        )
-        return apply_linear(self.out_proj, merge_heads(mixed), add_bias)
+            mixed = attention(q, k, v, causal=causal, dropout=dropout).transpose(1, 2)
+        return apply_linear(self.out_proj, mixed.flatten(-2), add_bias)
 
 
 class CrossAttention(nn.Module):
@@ -90,30 +91,38 @@ class CrossAttention(nn.Module):
         return self.out_proj
 
     def forward(self, x, states, key_padding_mask=None, cache=None, visible=None, add_bias=True):
-        """x (B, S, C), states (B, T, C), key_padding_mask (B, T) bool, visible (B, S, T) bool ->
-        (B, S, C).
+        """x (B, S, C), states (B, T, C), key_padding_mask (B, T) bool -> (B, S, C); visible: as
+        :func:`~fairseq_metro.modules.attention.packed_attention` has it.
 
         Several targets of each input: x (B * n, S, C), those of an input in neighbouring rows. They
         become one long row of queries (a query sees nothing of the others), so keys and values stay
-        (B, ...) and are neither computed nor copied n times. visible is then (B, n * S, T).
+        (B, ...) and are neither computed nor copied n times.
         """
-        if cache is not None and "key" in cache:
-            k, v = cache["key"], cache["value"]
-        else:
-            k, v = (split_heads(part, self.heads) for part in self.kv_proj(states).chunk(2, -1))
-            if cache is not None:
-                cache["key"], cache["value"] = k, v
-        if x.size(0) % k.size(0):
-            raise ValueError(
-                f"{x.size(0)} targets cannot belong to {k.size(0)} inputs in equal parts"
-            )
-        queries = x.reshape(k.size(0), -1, x.size(-1))
-        q = split_heads(self.q_proj(queries), self.heads)
+        inputs = (cache["key"] if cache else states).size(0)
+        if x.size(0) % inputs:
+            raise ValueError(f"{x.size(0)} targets cannot belong to {inputs} inputs in equal parts")
+        q = self.q_proj(x.reshape(inputs, -1, x.size(-1))).unflatten(-1, (1, self.heads, -1))
         dropout = self.dropout if self.training else 0.0
-        mixed = attention(
-            q, k, v, key_padding_mask=key_padding_mask, visible=visible, dropout=dropout
-        )
-        return apply_linear(self.out_proj, merge_heads(mixed), add_bias).view_as(x)
+        if cache is None:
+            mixed = packed_attention(
+                q,
+                self.kv_proj(states).unflatten(-1, (2, self.heads, -1)),
+                key_padding_mask=key_padding_mask,
+                visible=visible,
+                dropout=dropout,
+            )
+        else:
+            if "key" not in cache:
+                kv = self.kv_proj(states).unflatten(-1, (2, self.heads, -1)).unbind(2)
+                cache["key"], cache["value"] = (part.transpose(1, 2) for part in kv)
+            mixed = attention(
+                q[:, :, 0].transpose(1, 2),
+                cache["key"],
+                cache["value"],
+                key_padding_mask=key_padding_mask,
+                dropout=dropout,
+            ).transpose(1, 2)
+        return apply_linear(self.out_proj, mixed.flatten(-2), add_bias).view_as(x)
 
 
 class FeedForward(nn.Module):
@@ -155,7 +164,7 @@ class EncoderLayer(nn.Module):
         )
 
     def forward(self, x, bias=None, key_padding_mask=None, visible=None):
-        """x (B, T, C) -> (B, T, C); visible (B, T, T) bool where examples are packed."""
+        """x (B, T, C) -> (B, T, C); visible: OwnSegment where examples are packed."""
         x = self._post(
             x, self.self_attn_layer_norm, self.self_attn, bias, key_padding_mask, visible=visible
         )
@@ -178,8 +187,8 @@ class DecoderLayer(EncoderLayer):
 
         cache: dict with entries ``self`` and ``cross`` in incremental decoding. There x holds either
         the first positions or one new one, which may see every cached one: no causal mask then.
-        visible: where examples are packed, bool masks of self-attention (B, S, S), causal already,
-        and of cross-attention (B, S, T).
+        visible: where examples are packed, OwnSegment of self-attention, causal already, and of
+        cross-attention.
         """
         own, cross = (None, None) if cache is None else (cache["self"], cache["cross"])
         causal = x.size(1) > 1 and visible[0] is None

@@ -1,14 +1,16 @@
 """T5's layers, batch first: RMSNorm before each part, no biases, attention that is not scaled.
 
-Masks are made once per stack and handed to every layer as torch's attention takes them: numbers
-to be added (the relative-position bias, the lowest number where nothing may be seen), or bool.
+Masks are made once per stack and handed to every layer: as torch's attention takes them, numbers
+to be added (the relative-position bias, the lowest number where nothing may be seen) or bool, or,
+where the fused kernel runs, as a dict of its arguments.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from fairseq_metro.modules.transformer import merge_heads, split_heads
+from fairseq_metro.kernels.attention import attention_fused
+from fairseq_metro.modules.transformer import merge_heads
 
 
 class RMSNorm(nn.Module):
@@ -33,6 +35,16 @@ class Attention(nn.Module):
         self.inner_dim = cfg.attention_heads * cfg.head_dim
         self.out_proj = nn.Linear(self.inner_dim, cfg.embed_dim, bias=False)
 
+    def mix_packed(self, query, memory, mask):
+        """query (B, T, n, H, D), memory (B, S, 2, H, D) or None, as the kernel has them -> (B, T,
+        C)."""
+        if isinstance(mask, dict):
+            dropout = self.dropout if self.training else 0.0
+            mixed = attention_fused(query, memory, dropout=dropout, scale=1.0, **mask)
+            return self.out_proj(mixed.flatten(-2))
+        q, *others = (x.transpose(1, 2) for x in query.unbind(2))
+        return self.mix(q, *(others or (x.transpose(1, 2) for x in memory.unbind(2))), mask)
+
     def mix(self, query, key, value, mask):
         """query (B, H, T, D), key and value (B, H, S, D), mask broadcast to (B, H, T, S) or None
         -> (B, T, C)."""
@@ -54,12 +66,14 @@ class SelfAttention(Attention):
 
     def forward(self, x, mask, cache=None):
         """x (B, T, C): with a cache (dict, changed in place) the newest positions only."""
-        q, k, v = (split_heads(part, self.heads) for part in self.qkv_proj(x).chunk(3, dim=-1))
-        if cache is not None:
-            if "key" in cache:
-                k = torch.cat([cache["key"], k], dim=2)
-                v = torch.cat([cache["value"], v], dim=2)
-            cache["key"], cache["value"] = k, v
+        packed = self.qkv_proj(x).unflatten(-1, (3, self.heads, -1))
+        if cache is None:
+            return self.mix_packed(packed, None, mask)
+        q, k, v = (part.transpose(1, 2) for part in packed.unbind(2))
+        if "key" in cache:
+            k = torch.cat([cache["key"], k], dim=2)
+            v = torch.cat([cache["value"], v], dim=2)
+        cache["key"], cache["value"] = k, v
         return self.mix(q, k, v, mask)
 
 
@@ -74,14 +88,16 @@ class CrossAttention(Attention):
     def forward(self, x, states, mask, cache=None):
         """x (B, S, C), or (B * n, S, C) for n targets of each input, neighbours of each other;
         states (B, T, C) -> as x. The n targets become one row of queries: nothing is copied."""
-        if cache is not None and "key" in cache:
-            k, v = cache["key"], cache["value"]
-        else:
-            k, v = (split_heads(part, self.heads) for part in self.kv_proj(states).chunk(2, -1))
-            if cache is not None:
-                cache["key"], cache["value"] = k, v
-        q = split_heads(self.q_proj(x.reshape(k.size(0), -1, x.size(-1))), self.heads)
-        return self.mix(q, k, v, mask).view_as(x)
+        inputs = (cache["key"] if cache else states).size(0)
+        q = self.q_proj(x.reshape(inputs, -1, x.size(-1))).unflatten(-1, (1, self.heads, -1))
+        if cache is None:
+            kv = self.kv_proj(states).unflatten(-1, (2, self.heads, -1))
+            return self.mix_packed(q, kv, mask).view_as(x)
+        if "key" not in cache:
+            kv = self.kv_proj(states).unflatten(-1, (2, self.heads, -1)).unbind(2)
+            cache["key"], cache["value"] = (part.transpose(1, 2) for part in kv)
+        q = q[:, :, 0].transpose(1, 2)
+        return self.mix(q, cache["key"], cache["value"], mask).view_as(x)
 
 
 class FeedForward(nn.Module):

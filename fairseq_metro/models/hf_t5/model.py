@@ -16,6 +16,7 @@ from fairseq.models import (
 from torch import nn
 
 from fairseq_metro.errors import UserError
+from fairseq_metro.kernels.attention import runs_fused
 from fairseq_metro.models.hf_t5.config import HfT5Config
 from fairseq_metro.models.hf_t5.initialization import initialize
 from fairseq_metro.models.hf_t5.layers import DecoderLayer, EncoderLayer, RMSNorm
@@ -52,7 +53,19 @@ class Stack(nn.Module):
         self.layers = nn.ModuleList(layer(cfg) for _ in range(count))
         self.layer_norm = RMSNorm(cfg.embed_dim, cfg.layer_norm_epsilon)
         self.dropout, self.longest = cfg.dropout, cfg.max_positions
+        self.head_dim = cfg.head_dim
         self.checkpoint_activations = cfg.checkpoint_activations
+
+    def takes_fused(self, x, caches=None):
+        """Whether the layers' attention of states x runs in the fused kernel, in the dtype that
+        autocast gives it."""
+        kind = x.device.type
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+        return caches is None and runs_fused(dtype, self.head_dim, kind)
+
+    def relative(self):
+        """The bias as the fused kernel takes it."""
+        return dict(table=self.relative_positions.weight, bucket=self.relative_positions.near)
 
     def drop(self, x):
         return F.dropout(x, self.dropout, self.training)
@@ -85,18 +98,29 @@ class HfT5Encoder(Stack, ReorderedStates, FairseqEncoder):
         source_segments (B, T) int64 where examples are packed, handed on as encoder_segments.
         Positions need not begin anew: only their differences count.
         """
-        length = src_tokens.size(1)
-        mask = self.relative_positions(length, length).unsqueeze(0)
         padding = None
-        if source_segments is not None:
-            mask = hide(mask, ~see_own_segment(source_segments, source_segments).unsqueeze(1))
-        else:
+        if source_segments is None:
             padding = padding_mask(src_tokens, self.pad, padded)
-            if padding is not None:
-                mask = hide(mask, padding[:, None, None, :])
-        x = self.through_layers(self.drop(self.embed_tokens(src_tokens)), mask)
+        x = self.drop(self.embed_tokens(src_tokens))
+        if self.takes_fused(x):
+            mask = dict(
+                self.relative(),
+                key_padding_mask=padding,
+                query_segments=source_segments,
+                key_segments=source_segments,
+            )
+        else:
+            mask = self._added(src_tokens.size(1), padding, source_segments)
+        x = self.through_layers(x, mask)
         out = {"encoder_out": [x], "encoder_padding_mask": [] if padding is None else [padding]}
         return out if source_segments is None else {**out, "encoder_segments": [source_segments]}
+
+    def _added(self, length, padding, segments):
+        """What torch's attention adds to the scores."""
+        mask = self.relative_positions(length, length).unsqueeze(0)
+        if segments is not None:
+            return hide(mask, ~see_own_segment(segments, segments).unsqueeze(1))
+        return mask if padding is None else hide(mask, padding[:, None, None, :])
 
 
 class HfT5Decoder(Stack, LayerCaches, FairseqIncrementalDecoder):
@@ -129,17 +153,27 @@ class HfT5Decoder(Stack, LayerCaches, FairseqIncrementalDecoder):
         """
         caches, first = self.caches_of(incremental_state)
         own, cross = decoder_visibility(target_segments, encoder_out)
-        if cross is not None:
-            cross = cross.unsqueeze(1)
-        elif encoder_out["encoder_padding_mask"]:
-            cross = ~encoder_out["encoder_padding_mask"][0][:, None, None, :]
+        padding = (encoder_out["encoder_padding_mask"] or [None])[0]
         new = prev_output_tokens[:, first:]
-        mask = self._causal(new.size(1), prev_output_tokens.size(1))
-        if own is not None:
-            mask = hide(mask, ~own.unsqueeze(1))
         x = self.drop(self.embed_tokens(new))
         states = encoder_out["encoder_out"][0]
+        if self.takes_fused(x, caches):
+            mask, cross = self._described(own, cross, padding)
+        else:
+            mask = self._causal(new.size(1), prev_output_tokens.size(1))
+            if own is not None:
+                mask, cross = hide(mask, ~own.mask.unsqueeze(1)), cross.mask.unsqueeze(1)
+            elif padding is not None:
+                cross = ~padding[:, None, None, :]
         return self.through_layers(x, states, mask, cross, caches=caches)
+
+    def _described(self, own, cross, padding):
+        """Masks of self- and of cross-attention as arguments of the fused kernel."""
+        mask = dict(self.relative(), causal=True)
+        if own is None:
+            return mask, dict(key_padding_mask=padding)
+        mask.update(query_segments=own.queries, key_segments=own.keys)
+        return mask, dict(query_segments=cross.queries, key_segments=cross.keys)
 
     def _causal(self, queries, keys):
         """The bias (1, H, queries, keys) of the last ``queries`` of ``keys`` positions."""

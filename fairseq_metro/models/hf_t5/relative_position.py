@@ -44,6 +44,7 @@ class RelativePositions(nn.Module):
     def __init__(self, num_buckets, max_distance, heads, bidirectional, reach=1024):
         super().__init__()
         self.bidirectional, self.max_distance = bidirectional, max_distance
+        reach = max(reach, max_distance + 1)
         self.weight = nn.Parameter(torch.zeros(num_buckets, heads))
         self.register_buffer("bucket", self._buckets(reach), persistent=False)
 
@@ -53,6 +54,12 @@ class RelativePositions(nn.Module):
         distances = torch.arange(1 - reach, reach, device="cpu")
         rows = self.weight.size(0)
         return relative_position_bucket(distances, self.bidirectional, rows, self.max_distance)
+
+    @property
+    def near(self):
+        """(2R + 1,) int64: buckets of the distances -R to R; farther ones have that of R."""
+        middle = self.bucket.size(0) // 2
+        return self.bucket[middle - self.max_distance : middle + self.max_distance + 1]
 
     def forward(self, queries, keys):
         """Bias (H, queries, keys); the last query stands at the position of the last key.

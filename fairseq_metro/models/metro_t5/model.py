@@ -32,7 +32,7 @@ from fairseq_metro.modules.heads import (
 )
 from fairseq_metro.modules.relative_position import RelativePositionBias
 from fairseq_metro.modules.sampling import sample_tokens
-from fairseq_metro.modules.segments import see_own_segment
+from fairseq_metro.modules.segments import OwnSegment
 from fairseq_metro.modules.transformer import DecoderLayer, Embedding, EncoderLayer
 
 
@@ -82,19 +82,19 @@ def recomputed(function, x, *arguments):
 
 def encoder_step(x, layer, relative_position, mask, visible=None):
     """A layer with its position bias, which is (H, T, T) large and not kept for it either."""
-    return layer(x, relative_position(x.size(1)), mask, visible)
+    return layer(x, relative_position, mask, visible)
 
 
 def decoder_visibility(target_segments, encoder_out):
-    """What packed targets (B, S) may see: of themselves, causally, (B, S, S), and of the sources
-    (B, S, T), bool; (None, None) where nothing is packed."""
+    """What packed targets (B, S) may see of themselves, causally, and of the sources; (None, None)
+    where nothing is packed."""
     sources = encoder_out.get("encoder_segments")
     if target_segments is None and not sources:
         return None, None
     if target_segments is None or not sources:
         raise ValueError("source_segments and target_segments are needed together")
-    own = see_own_segment(target_segments, target_segments).tril()
-    return own, see_own_segment(target_segments, sources[0])
+    own = OwnSegment(target_segments, target_segments, causal=True)
+    return own, OwnSegment(target_segments, sources[0])
 
 
 class T5Encoder(ReorderedStates, FairseqEncoder):
@@ -128,7 +128,7 @@ class T5Encoder(ReorderedStates, FairseqEncoder):
         if source_segments is None:
             mask = padding_mask(src_tokens, self.pad, padded)
         else:
-            visible = see_own_segment(source_segments, source_segments)
+            visible = OwnSegment(source_segments, source_segments)
         x = self.embedding(src_tokens, self.embed_tokens, segments=source_segments)
         for layer, relative_position in zip(self.layers, self.relative_positions, strict=True):
             if self.checkpoint_activations and torch.is_grad_enabled():

@@ -1,0 +1,46 @@
+"""Tests of kernels in a process of their own: Triton's interpreter is switched on before its import.
+
+A file of such tests has no name that pytest collects; a test of the usual kind runs it by
+:func:`run_apart`. In it, :func:`device` is where the kernels run: the GPU, or the interpreter's CPU.
+"""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def run_apart(name, where, *options):
+    """Run tests/kernels/NAME by pytest; fails as it fails.
+
+    where: ``interpreter``; ``gpu``; or ``compiler``, which needs neither. Skips where Triton is not
+    installed, or the GPU is wanted and not there.
+    """
+    if importlib.util.find_spec("triton") is None:
+        pytest.skip("Triton is not installed; it comes with torch for CUDA, or: pip install triton")
+    if where == "gpu" and not torch.cuda.is_available():
+        pytest.skip("no GPU")
+    environment = {**os.environ, "FAIRSEQ_METRO_KERNELS": "fused"}
+    environment.pop("TRITON_INTERPRET", None)
+    if where == "interpreter":
+        environment.update(TRITON_INTERPRET="1", CUDA_VISIBLE_DEVICES="")
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "--timeout=1800", *options]
+    done = subprocess.run(
+        [*command, f"tests/kernels/{name}"],
+        cwd=ROOT, env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+
+
+def device():
+    """Where kernels run in this process."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")

@@ -1,0 +1,38 @@
+"""Attention's kernels compiled for GPUs that are not there; run by test_attention.py apart."""
+
+import pytest
+
+from fairseq_metro.kernels.ahead import ARCHITECTURES, SHARED_LIMIT, compile_ahead
+from fairseq_metro.kernels.attention_ahead import KERNELS, USES, arguments, small_kernels
+
+# Bytes of stack of a thread: numbers that found no register. Two fit where nothing else is slowed.
+SPILL = 16
+
+
+def check(kernel, names, options, capability):
+    _, taken = compile_ahead(kernel, names, capability, **options)
+    assert 0 < taken.registers <= 255
+    assert taken.shared <= SHARED_LIMIT[capability]
+    assert taken.stack <= SPILL, f"{taken} of {options}"
+
+
+@pytest.mark.parametrize("capability", ARCHITECTURES)
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_the_encoders_attention_compiles_within_the_limits(kernel, capability):
+    check(KERNELS[kernel], *arguments(kernel), capability)
+
+
+@pytest.mark.parametrize("place", range(2))
+def test_the_small_kernels_compile(place):
+    check(*small_kernels()[place], {}, 90)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("capability", ARCHITECTURES)
+@pytest.mark.parametrize("dtype, dim", [("bf16", 64), ("fp16", 128), ("bf16", 32), ("fp32", 64)])
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_every_configuration_compiles_within_the_limits(kernel, use, dtype, dim, capability):
+    for even, dropout in ((True, False), (False, True)):
+        names, options = arguments(kernel, dtype, dim, use, dropout, even)
+        check(KERNELS[kernel], names, options, capability)
