@@ -35,8 +35,11 @@ words=(--suite "$SUITE")
 if [ -n "${TASKS:-}" ]; then
     words+=(--tasks "$(absolute "$TASKS" "TASKS=$TASKS")")
 elif [ -z "${HUB:-}" ]; then
-    TASKS=$PWD/runs/demonstration_tasks          # the same for all models: they depend on no vocabulary
-    python preprocess/docstring_tasks.py --out "$TASKS"
+    TASKS=$CHECKPOINT/tasks                      # where quickstart_prompts.sh left them
+    if [ ! -e "$TASKS/docstring_tasks.json" ]; then
+        TASKS=$PWD/runs/demonstration_tasks      # the same for all models: they depend on no vocabulary
+        python preprocess/docstring_tasks.py --out "$TASKS"
+    fi
     words+=(--tasks "$TASKS")
 fi
 [ -z "${HUB:-}" ] || words+=(--hub)
