@@ -144,6 +144,7 @@ STAGES = {
     ],
     "fewshot": fewshot_stage,
     "ablation": ablation_stage,
+    "report": report_stage,
     **{name: lambda args, name=name: pretrain(name, args) for name in PIECES},
 }
 
