@@ -29,13 +29,25 @@ def write_report(results, curves, about, facts):
         cell["model"] = "smash" if cell["model"].startswith("smash") else cell["model"]
     text = ["# SMASH on real text and tasks", "", ABOUT.format(**about)]
     text += [f"- {name}: {words}" for name, words in facts.items()]
-    text += ["", markdown(summarize(cells, tasks)), "## Verdict", "", *verdict(cells, tasks)]
+    lines = summarize(cells, tasks)
+    text += ["", markdown(lines), splits(lines), "", "## Verdict", "", *verdict(cells, tasks)]
     if curves.exists():
         text += ["", *_curves(curves, results)]
     text = "\n".join(text) + "\n"
     with atomic_write(results.with_suffix(".md")) as stream:
         stream.write(text)
     return text
+
+
+def splits(lines):
+    """A sentence: over how many splits each row's means are."""
+    counts = {}
+    for line in lines:
+        counts.setdefault(f"{line['model']} {line['row']}".strip(), set()).add(line["splits"])
+    said = [
+        f"{name} {min(n)}" + (f" to {max(n)}" if len(n) > 1 else "") for name, n in counts.items()
+    ]
+    return f"Splits, of 5: {', '.join(said)}."
 
 
 def by_split(cells, model, row, task):
