@@ -179,7 +179,7 @@ def test_a_set_without_files_is_left_out_unless_it_is_named(toys, tmp_path):
 def test_two_processes_are_one(toys, whole, tmp_path):
     words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
              "-m", "fairseq_metro", "evaluate", *arguments(toys, tmp_path / "out")]  # fmt: skip
-    done = subprocess.run(words, capture_output=True, text=True, timeout=250, env=os.environ)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=290, env=os.environ)
     assert done.returncode == 0, done.stderr[-2000:]
     (one, report), (two, report_of_two) = steady(whole), steady(tmp_path / "out")
     assert report == report_of_two
