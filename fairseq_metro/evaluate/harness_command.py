@@ -18,10 +18,13 @@ from fairseq_metro.errors import UserError
 
 def main(argv=None):
     words = list(sys.argv[1:] if argv is None else argv)
+    there = find_spec("lm_eval") is not None
     if words and words[0] in ("-h", "--help"):
         print(__doc__)
+        if not there:
+            return 0
         words = ["--help"]
-    if find_spec("lm_eval") is None:
+    if not there:
         raise UserError(
             "lm-evaluation-harness is not installed; pip install 'lm_eval>=0.4.9,<0.5' (it brings "
             "datasets, pyarrow and others, 300 MB)"
