@@ -96,17 +96,19 @@ def report_stage(args):
 
 
 def facts(work):
-    """Words on each trained model: dict."""
+    """Words on each trained model, and on those that others began with: dict."""
     found = {}
     for name, piece in PIECES.items():
-        if (log := log_of(work / name)) is not None:
+        begins = any(other.begins == name for other in PIECES.values())
+        log = log_of(work / name)
+        if log is not None and (begins or log.valid[-1].update >= piece.updates):
             width, layers, heads = MODELS[piece.model]
             last = log.valid[-1]
             begun = f", begun with {piece.begins}'s best checkpoint" if piece.begins else ""
             found[name] = (
                 f"{width} wide, {layers} layers, {heads} heads, {log.parameters:,} parameters; masked "
-                f"LM, {last.update:,} updates of {piece.blocks} blocks{begun}, {log.seconds / 60:.0f} "
-                f"minutes on a part of one core; held-out loss {last.values['mlm_loss']:.3f}, "
+                f"LM, {last.update:,} of {piece.updates:,} updates of {piece.blocks} blocks{begun}, "
+                f"{log.seconds / 60:.0f} minutes on a part of one core; held-out loss {last.values['mlm_loss']:.3f}, "
                 f"accuracy {last.values['mlm_accuracy']:.3f}"
             )
     for run in sorted(work.glob("smash-*-*")):

@@ -32,7 +32,8 @@ def draw(number, rows):
         handles.values(), handles.keys(), loc="outside lower center", ncols=4, fontsize=8.5,
         frameon=False,
     )  # fmt: skip
-    figure.suptitle(f"Figure {number}: {published('figures', number)['title']}", fontsize=12)
+    title = published("figures", number)["title"].split(",")[0]  # panels say the task
+    figure.suptitle(f"Figure {number}: {title}", fontsize=12)
     return figure
 
 
