@@ -108,8 +108,8 @@ def facts(work):
             found[name] = (
                 f"{width} wide, {layers} layers, {heads} heads, {log.parameters:,} parameters; masked "
                 f"LM, {last.update:,} of {piece.updates:,} updates of {piece.blocks} blocks{begun}, "
-                f"{log.seconds / 60:.0f} minutes on a part of one core; held-out loss {last.values['mlm_loss']:.3f}, "
-                f"accuracy {last.values['mlm_accuracy']:.3f}"
+                f"{log.seconds / 60:.0f} minutes on a part of one core; held-out loss "
+                f"{last.values['mlm_loss']:.3f}, accuracy {last.values['mlm_accuracy']:.3f}"
             )
     for run in sorted(work.glob("smash-*-*")):
         if (log := log_of(run)) is not None and "kl" in log.valid[-1].values:
