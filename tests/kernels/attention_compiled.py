@@ -5,8 +5,8 @@ import pytest
 from fairseq_metro.kernels.ahead import ARCHITECTURES, SHARED_LIMIT, compile_ahead
 from fairseq_metro.kernels.attention_ahead import KERNELS, USES, arguments, small_kernels
 
-# Bytes of stack of a thread: numbers that found no register. Two fit where nothing else is slowed.
-SPILL = 16
+# Bytes of stack of a thread, where numbers go that find no register: sixteen of some 250 at most.
+SPILL = 64
 
 
 def check(kernel, names, options, capability):
