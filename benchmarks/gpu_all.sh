@@ -42,15 +42,14 @@ part() {
 tests() { part "$1" "$2" "$PYTHON" -m pytest -q -p no:cacheprovider --override-ini=timeout=0 "${@:3}"; }
 
 export FAIRSEQ_METRO_KERNELS=fused
-tests attention_numbers 110 tests/kernels/attention_numbers.py
+tests attention_numbers 100 tests/kernels/attention_numbers.py
 tests attention_dropout 15 tests/kernels/attention_dropout.py
 tests attention_model 60 tests/kernels/attention_model.py
-# Files of the other operations are run where they are there, each as its name says.
-for file in tests/kernels/residual_norm_numbers.py tests/kernels/head_loss_numbers.py; do
-    [ ! -f "$file" ] || tests "$(basename "$file" .py)" 50 "$file"
+for name in residual_norm head_loss model; do
+    tests "${name}_cases" 40 "tests/kernels/${name}_cases.py"
 done
 unset FAIRSEQ_METRO_KERNELS
-part kernels 120 "$PYTHON" benchmarks/kernels.py --seconds 100 --out "$OUT/kernels.jsonl"
+part kernels 110 "$PYTHON" benchmarks/kernels.py --seconds 90 --out "$OUT/kernels.jsonl"
 if [ -f benchmarks/pretrain_throughput.py ]; then
     part pretrain_throughput 130 "$PYTHON" benchmarks/pretrain_throughput.py \
         --arch base --batch 64 --json "$OUT/pretrain_throughput.json"

@@ -16,19 +16,19 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-def run_apart(name, where, *options):
-    """Run tests/kernels/NAME by pytest; fails as it fails.
+def run_apart(name, *options, interpreter, gpu=True):
+    """Run tests/kernels/NAME by pytest, in the interpreter or on the GPU; fails as it fails.
 
-    where: ``interpreter``; ``gpu``; or ``compiler``, which needs neither. Skips where Triton is not
-    installed, or the GPU is wanted and not there.
+    gpu: without the interpreter, whether a GPU is needed (compiling needs none). Skips where Triton
+    is not installed or there is no GPU that is needed.
     """
     if importlib.util.find_spec("triton") is None:
         pytest.skip("Triton is not installed; it comes with torch for CUDA, or: pip install triton")
-    if where == "gpu" and not torch.cuda.is_available():
+    if gpu and not interpreter and not torch.cuda.is_available():
         pytest.skip("no GPU")
     environment = {**os.environ, "FAIRSEQ_METRO_KERNELS": "fused"}
     environment.pop("TRITON_INTERPRET", None)
-    if where == "interpreter":
+    if interpreter:
         environment.update(TRITON_INTERPRET="1", CUDA_VISIBLE_DEVICES="")
     command = [sys.executable, "-m", "pytest", "-q", "-x", "--timeout=1800", *options]
     done = subprocess.run(

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from fairseq_metro.criterions.metro_t5 import MetroT5Criterion
+from fairseq_metro.kernels import choice
 from fairseq_metro.kernels.attention import attention_reference
 from fairseq_metro.models.hf_t5 import HfT5Config, HfT5Model
 from fairseq_metro.models.hf_t5 import layers as hf_layers
@@ -72,6 +73,17 @@ def losses(build, steps, dtype=torch.float32):
         optimizer.step()
         seen.append(float(value))
     return torch.tensor(seen), [p.detach().clone() for p in model.parameters()]
+
+
+@pytest.fixture(autouse=True)
+def attention_alone(monkeypatch):
+    """The other operations run in torch: this is about attention, and the interpreter is slow."""
+    monkeypatch.setenv(
+        choice.VARIABLE, "attention=fused,residual_norm=reference,head_loss=reference"
+    )
+    choice.forget()
+    yield
+    choice.forget()
 
 
 def compare(monkeypatch, build, steps, dtype, tolerance):

@@ -11,21 +11,21 @@ from tests.kernels.apart import run_apart
 pytestmark = pytest.mark.timeout(1800)
 
 
-@pytest.mark.parametrize("where", ["interpreter", "gpu"])
+@pytest.mark.parametrize("interpreter", [True, False], ids=["in the interpreter", "on a GPU"])
 @pytest.mark.parametrize(
     "name", ["attention_numbers.py", "attention_dropout.py", "attention_model.py"]
 )
-def test_numbers_gradients_and_dropout_masks(name, where):
-    run_apart(name, where)
+def test_numbers_gradients_and_dropout_masks(name, interpreter):
+    run_apart(name, interpreter=interpreter)
 
 
 def test_machine_code_for_gpus_that_are_not_there():
-    run_apart("attention_compiled.py", "compiler")
+    run_apart("attention_compiled.py", interpreter=False, gpu=False)
 
 
 @pytest.mark.slow
 def test_machine_code_of_every_configuration():
-    run_apart("attention_compiled.py", "compiler", "-m", "slow")
+    run_apart("attention_compiled.py", "-m", "slow", interpreter=False, gpu=False)
 
 
 SEED = torch.tensor([98765])
