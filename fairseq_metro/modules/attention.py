@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from fairseq_metro.kernels.attention import attention_fused, runs_fused
+from fairseq_metro.modules.dropout import dropout as drop
 
 
 def packed_attention(
@@ -90,9 +91,27 @@ def attention(
         mask = hide(mask, key_padding_mask[:, None, None, :])
     if visible is not None:
         mask = hide(mask, ~visible.unsqueeze(1))
+    if dropout and query.device.type == "cpu" and query.dtype == torch.float32:
+        scores = seen_scores(query, key, mask, causal, scale)
+        return drop(scores.softmax(-1), dropout) @ value
     return F.scaled_dot_product_attention(
         query, key, value, attn_mask=mask, dropout_p=dropout, is_causal=causal, scale=scale
     )
+
+
+def seen_scores(query, key, mask, causal, scale=None):
+    """Scaled scores (B, H, T, S) with the mask, in the numbers of torch's attention; of what is
+    hidden the lowest number, so a row that sees nothing is finite. For training on a CPU, where
+    torch's attention has no kernel with dropout and takes longer over the same steps."""
+    scale = query.size(-1) ** -0.5 if scale is None else scale
+    scores = (query * scale) @ key.transpose(-1, -2)
+    if causal:
+        mask = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
+    if mask is None:
+        return scores
+    if mask.dtype == torch.bool:
+        return scores.masked_fill_(~mask, torch.finfo(scores.dtype).min)
+    return scores.add_(mask)
 
 
 def hide(mask, hidden):

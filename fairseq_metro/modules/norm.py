@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from fairseq_metro.kernels.residual_norm import residual_norm_fused, runs_fused
+from fairseq_metro.modules.dropout import dropout as drop
 
 
 def add_dropout_norm(residual, update, norm, *, update_bias=None, dropout=0.0, training=False):
@@ -24,7 +25,7 @@ def add_dropout_norm(residual, update, norm, *, update_bias=None, dropout=0.0, t
         )
     if update_bias is not None:
         update = update + update_bias
-    return norm(residual + F.dropout(update, dropout, training))
+    return norm(residual + drop(update, dropout, training))
 
 
 def adds_bias(x, linear):

@@ -10,6 +10,7 @@ from torch import nn
 
 from fairseq_metro.errors import UserError
 from fairseq_metro.modules.attention import attention, packed_attention
+from fairseq_metro.modules.dropout import dropout
 from fairseq_metro.modules.norm import add_dropout_norm, adds_bias, apply_linear
 from fairseq_metro.modules.segments import positions_within
 
@@ -242,4 +243,4 @@ class Embedding(nn.Module):
         if self.token_proj is not None:
             x = self.token_proj(x)
         x = self.layer_norm(x + positions)
-        return F.dropout(x, self.dropout, self.training)
+        return dropout(x, self.dropout, self.training)
