@@ -1,0 +1,357 @@
+"""Speed of METRO-T5 pretraining: ours fused, ours in plain torch, and Hugging Face's T5 stacks.
+
+    python benchmarks/pretrain_throughput.py --arch tiny small --json FILE        (a CPU, one thread)
+    python benchmarks/pretrain_throughput.py --arch base --batch 64 --json FILE   (a GPU)
+
+All variants do the same work: auxiliary model, sampling, encoder, decoder, the three losses, clipping,
+optimizer. ``huggingface`` has transformers' T5 encoder and decoders of the same sizes below our heads
+and loss, so it differs in the stacks alone; ``huggingface-all`` computes the decoder's logits at every
+position, as ``T5ForConditionalGeneration`` does, and keeps the masked ones. Variants take turns, a few
+steps at a time, so that what else the machine does meets all alike.
+
+A row gives source tokens a second (median step; p20 and p80 beside it): on a GPU by the clock, on a
+CPU by the process's own CPU time, which with one thread is the clock's on an idle machine and does
+not count other programs. MFU (FLOPs of masked rows, see ``planning.costs``) is against the GPU's
+published peak, ``share_of_matmul`` against a matrix product measured in the same run.
+"""
+
+import argparse
+import logging
+import os
+import platform
+import statistics
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import torch
+import transformers
+from torch import nn
+from transformers.models.t5.modeling_t5 import T5Stack
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import fairseq_metro  # noqa: E402
+
+fairseq_metro.register()
+
+from fairseq_metro.criterions.metro_t5 import MetroT5Criterion  # noqa: E402
+from fairseq_metro.errors import UserError, run_command  # noqa: E402
+from fairseq_metro.files import write_json  # noqa: E402
+from fairseq_metro.kernels import choice  # noqa: E402
+from fairseq_metro.models.metro_t5 import ARCHITECTURES, MetroT5Config, MetroT5Model  # noqa: E402
+from fairseq_metro.models.metro_t5.initialization import initialize  # noqa: E402
+from fairseq_metro.models.metro_t5.model import MetroOutput  # noqa: E402
+from fairseq_metro.models.metro_t5.parameters import VOCABULARY  # noqa: E402
+from fairseq_metro.modules.heads import RTDHead, select_rows  # noqa: E402
+from fairseq_metro.modules.sampling import sample_tokens  # noqa: E402
+from fairseq_metro.optim.fused_adam import FusedAdamW  # noqa: E402
+from fairseq_metro.planning.costs import flops_per_token  # noqa: E402
+from fairseq_metro.recipes import choices  # noqa: E402
+from fairseq_metro.stamp import commit  # noqa: E402
+
+PEAK = {"H200": 989.0, "H100": 989.0, "A100": 312.0}  # TFLOP/s, bf16, dense
+VARIANTS = ("ours-fused", "ours-reference", "huggingface", "huggingface-all")
+PAD, MASK = 1, 4
+
+
+class Words:
+    """As much of a dictionary as a model asks for."""
+
+    def __init__(self, size):
+        self.size = size
+
+    def __len__(self):
+        return self.size
+
+    def pad(self):
+        return PAD
+
+
+class HuggingFaceMetro(nn.Module):
+    """METRO-T5 over transformers' T5 stacks: what our own model's ``forward`` does, with its heads."""
+
+    def __init__(self, cfg, vocabulary, all_positions):
+        super().__init__()
+        self.table, self.all_positions = nn.Embedding(vocabulary, cfg.embed_dim, PAD), all_positions
+        layers = dict(
+            auxiliary=cfg.auxiliary_layers, encoder=cfg.encoder_layers, decoder=cfg.decoder_layers
+        )
+        for name, count in layers.items():
+            config = transformers.T5Config(
+                vocab_size=vocabulary,
+                d_model=cfg.embed_dim,
+                d_kv=cfg.embed_dim // cfg.attention_heads,
+                d_ff=cfg.ffn_dim,
+                num_layers=count,
+                num_heads=cfg.attention_heads,
+                relative_attention_num_buckets=cfg.relative_position_buckets,
+                dropout_rate=cfg.dropout,
+                use_cache=False,
+            )
+            config.is_decoder = name == "decoder"
+            setattr(self, name, T5Stack(config, self.table))
+        self.rtd_head = RTDHead(cfg.embed_dim)
+
+    def logits(self, rows):
+        return rows @ self.table.weight.t()
+
+    def forward(self, src_tokens, prev_output_tokens, masked_index, uniform, **unused):
+        states = self.auxiliary(src_tokens).last_hidden_state
+        mlm_logits = self.logits(select_rows(states, masked_index))
+        drawn = sample_tokens(mlm_logits, uniform)
+        noised = src_tokens.flatten().index_copy(0, masked_index, drawn).view_as(src_tokens)
+        h_enc = self.encoder(noised).last_hidden_state
+        h_dec = self.decoder(prev_output_tokens, encoder_hidden_states=h_enc).last_hidden_state
+        if self.all_positions:
+            clm_logits = select_rows(self.logits(h_dec), masked_index)
+        else:
+            clm_logits = self.logits(select_rows(h_dec, masked_index))
+        return MetroOutput(mlm_logits, noised, self.rtd_head(h_enc), clm_logits)
+
+
+def build(variant, cfg, vocabulary):
+    """A variant's model, with random weights of the same scale."""
+    torch.manual_seed(1)
+    if variant.startswith("ours"):
+        model = MetroT5Model(cfg, Words(vocabulary))
+    else:
+        model = HuggingFaceMetro(cfg, vocabulary, variant == "huggingface-all")
+    initialize(model)
+    return model
+
+
+def batch_of(vocabulary, batch, length, mask_prob, device):
+    """A batch as the collater of METRO pretraining gives it: random tokens, no padding."""
+    target = torch.randint(MASK + 1, vocabulary, (batch, length))
+    masks = round(mask_prob * batch * length)
+    index = torch.randperm(batch * length)[:masks].sort().values
+    noised = target.flatten().index_fill(0, index, MASK).view_as(target)
+    previous = target.roll(1, 1)
+    previous[:, 0] = MASK
+    net_input = dict(
+        src_tokens=noised.to(device),
+        src_lengths=torch.full((batch,), length, device=device),
+        prev_output_tokens=previous.to(device),
+        masked_index=index.to(device),
+        uniform=torch.rand(masks, dtype=torch.float64).to(device),
+        padded=False,
+    )
+    sizes = dict(n_masked=masks, ntokens=batch * length, nsentences=batch)
+    return dict(net_input=net_input, target=target.to(device), **sizes)
+
+
+class Training:
+    """One variant in training; ``step`` is one whole update."""
+
+    def __init__(self, variant, cfg, vocabulary, batch, device, dtype):
+        self.variant, self.batch, self.device = variant, batch, device
+        self.kernels = "auto" if variant == "ours-fused" else "reference"
+        self.model = build(variant, cfg, vocabulary).to(device, dtype).train()
+        self.optimizer = FusedAdamW(self.model.parameters(), lr=1e-4)
+        task = SimpleNamespace(
+            recipe_choices=choices("paper", "base"),
+            cfg=SimpleNamespace(mask_prob=0.15),
+            commonest_token=5,
+            source_dictionary=Words(vocabulary),
+        )
+        self.criterion = MetroT5Criterion(task, 50.0, 1.0, "recipe")
+        self.times, self.parts, self.memory = [], {}, None
+
+    def choose(self):
+        """Set this variant's kernels for what follows."""
+        os.environ[choice.VARIABLE] = self.kernels
+        choice.forget()
+        self.now = clock(self.device)
+
+    def step(self, mark=lambda part: None):
+        loss, size, _ = self.criterion(self.model, self.batch)
+        mark("forward")
+        (loss / size).backward()
+        mark("backward")
+        nn.utils.clip_grad_norm_(self.model.parameters(), 2.0, foreach=self.device == "cuda")
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        mark("optimizer")
+
+    def measure(self, steps):
+        for _ in range(steps):
+            start = self.now()
+            self.step()
+            self.times.append(self.now() - start)
+
+    def measure_parts(self, steps):
+        """Milliseconds of each part, waiting for the device after every one: medians."""
+        found, hooks = {}, []
+        for name in ("auxiliary", "encoder", "decoder"):
+            part = getattr(self.model, name)
+            method = "extract_features" if hasattr(part, "extract_features") else "forward"
+            hooks.append(watch(part, method, found.setdefault(name, []), self.now))
+        for _ in range(steps):
+            last = [self.now()]
+
+            def mark(part, last=last):
+                found.setdefault(part, []).append(self.now() - last[-1])
+                last.append(self.now())
+
+            self.step(mark)
+        for undo in hooks:
+            undo()
+        self.parts = {name: 1e3 * statistics.median(times) for name, times in found.items()}
+        inner = sum(self.parts[name] for name in ("auxiliary", "encoder", "decoder"))
+        self.parts["heads and losses"] = self.parts.pop("forward") - inner
+
+
+def clock(device):
+    """Seconds as a function: on a GPU by the clock once the device is done, else CPU time."""
+
+    def now():
+        torch.cuda.synchronize()
+        return time.perf_counter()
+
+    return now if device == "cuda" else time.process_time
+
+
+def watch(owner, method, times, now):
+    """Time every call of a module's method; returns what puts the method back."""
+    plain = getattr(owner, method)
+
+    def timed(*inputs, **options):
+        start = now()
+        out = plain(*inputs, **options)
+        times.append(now() - start)
+        return out
+
+    setattr(owner, method, timed)
+    return lambda: delattr(owner, method)
+
+
+def product_speed(device, dtype, size):
+    """TFLOP/s of a plain square matrix product: the median of 20."""
+    a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+    times, now = [], clock(device)
+    for _ in range(25):
+        start = now()
+        a @ b
+        times.append(now() - start)
+    return 2 * size**3 / statistics.median(times[5:]) / 1e12
+
+
+def measured(arch, args, device, dtype):
+    """Rows of one architecture."""
+    sizes = {**ARCHITECTURES[arch], "dropout": args.dropout, "attention_dropout": args.dropout}
+    cfg = MetroT5Config(**sizes)
+    vocabulary = args.vocab_size or VOCABULARY[arch]
+    batch = batch_of(vocabulary, args.batch, args.length, 0.15, device)
+    wanted = [name for name in args.variants if device == "cuda" or name != "ours-fused"]
+    runs = []
+    for name in wanted:
+        run = Training(name, cfg, vocabulary, batch, device, dtype)
+        run.choose()
+        if device == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        for _ in range(args.warmup):
+            run.step()
+        if device == "cuda":
+            run.memory = torch.cuda.max_memory_allocated() / 2**30
+        runs.append(run)
+    for _ in range(args.rounds):
+        for run in runs:
+            run.choose()
+            run.measure(args.steps)
+    for run in runs:
+        run.choose()
+        run.measure_parts(args.steps)
+    flops = flops_per_token("metro", cfg, args.length, vocabulary)
+    plain = product_speed(device, dtype, 8192 if device == "cuda" else 1024)
+    where = torch.cuda.get_device_name() if device == "cuda" else platform.processor() or "CPU"
+    peak = next((peak for name, peak in PEAK.items() if name in where), None)
+    facts = dict(
+        arch=arch,
+        device=where,
+        dtype=str(dtype).removeprefix("torch."),
+        threads=torch.get_num_threads(),
+        batch=args.batch,
+        length=args.length,
+        vocabulary=vocabulary,
+        dropout=args.dropout,
+        mflop_per_token=round(flops / 1e6, 3),
+        matmul_tflops=round(plain, 4),
+        torch=torch.__version__,
+        transformers=transformers.__version__,
+        commit=commit(),
+    )
+    return [row(run, args, flops, plain, peak, facts) for run in runs]
+
+
+def row(run, args, flops, plain, peak, facts):
+    """One row of the result."""
+    times = sorted(run.times)
+    median, tokens = statistics.median(times), args.batch * args.length
+    done = tokens / median * flops / 1e12
+    kind = "gpu" if run.device == "cuda" else "cpu"
+    return {
+        "name": f"{kind} {facts['arch']} {run.variant}",
+        "tokens_per_second": round(tokens / median, 1),
+        "step_ms": round(1e3 * median, 3),
+        "p20_ms": round(1e3 * times[len(times) // 5], 3),
+        "p80_ms": round(1e3 * times[len(times) * 4 // 5], 3),
+        "steps": len(times),
+        "tflops": round(done, 4),
+        "mfu": None if peak is None else round(done / peak, 4),
+        "share_of_matmul": round(done / plain, 4),
+        "peak_memory_gib": None if run.memory is None else round(run.memory, 3),
+        "parts_ms": {name: round(value, 3) for name, value in run.parts.items()},
+        **facts,
+    }
+
+
+def show(rows):
+    """The rows as text: speed, ratio to ``huggingface``, spread, parts."""
+    base = {r["arch"]: r for r in rows if r["name"].endswith(" huggingface")}
+    for r in rows:
+        theirs = base.get(r["arch"])
+        ratio = f"{theirs['step_ms'] / r['step_ms']:.2f}x" if theirs else "-"
+        parts = ", ".join(f"{name} {value:.1f}" for name, value in r["parts_ms"].items())
+        mfu = "" if r["mfu"] is None else f", MFU {100 * r['mfu']:.1f} %"
+        print(
+            f"{r['name']:30} {r['tokens_per_second']:12,.0f} tokens/s {ratio:>6}  "
+            f"{r['step_ms']:.1f} ms ({r['p20_ms']:.1f} to {r['p80_ms']:.1f}), "
+            f"{100 * r['share_of_matmul']:.0f} % of a matrix product{mfu}; ms: {parts}"
+        )
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--arch", nargs="+", default=["tiny", "small"], choices=ARCHITECTURES)
+    parser.add_argument("--variants", nargs="+", default=VARIANTS, choices=VARIANTS)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--batch", type=int, default=8, help="sequences")
+    parser.add_argument("--length", type=int, default=0, help="tokens (CPU: 128, GPU: 512)")
+    parser.add_argument("--vocab-size", type=int, default=0, help="default: the architecture's")
+    parser.add_argument("--dropout", type=float, default=0.1)
+    parser.add_argument("--warmup", type=int, default=5, help="steps before the first is timed")
+    parser.add_argument("--rounds", type=int, default=10, help="turns of every variant")
+    parser.add_argument("--steps", type=int, default=6, help="steps of a turn")
+    parser.add_argument("--threads", type=int, default=1, help="of a CPU; see the README")
+    parser.add_argument("--json", type=Path, help="write the rows here")
+    args = parser.parse_args(argv)
+    if args.device not in ("cpu", "cuda"):
+        raise UserError(f"--device {args.device}: must be cpu or cuda")
+    torch.set_num_threads(args.threads)
+    logging.getLogger("fairseq_metro").setLevel(logging.WARNING)
+    args.length = args.length or (512 if args.device == "cuda" else 128)
+    dtype = torch.bfloat16 if args.device == "cuda" else torch.float32
+    rows = []
+    for arch in args.arch:
+        rows += measured(arch, args, args.device, dtype)
+        show([r for r in rows if r["arch"] == arch])
+        if args.json:
+            write_json(args.json, rows)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_command(main))
