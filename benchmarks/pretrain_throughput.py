@@ -26,9 +26,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import torch
-import transformers
 from torch import nn
-from transformers.models.t5.modeling_t5 import T5Stack
+
+try:
+    import transformers
+    from transformers.models.t5.modeling_t5 import T5Stack
+except ImportError:  # our own variants can be measured without
+    transformers = None
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -246,6 +250,8 @@ def measured(arch, args, device, dtype):
     vocabulary = args.vocab_size or VOCABULARY[arch]
     batch = batch_of(vocabulary, args.batch, args.length, 0.15, device)
     wanted = [name for name in args.variants if device == "cuda" or name != "ours-fused"]
+    if transformers is None:
+        wanted = [name for name in wanted if name.startswith("ours")]
     runs = []
     for name in wanted:
         run = Training(name, cfg, vocabulary, batch, device, dtype)
@@ -280,7 +286,7 @@ def measured(arch, args, device, dtype):
         mflop_per_token=round(flops / 1e6, 3),
         matmul_tflops=round(plain, 4),
         torch=torch.__version__,
-        transformers=transformers.__version__,
+        transformers=getattr(transformers, "__version__", None),
         commit=commit(),
     )
     return [row(run, args, flops, plain, peak, facts) for run in runs]
