@@ -9,6 +9,7 @@ reach the hook. Every other exception is left to the hook that was there before,
 ``FAIRSEQ_METRO_TRACEBACK=1`` shows the traceback as well.
 """
 
+import logging
 import os
 import re
 import sys
@@ -111,6 +112,8 @@ def print_user_errors_as_one_line_under_hydra():
 
 def run_command(main, argv=None):
     """Run a command's ``main(argv)``; a :class:`UserError` ends it with one line, status 1."""
+    # Importing fairseq sets the root logger to DEBUG, and matplotlib has much to say there.
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)
     try:
         return main(argv)
     except UserError as error:
