@@ -50,6 +50,7 @@ class Workers:
             while waiting:
                 yield waiting.popleft().result()
         except BrokenProcessPool:
+            let_end(self._pool)
             raise UserError(
                 "a worker process was killed (too little memory?); run again with fewer --workers"
             ) from None
@@ -71,6 +72,17 @@ class Workers:
             for _ in range(self.workers):
                 pool.submit(int)
         return pool
+
+
+def let_end(pool):
+    """Let a broken pool shut down.
+
+    Python before 3.11.5, Debian's among them, waits there for a thread that writes to a pipe which
+    no worker reads any more, for good (python/cpython issue 94777). Later versions close the
+    pipe's other end themselves; doing it twice is no harm.
+    """
+    with contextlib.suppress(AttributeError, OSError):
+        pool._call_queue._reader.close()
 
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
