@@ -92,7 +92,7 @@ def test_huge_scores_stay_finite_and_right():
     off = errors(found, exact)
     # Nearly every weight is 0 or 1, where gradients are differences of equal numbers.
     assert off["out"] < 1e-6 and off["d_query"] < 5e-3
-    assert (found["d_table"] - exact["d_table"]).abs().max() < 1e-4
+    assert (found["d_table"] - exact["d_table"]).abs().max() < 5e-4
 
 
 def test_a_gradient_beyond_half_precision_is_infinite_and_not_cut_off():

@@ -174,7 +174,8 @@ def test_small_gradients_of_float16_are_not_rounded_away():
     (found,) = torch.autograd.grad(loss, hidden)
     p = 29 / (29 + torch.tensor(17.0, dtype=torch.float64).exp())
     exact = -(2.0**14) * 17 * p
-    assert float(found) == pytest.approx(float(exact), rel=0.05)
+    # 1 - p is 20 units of float32's last place, and exp may be two of them off.
+    assert float(found) == pytest.approx(float(exact), rel=0.15)
 
 
 def test_a_loss_scale_that_is_too_large_overflows_for_the_loss_scaler_to_see():
