@@ -9,7 +9,7 @@ import io
 import re
 import shlex
 import sys
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,9 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 GENERATED = ("reference/commands.md", "reference/options.md", "reference/python.md")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"`([^`\n]+)`")
-PATHS = re.compile(r"(?:fairseq_metro|preprocess|train_scripts|eval|benchmarks|tests|docs)/[\w./-]*\w")
+PATHS = re.compile(
+    r"(?:fairseq_metro|preprocess|train_scripts|eval|benchmarks|tests|docs)/[\w./-]*\w"
+)
 OPTION = re.compile(r"--[a-z][a-z0-9-]*")
 # Commands of others: what they take is not ours to check.
 OTHERS = {"pip", "source", "tensorboard", "torchrun", "apt", "cd", "git", "mkdocs", "export"}
@@ -116,7 +118,10 @@ def fairseq_options():
         options.get_training_parser, options.get_validation_parser,
         options.get_interactive_generation_parser, options.get_preprocessing_parser,
     )  # fmt: skip
-    known = ["--user-dir", *(o for make in makers for a in make()._actions for o in a.option_strings)]
+    known = [
+        "--user-dir",
+        *(o for make in makers for a in make()._actions for o in a.option_strings),
+    ]
     for registry in (
         tasks.TASK_DATACLASS_REGISTRY, models.MODEL_DATACLASS_REGISTRY,
         criterions.CRITERION_DATACLASS_REGISTRY, optim.OPTIMIZER_DATACLASS_REGISTRY,
@@ -138,20 +143,20 @@ def printed_help(name, main):
     return printed.getvalue() + " --help"
 
 
-@lru_cache(maxsize=None)
+@cache
 def help_of_command(name, *more):
     assert name in COMMANDS, f"fairseq-metro has no command {name}"
     module = importlib.import_module(f"fairseq_metro.{COMMANDS[name][0]}")
     return printed_help(name, lambda: module.main([*more, "--help"]))
 
 
-@lru_cache(maxsize=None)
+@cache
 def help_of_module(name):
     module = importlib.import_module(name)
     return printed_help(name, lambda: module.main(["--help"]))
 
 
-@lru_cache(maxsize=None)
+@cache
 def help_of_script(path):
     spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
     module = importlib.util.module_from_spec(spec)

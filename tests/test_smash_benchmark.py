@@ -26,8 +26,11 @@ def report(tmp_path, found):
 def experiment(teacher):
     student = cells("student", "sst2", [0.50, 0.60, 0.70]) + cells("student", "subj", [0.6] * 3)
     smash = cells("smash-ce-single_sentence", "sst2", [0.52, 0.61, 0.73])
-    return student + smash + cells("teacher", "sst2", [teacher] * 3) + cells(
-        "teacher", "subj", [0.7] * 3
+    return (
+        student
+        + smash
+        + cells("teacher", "sst2", [teacher] * 3)
+        + cells("teacher", "subj", [0.7] * 3)
     )
 
 
@@ -58,7 +61,9 @@ def test_of_several_runs_of_a_split_the_best_on_dev_counts():
 
 def test_books_become_documents_of_paragraphs(tmp_path):
     (tmp_path / "books").mkdir()
-    (tmp_path / "books" / "one.txt").write_text("\n\n".join(f"part {i}\ngoes on" for i in range(25)))
+    (tmp_path / "books" / "one.txt").write_text(
+        "\n\n".join(f"part {i}\ngoes on" for i in range(25))
+    )
     for name in ("movie_reviews", "abc", "inaugural", "state_union"):
         (tmp_path / f"{name}.txt").write_text(f"{name} one .\ntwo .\n\nnext .\n")
     write_documents(tmp_path, tmp_path / "out")
@@ -87,5 +92,7 @@ def test_the_rival_computes_the_loss_of_equation_2():
         q, p = (one[i, place].softmax(-1) for one in logits)
         wanted -= sum(float(q[v] * p[v].log()) for v in range(20)) / 2
     optimizer = torch.optim.SGD(student.parameters(), lr=0.1)
-    assert distillation_step(student, teacher, optimizer, rows, places) == pytest.approx(wanted, 1e-5)
+    assert distillation_step(student, teacher, optimizer, rows, places) == pytest.approx(
+        wanted, 1e-5
+    )
     assert distillation_step(student, teacher, optimizer, rows, places) < wanted

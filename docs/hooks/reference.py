@@ -35,7 +35,12 @@ def commands():
     """Every command's ``--help``: Markdown."""
     from fairseq_metro.commands import COMMANDS
 
-    parts = ["# Commands", "", "`fairseq-metro NAME`; in a clone `python -m fairseq_metro NAME`.", ""]
+    parts = [
+        "# Commands",
+        "",
+        "`fairseq-metro NAME`; in a clone `python -m fairseq_metro NAME`.",
+        "",
+    ]
     for name, (module, text) in COMMANDS.items():
         parts += [f"## {name}", "", f"{text[0].upper()}{text[1:]}.", "", "```"]
         parts += [help_of(name, module), "```", ""]
@@ -67,9 +72,16 @@ def options():
         "criterion": (criterions.CRITERION_REGISTRY, criterions.CRITERION_DATACLASS_REGISTRY),
         "optimizer": (optim.OPTIMIZER_REGISTRY, optim.OPTIMIZER_DATACLASS_REGISTRY),
     }
-    parts = ["# fairseq options", "", "What `--user-dir fairseq_metro` adds to `fairseq-train`.", ""]
+    parts = [
+        "# fairseq options",
+        "",
+        "What `--user-dir fairseq_metro` adds to `fairseq-train`.",
+        "",
+    ]
     for kind, (classes, configs) in kinds.items():
-        ours = [name for name, made in classes.items() if made.__module__.startswith("fairseq_metro")]
+        ours = [
+            name for name, made in classes.items() if made.__module__.startswith("fairseq_metro")
+        ]
         for name in sorted(ours):
             summary = plain((classes[name].__doc__ or "").split("\n\n")[0])
             parts += [f"## --{kind} {name}", "", " ".join(summary.split()), ""]
@@ -94,7 +106,9 @@ def table_of(config):
         shown = "" if default is None or "MISSING" in str(default) else f"`{default}`"
         shown = "" if "${" in shown else shown
         option = "--" + field.name.replace("_", "-")
-        rows.append(f"| `{option}` | {shown} | {text.replace('|', '&#124;').replace('<', '&lt;')} |")
+        rows.append(
+            f"| `{option}` | {shown} | {text.replace('|', '&#124;').replace('<', '&lt;')} |"
+        )
     return ["| option | default | |", "|---|---|---|", *rows, ""] if rows else []
 
 
@@ -183,8 +197,8 @@ def plans():
     from fairseq_metro.planning.plan import chosen, memory_of, resolved, vocabulary_size, words
 
     lines = [
-        "| size | parameters | GPUs | tokens of one batch | accumulated | weights, gradients, Adam, GiB "
-        "| batch, GiB | in all, GiB | sent by each GPU in an update, GiB |",
+        "| size | parameters | GPUs | tokens of one batch | accumulated "
+        "| weights, gradients, Adam, GiB | batch, GiB | in all, GiB | sent by each GPU in an update, GiB |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     gpu = plan.GPUS["a100-80"]

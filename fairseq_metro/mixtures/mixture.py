@@ -133,13 +133,16 @@ class Mixture:
     def without_datasets(self, *names):
         """This mixture without these data sets, in training, validation and evaluation.
 
-        Its name says what it lacks, so that data built from it is not taken for the whole. Raises :class:`UserError` for a data set that the mixture does not have.
+        Its name says what it lacks, so that data built from it is not taken for the whole. Raises
+        :class:`UserError` for a data set that the mixture does not have.
         """
         parts = {"sets": self.sets, VALID: self.valid, HELDOUT: self.heldout}
         known = sorted({one.dataset for sets in parts.values() for one in sets})
         for name in names:
             if name not in known:
-                raise UserError(f"mixture {self.name}: no data set {name!r} ({nearest(name, known)})")
+                raise UserError(
+                    f"mixture {self.name}: no data set {name!r} ({nearest(name, known)})"
+                )
         kept = {
             part: tuple(one for one in sets if one.dataset not in names)
             for part, sets in parts.items()

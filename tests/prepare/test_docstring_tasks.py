@@ -226,6 +226,8 @@ def test_the_mixture_and_the_templates_fit_the_rows(docstrings):
 def test_no_answer_needs_a_part_of_python_that_systems_package_apart():
     # Debian's python3 has none of these; a quickstart that needs one stops there.
     apart = ("tkinter", "idlelib", "turtle", "distutils", "ensurepip", "lib2to3", "test/")
-    places = [place for one in (rows.AREAS, rows.PACKAGES) for each in one.values() for place in each]
+    places = [
+        place for one in (rows.AREAS, rows.PACKAGES) for each in one.values() for place in each
+    ]
     assert "python/unittest/" in places
     assert not [place for place in places if place.removeprefix("python/").startswith(apart)]

@@ -66,8 +66,14 @@ def test_pretrained_with_a_vocabulary_of_ours_and_exported(data, tmp_path):
     assert (config.pad_token_id, config.eos_token_id, config.decoder_start_token_id) == (1, 2, 2)
     assert model.shared.num_embeddings == len(vocabulary)
     # Its class is ours, in the folder: theirs cannot say what our normalisation does.
-    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "back", trust_remote_code=True)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(
+        tmp_path / "back", trust_remote_code=True
+    )
     for text in TEXTS:
-        assert tokenizer(text)["input_ids"] == [*vocabulary.source_prefix, *vocabulary.encode(text), 2]
+        assert tokenizer(text)["input_ids"] == [
+            *vocabulary.source_prefix,
+            *vocabulary.encode(text),
+            2,
+        ]
     for symbol in (vocabulary.roles["mask"], *vocabulary.roles["sentinels"]):
         assert tokenizer.convert_tokens_to_ids(symbol) == vocabulary.indices[symbol]

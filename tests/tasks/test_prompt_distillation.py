@@ -199,7 +199,9 @@ def test_what_a_user_can_get_wrong(run, data, teacher, cache, tmp_path):
     assert "no such file, so no finished cache" in said(f"--teacher-cache={tmp_path}")
     assert "must be above 0" in said(f"--teacher={teacher}", "--temperature=0")
     assert "has no teacher; leave" in said(f"--teacher={teacher}", "--distillation=rule")
-    assert "the data folder holds prompts; give --distillation ce or rule" in said("--distillation=mlm")
+    assert "the data folder holds prompts; give --distillation ce or rule" in said(
+        "--distillation=mlm"
+    )
     assert "--mask-prob is for text" in said(f"--teacher={teacher}", "--mask-prob=0.3")
     assert "--ce-weight is for --distillation mlm" in said(f"--teacher={teacher}", "--ce-weight=1")
     assert "no --hidden-weight" in said("--distillation=rule", "--hidden-weight=1")
