@@ -198,7 +198,8 @@ def plans():
 
     lines = [
         "| size | parameters | GPUs | tokens of one batch | accumulated "
-        "| weights, gradients, Adam, GiB | batch, GiB | in all, GiB | sent by each GPU in an update, GiB |",
+        "| weights, gradients, Adam, GiB | batch, GiB | in all, GiB "
+        "| sent by each GPU in an update, GiB |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     gpu = plan.GPUS["a100-80"]
