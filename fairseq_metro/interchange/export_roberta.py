@@ -5,8 +5,11 @@ imported; for a model trained here vocab/, our SentencePiece vocabulary, and a t
 (trust_remote_code=True).
 """
 
+from functools import partial
+
 from fairseq_metro.data.vocabulary import DICTIONARY, VOCAB_FOLDER
 from fairseq_metro.files import write_json
+from fairseq_metro.interchange import hugging_face
 from fairseq_metro.interchange.authors_keys import TOKENS
 from fairseq_metro.interchange.export_code import write_tokenizer
 from fairseq_metro.interchange.export_command import export_command
@@ -20,7 +23,6 @@ from fairseq_metro.interchange.roberta import FIXED, PAD, SIZES, read_run, vocab
 from fairseq_metro.interchange.roberta_keys import to_hugging_face
 from fairseq_metro.interchange.roberta_vocabulary import is_byte_level
 from fairseq_metro.interchange.training_facts import SECTION
-from fairseq_metro.interchange.whole_folder import whole_folder
 
 
 def main(argv=None):
@@ -42,19 +44,8 @@ def their_config(model):
     }
 
 
-def write_folder(model, out, safetensors=None):
-    """Write a folder of theirs from a :class:`Model`; weights are float32.
-
-    safetensors: as for :func:`~fairseq_metro.interchange.hugging_face.weights_name`. Raises
-    :class:`UserError`, and leaves nothing half-written.
-    """
-    weights_name(out, safetensors)
-    with whole_folder(out) as partial:
-        write_files(model, partial, safetensors)
-
-
 def write_files(model, folder, safetensors=None, facts=None):
-    """The same into an existing folder; returns the ``config.json``.
+    """Fill a folder of theirs from a :class:`Model`, float32; returns the ``config.json``.
 
     facts: of the training, kept in ``config.json``.
     """
@@ -74,3 +65,6 @@ def write_files(model, folder, safetensors=None, facts=None):
         write_tokenizer(folder, longest)
     write_weights(named, folder / weights_name(folder, safetensors))
     return config
+
+
+write_folder = partial(hugging_face.write_folder, write_files)  # (model, out, safetensors)

@@ -8,6 +8,7 @@ import dataclasses
 import logging
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,6 +17,7 @@ from fairseq_metro.checkpoints import LAST
 from fairseq_metro.data.vocabulary import MODEL, VOCAB_FOLDER, Vocabulary
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import read_json, sha256_file, write_json
+from fairseq_metro.interchange import hugging_face
 from fairseq_metro.interchange.authors_vocabulary import is_ours
 from fairseq_metro.interchange.export_code import write_tokenizer
 from fairseq_metro.interchange.hf_t5_keys import to_ours, to_theirs
@@ -35,7 +37,6 @@ from fairseq_metro.interchange.hugging_face import (
 )
 from fairseq_metro.interchange.model import HF_T5, Model, read_checkpoint
 from fairseq_metro.interchange.training_facts import SECTION, training_of
-from fairseq_metro.interchange.whole_folder import whole_folder
 from fairseq_metro.models.hf_t5 import HfT5Config
 from fairseq_metro.models.hf_t5.config import ACTIVATIONS
 
@@ -213,19 +214,8 @@ def their_config(model, vocabulary):
     }
 
 
-def write_folder(model, out, safetensors=None):
-    """Write a folder of theirs from a :class:`Model`; weights are float32.
-
-    safetensors: as for :func:`~fairseq_metro.interchange.hugging_face.weights_name`. Raises
-    :class:`UserError`, and leaves nothing half-written.
-    """
-    weights_name(out, safetensors)
-    with whole_folder(out) as partial:
-        write_files(model, partial, safetensors)
-
-
 def write_files(model, folder, safetensors=None, facts=None):
-    """The same into an existing folder; returns the ``config.json``.
+    """Fill a folder of theirs from a :class:`Model`, float32; returns the ``config.json``.
 
     facts: of the training, kept in ``config.json``. A vocabulary of our own making, which is not for
     their T5Tokenizer, goes along as it is, with a tokenizer of ours that reads it.
@@ -246,3 +236,6 @@ def write_files(model, folder, safetensors=None, facts=None):
         write_tokenizer(folder, model.config["max_positions"])
     write_weights(named, folder / weights_name(folder, safetensors))
     return config
+
+
+write_folder = partial(hugging_face.write_folder, write_files)  # (model, out, safetensors)

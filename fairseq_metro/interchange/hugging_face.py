@@ -15,6 +15,7 @@ import torch
 
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import read_json, write_json
+from fairseq_metro.interchange.whole_folder import whole_folder
 
 CONFIG, WEIGHTS, SAFE_WEIGHTS = "config.json", "pytorch_model.bin", "model.safetensors"
 TOKENIZER_CONFIG = "tokenizer_config.json"
@@ -143,6 +144,17 @@ def weights_name(out, safetensors=None):
         raise UserError(f"{out}: {SAFE_WEIGHTS} needs the package safetensors; install it, or "
                         "give --format bin")  # fmt: skip
     return SAFE_WEIGHTS if installed and safetensors is not False else WEIGHTS
+
+
+def write_folder(write_files, model, out, safetensors=None):
+    """Write a folder of theirs from a :class:`Model` by ``write_files(model, folder, safetensors)``.
+
+    safetensors: as for :func:`weights_name`. Raises :class:`UserError`, and leaves nothing
+    half-written.
+    """
+    weights_name(out, safetensors)
+    with whole_folder(out) as partial:
+        write_files(model, partial, safetensors)
 
 
 def write_weights(named, path):

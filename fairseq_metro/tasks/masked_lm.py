@@ -24,7 +24,8 @@ class MaskedLMBlocksConfig(PretrainingTaskConfig):
 class MaskedLMBlocksTask(PretrainingTask):
     """BERT's 80/10/10 noise at a share of each block's ordinary tokens; loss there alone."""
 
-    def make_dataset(self, tokens, blocks, shuffle):
+    def make_dataset(self, tokens, blocks, shuffle, **more):
+        """more: further arguments of :class:`MaskedLMBlocks`, of a task that builds on this one."""
         return MaskedLMBlocks(
             tokens,
             blocks,
@@ -36,6 +37,7 @@ class MaskedLMBlocksTask(PretrainingTask):
             mask_prob=self.cfg.mask_prob,
             seed=self.cfg.seed,
             shuffle=shuffle,
+            **more,
         )
 
     def check_model(self, cfg):

@@ -6,7 +6,6 @@ masked LM with a teacher's distributions and states.
 
 import numpy as np
 
-from fairseq_metro.data.masked_lm_dataset import MaskedLMBlocks
 from fairseq_metro.smash.tokenizers import ROBERTA
 from fairseq_metro.tasks.base import TextTask
 from fairseq_metro.tasks.masked_lm import MaskedLMBlocksTask
@@ -20,19 +19,8 @@ class TextDistillationTask(Taught, MaskedLMBlocksTask):
 
     def make_dataset(self, tokens, blocks, shuffle):
         counts = np.bincount(tokens, minlength=len(self.dictionary))
-        return MaskedLMBlocks(
-            tokens,
-            blocks,
-            bos=self.dictionary.bos(),
-            pad=self.dictionary.pad(),
-            mask=self.vocabulary.index("mask"),
-            decoder_start=self.pretraining_decoder_start,
-            ordinary=self.ordinary_tokens(),
-            mask_prob=self.cfg.mask_prob,
-            seed=self.cfg.seed,
-            shuffle=shuffle,
-            preference=np.maximum(counts, 1.0) ** -self.cfg.mask_smoothing,
-        )
+        preference = np.maximum(counts, 1.0) ** -self.cfg.mask_smoothing
+        return MaskedLMBlocksTask.make_dataset(self, tokens, blocks, shuffle, preference=preference)
 
     @property
     def recipe_choices(self):
