@@ -11,23 +11,21 @@ import time
 import pytest
 
 from tests.analysis.fairseq_logs import write_log
+from tests.scripts import stand_ins
+from tests.scripts.stand_ins import write_programs
 
-ENVIRONMENT = 'export PATH="$PWD/programs:$PATH"; echo "[environment] using a stand-in"\n'
+ENVIRONMENT = stand_ins.ENVIRONMENT + 'echo "[environment] using a stand-in"\n'
 
-# Each preprocess/ script notes its call and writes the files the next stage asks for.
-STEP = """
-import os, sys
-from pathlib import Path
-name = Path(__file__).stem
-with open("calls", "a") as stream:
-    print(name, *sys.argv[1:], file=stream)
-if os.environ.get("FAKE_FAILS") == name:
-    sys.exit(f"error: {name} cannot go on")
+# Each preprocess/ script also writes the files the next stage asks for.
+STEP = (
+    stand_ins.STEP
+    + """
 out = Path(sys.argv[sys.argv.index("--dest" if name == "binarize" else "--out") + 1])
 out.mkdir(parents=True, exist_ok=True)
 for file in ("train.txt", "valid.txt"):
     (out / file).write_text("text")
 """
+)
 
 TRAIN = """#!/usr/bin/env bash
 echo "fairseq-train $*" >> calls
@@ -50,10 +48,8 @@ def clone(tmp_path, root):
     (clone / "fairseq_metro").symlink_to(root / "fairseq_metro")
     for name in ("default_corpus", "train_vocabulary", "binarize"):
         (clone / "preprocess" / f"{name}.py").write_text(STEP)
-    (clone / "programs" / "fairseq-train").write_text(TRAIN)
-    (clone / "programs" / "fairseq-train").chmod(0o755)
-    (clone / "programs" / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
-    (clone / "programs" / "python").chmod(0o755)
+    python = f'#!/bin/sh\nexec {sys.executable} "$@"\n'
+    write_programs(clone, fairseq_train=TRAIN, python=python)
     with open(clone / "run.log", "w") as stream:
         write_log(stream)
     return clone

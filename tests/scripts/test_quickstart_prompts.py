@@ -10,20 +10,10 @@ import pytest
 
 from tests.analysis.test_prompt_summary import write_run
 from tests.prepare.test_starting_model import write_checkpoint
+from tests.scripts.stand_ins import ENVIRONMENT, STEP, write_programs
 
-ENVIRONMENT = 'export PATH="$PWD/programs:$PATH"\n'
 CALLED = 'echo "$(basename "$0") $*" >> calls\n'
 
-# Each preprocess/ script notes its call and fails where it is told to.
-STEP = """
-import os, sys
-from pathlib import Path
-name = Path(__file__).stem
-with open("calls", "a") as stream:
-    print(name, *sys.argv[1:], file=stream)
-if os.environ.get("FAKE_FAILS") == name:
-    sys.exit(f"error: {name} cannot go on")
-"""
 QUICKSTART = (
     CALLED
     + 'echo "given ${SEED-} ${RUN-} ${UPDATES-}" >> calls; mkdir -p runs/quickstart/.done; '
@@ -52,9 +42,7 @@ def clone(tmp_path, root):
     for name in ("docstring_tasks", "prompted_data"):
         (clone / "preprocess" / f"{name}.py").write_text(STEP)
     python = f'#!/bin/sh\nexec {sys.executable} "$@"\n'
-    for name, text in {"fairseq-train": f"#!/usr/bin/env bash\n{TRAIN}", "python": python}.items():
-        (clone / "programs" / name).write_text(text)
-        (clone / "programs" / name).chmod(0o755)
+    write_programs(clone, fairseq_train=f"#!/usr/bin/env bash\n{TRAIN}", python=python)
     write_checkpoint(clone / "model")
     write_run(clone / "made")
     return clone

@@ -8,17 +8,14 @@ import sys
 
 import pytest
 
+from tests.scripts import stand_ins
+from tests.scripts.stand_ins import write_programs
 from tests.training import ROOT
 
-# Each script notes its call, fails where it is told to, and leaves the files the next one needs.
-STEP = """
-import os, sys
-from pathlib import Path
-name = Path(__file__).stem
-with open("calls", "a") as stream:
-    print(name, *sys.argv[1:], file=stream)
-if os.environ.get("FAKE_FAILS") == name:
-    sys.exit(f"error: {name} cannot go on")
+# Each script also leaves the files the next one needs.
+STEP = (
+    stand_ins.STEP
+    + """
 given = dict(zip(sys.argv, sys.argv[1:]))
 out = Path(given.get("--out") or given.get("--dest"))
 out.mkdir(parents=True, exist_ok=True)
@@ -30,6 +27,7 @@ if name == "corpus_tasks":
     for task in os.environ.get("FAKE_TASKS", "topic opening order adjacent").split():
         (out / f"{task}.yaml").write_text(task_text(task, ("here", "there"), 64))
 """
+)
 TRAIN = """#!/usr/bin/env bash
 echo "fairseq-train $*" >> calls
 case "${FAKE_FAILS-}" in fairseq-train) echo "error: no data" >&2; exit 7 ;; esac
@@ -49,15 +47,12 @@ def clone(tmp_path, root):
         (clone / folder).mkdir(parents=True)
     for name in ("quickstart_smash.sh", "stages.sh", "launch.sh"):
         shutil.copy(root / "train_scripts" / name, clone / "train_scripts")
-    environment = 'export PATH="$PWD/programs:$PATH"\n'
-    (clone / "train_scripts" / "environment.sh").write_text(environment)
+    (clone / "train_scripts" / "environment.sh").write_text(stand_ins.ENVIRONMENT)
     (clone / "fairseq_metro").symlink_to(root / "fairseq_metro")
     for name in STEPS:
         folder = clone / ("eval" if name == "fewshot" else "preprocess")
         (folder / f"{name}.py").write_text(STEP)
-    for name, text in {"fairseq-train": TRAIN, "python": PYTHON}.items():
-        (clone / "programs" / name).write_text(text)
-        (clone / "programs" / name).chmod(0o755)
+    write_programs(clone, fairseq_train=TRAIN, python=PYTHON)
     return clone
 
 
