@@ -9,11 +9,12 @@ reach the hook. Every other exception is left to the hook that was there before,
 ``FAIRSEQ_METRO_TRACEBACK=1`` shows the traceback as well.
 """
 
-import logging
 import os
 import re
 import sys
 import traceback
+
+from fairseq_metro.logs import quieted
 
 TRACEBACK_VARIABLE = "FAIRSEQ_METRO_TRACEBACK"
 
@@ -112,10 +113,10 @@ def print_user_errors_as_one_line_under_hydra():
 
 def run_command(main, argv=None):
     """Run a command's ``main(argv)``; a :class:`UserError` ends it with one line, status 1."""
-    # Importing fairseq sets the root logger to DEBUG, and matplotlib has much to say there.
-    logging.getLogger("matplotlib").setLevel(logging.WARNING)
     try:
-        return main(argv)
+        # Importing fairseq sets the root logger to DEBUG, and matplotlib has much to say there.
+        with quieted("matplotlib"):
+            return main(argv)
     except UserError as error:
         if traceback_wanted():
             raise

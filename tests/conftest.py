@@ -1,5 +1,6 @@
 """What every test shares: one thread, fixed seeds, the folder of real text where there is one."""
 
+import logging
 import os
 import random
 from pathlib import Path
@@ -42,3 +43,13 @@ def fixed_seeds():
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def levels_left_alone():
+    """No test leaves a logger quieter: the next would miss the losses that fairseq logs."""
+    names = ["fairseq", "fairseq_cli", "fairseq_metro"]
+    loggers = [logging.getLogger(name) for name in names]
+    before = [logger.level for logger in loggers]
+    yield
+    assert [logger.level for logger in loggers] == before, f"levels of {names} changed"

@@ -8,12 +8,12 @@ after ``--`` are options of fairseq-train.
 """
 
 import argparse
-import logging
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 from fairseq_metro.errors import UserError, run_command
+from fairseq_metro.logs import quieted
 from fairseq_metro.planning import costs
 from fairseq_metro.planning.batches import real_tokens
 from fairseq_metro.planning.options import (
@@ -81,8 +81,7 @@ def resolved(said):
     from fairseq import options
     from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 
-    logging.getLogger("hydra").setLevel(logging.WARNING)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), quieted("hydra"):
         warnings.simplefilter("ignore")  # hydra, of fairseq's own files
         args = options.parse_args_and_arch(options.get_training_parser(), ["DATA", *said])
         return convert_namespace_to_omegaconf(args)

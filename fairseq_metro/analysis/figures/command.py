@@ -6,12 +6,12 @@ The picture is drawn from the csv's rows and from nothing else. ``docs/figures.m
 import argparse
 import difflib
 import importlib
-import logging
 import sys
 from pathlib import Path
 
 from fairseq_metro.analysis.figures.plotting import save_picture, write_csv
 from fairseq_metro.errors import UserError, run_command
+from fairseq_metro.logs import quieted
 
 # Name -> module of this package, what it shows; in the paper's order.
 FIGURES = {
@@ -43,16 +43,15 @@ def main(argv=None):
         help="the picture, a PNG; the csv lies beside it (default: %(default)s)",
     )
     args = parser.parse_args(argv[1:])
-    for noisy in ("fairseq", "fairseq_metro.tasks", "matplotlib"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
     check_out(args.out)
-    rows = module.collect(args)
     table = args.out.with_suffix(".csv")
-    write_csv(table, rows)
-    figure = module.draw(rows, args)
-    if args.title:
-        figure.suptitle(args.title, fontsize=12)
-    save_picture(figure, args.out)
+    with quieted("fairseq", "fairseq_metro.tasks"):
+        rows = module.collect(args)
+        write_csv(table, rows)
+        figure = module.draw(rows, args)
+        if args.title:
+            figure.suptitle(args.title, fontsize=12)
+        save_picture(figure, args.out)
     print(module.describe(rows))
     print(f"written: {table}, {args.out}")
     return 0
