@@ -1,6 +1,6 @@
 """SMASH on real text and real few-shot tasks: does prompt distillation help a small model here?
 
-    python benchmarks/smash.py text teacher student --text DIR
+    python benchmarks/smash.py text teacher-short teacher student-short student --text DIR
     python benchmarks/smash.py prompts distill fewshot ablation report --text DIR --tasks DIR
 
 Stages run in the order given; each reuses what is there and goes on where it was stopped, so a stage
@@ -107,7 +107,8 @@ def facts(work):
             begun = f", begun with {piece.begins}'s best checkpoint" if piece.begins else ""
             found[name] = (
                 f"{width} wide, {layers} layers, {heads} heads, {log.parameters:,} parameters; masked "
-                f"LM, {last.update:,} of {piece.updates:,} updates of {piece.blocks} blocks{begun}, "
+                f"LM, {last.update:,} of {piece.updates:,} updates of {piece.blocks} blocks of "
+                f"{piece.tokens} tokens at most{begun}, "
                 f"{log.seconds / 60:.0f} minutes on a part of one core; held-out loss "
                 f"{last.values['mlm_loss']:.3f}, accuracy {last.values['mlm_accuracy']:.3f}"
             )
