@@ -4,8 +4,14 @@ METRO-T0 compares RTD on the encoder, on the decoder (which diverged), on the de
 gradient clipping, and with a projection before the CLM head. Everything comes from the runs' logs.
 """
 
-from fairseq_metro.analysis.figures.logs import draw_series, logs_of, refuse_empty, series_rows
-from fairseq_metro.analysis.figures.plotting import colours_of, new_figure, tidy
+from fairseq_metro.analysis.figures.logs import (
+    LEGEND,
+    draw_series,
+    logs_of,
+    refuse_empty,
+    series_rows,
+)
+from fairseq_metro.analysis.figures.plotting import colours_of, new_figure, step_axis, tidy
 
 NAME = "clm_loss"
 STRONG = 1.0  # clip norms below this are named: the paper's base++ clips at 2, base not at all
@@ -46,8 +52,9 @@ def draw(rows, args):
     axis = figure.subplots()
     for label, colour in colours_of(row["run"] for row in rows).items():
         draw_series(axis, rows, label, NAME, colour)
-    tidy(axis, "pretraining step", "CLM loss, nats per masked token")
-    axis.legend(fontsize=9, frameon=False)
+    tidy(axis, "", "CLM loss, nats per masked token")
+    step_axis(axis)
+    axis.legend(**LEGEND)
     return figure
 
 

@@ -5,9 +5,10 @@ from each:
 
     --series METRO-T5 runs/metro 500=eval/metro-500 1000=eval/metro-1000 --series T5 runs/t5 ...
 
-The score is the mean accuracy over tasks of the mean over templates. Hours are those on the run's
-own clock at that update (fairseq's ``wall``, which a resumed run goes on with): validations and
-saves included, pauses not. FLOPs: tokens seen (``wpb``) times ``planning/costs.py``'s for a token.
+The score is the mean over tasks, those that all results have, of the mean accuracy over templates.
+Hours are those on the run's own clock at that update (fairseq's ``wall``, which a resumed run goes
+on with): validations and saves included, pauses not. FLOPs: tokens seen (``wpb``) times
+``planning/costs.py``'s for a token.
 """
 
 import statistics
@@ -17,9 +18,10 @@ from fairseq_metro.analysis.figures.plotting import (
     colours_of,
     new_figure,
     refuse_equal_labels,
+    short_steps,
     tidy,
 )
-from fairseq_metro.analysis.figures.scores import read_scores
+from fairseq_metro.analysis.figures.scores import read_scores, shared_tasks
 from fairseq_metro.analysis.health import find_log
 from fairseq_metro.analysis.log import read_log
 from fairseq_metro.errors import UserError
@@ -37,18 +39,27 @@ def add_arguments(parser):
 def collect(args):
     rows = []
     refuse_equal_labels(series[0] for series in args.series)
-    for label, *words in args.series:
-        if len(words) < 2:
-            raise UserError(f"--series {label}: give the run and at least one UPDATE=RESULTS")
-        run, points = Path(words[0]), [_point(label, word) for word in words[1:]]
+    series = [_series(*words) for words in args.series]
+    scores = {path: read_scores(path) for _, _, points in series for _, path in points}
+    tasks = shared_tasks(scores.items())
+    if not tasks:
+        raise UserError(f"no task that all of {', '.join(scores)} have; their means say nothing")
+    for label, run, points in series:
         log, flops = read_log(find_log(run)), flops_of(run)
         for update, path in sorted(points):
             seconds, tokens = spent(log, update, run)
-            score, tasks = mean_score(path)
             rows.append({"series": label, "update": update, "hours": seconds / 3600,
-                         "tokens": tokens, "flops": tokens * flops, "score": score,
-                         "tasks": tasks})  # fmt: skip
+                         "tokens": tokens, "flops": tokens * flops,
+                         "score": mean_score(scores[path], tasks),
+                         "tasks": len(tasks)})  # fmt: skip
     return rows
+
+
+def _series(label, *words):
+    """(label, run's folder, [(update, path of results)]) of one --series."""
+    if len(words) < 2:
+        raise UserError(f"--series {label}: give the run and at least one UPDATE=RESULTS")
+    return label, Path(words[0]), [_point(label, word) for word in words[1:]]
 
 
 def _point(label, word):
@@ -96,12 +107,11 @@ def spent(log, update, run):
     raise UserError(f"{run}: its log ends at update {before}, before {update}")
 
 
-def mean_score(path):
-    """(mean accuracy over tasks of the mean over templates, number of tasks)."""
-    tasks = {}
-    for score in read_scores(path):
-        tasks.setdefault(score.task, []).append(score.value)
-    return statistics.fmean(map(statistics.fmean, tasks.values())), len(tasks)
+def mean_score(scores, tasks):
+    """Mean accuracy over ``tasks`` of the mean over templates."""
+    return statistics.fmean(
+        statistics.fmean(score.value for score in scores if score.task == task) for task in tasks
+    )
 
 
 def draw(rows, args):
@@ -114,7 +124,7 @@ def draw(rows, args):
             x, y = [row[name] for row in mine], [100 * row["score"] for row in mine]
             axis.plot(x, y, "o-", color=colour, markersize=5, linewidth=1.6, label=label)
             for place, row in zip(zip(x, y, strict=True), mine, strict=True):
-                axis.annotate(f"{row['update']:,}", place, xytext=(0, 6), ha="center",
+                axis.annotate(short_steps(row["update"]), place, xytext=(0, 6), ha="center",
                               textcoords="offset points", fontsize=8, color=colour)  # fmt: skip
     tidy(axes[0], "pretraining time, hours", "accuracy, %, mean over tasks")
     tidy(axes[1], "pretraining FLOPs", "")

@@ -8,6 +8,8 @@ from fairseq_metro.analysis.log import Log, read_log
 from fairseq_metro.errors import UserError
 
 TRAIN, VALID = "train", "valid"
+LEGEND = dict(fontsize=9, frameon=False, title="lines: training, dots: validation",
+              title_fontsize=8, alignment="left")  # fmt: skip
 
 
 def logs_of(words, name_of):

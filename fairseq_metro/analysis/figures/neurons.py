@@ -13,7 +13,7 @@ from fractions import Fraction
 import torch
 
 from fairseq_metro.analysis.figures import examples
-from fairseq_metro.analysis.figures.plotting import colours_of, new_figure, tidy
+from fairseq_metro.analysis.figures.plotting import colours_of, new_figure, step_axis, tidy
 from fairseq_metro.analysis.figures.steps import steps_of
 from fairseq_metro.errors import UserError
 
@@ -139,7 +139,8 @@ def draw(rows, args):
                 marker="o" if strong else ".", markersize=5 if strong else 3,
                 alpha=1 if strong else 0.75, label=label if strong else f"{label}, {stack}",
             )  # fmt: skip
-    tidy(axis, "pretraining step", "under-activated neurons, %")
+    tidy(axis, "", "under-activated neurons, %")
+    step_axis(axis)
     axis.set_ylim(bottom=0)
     axis.legend(fontsize=8.5, frameon=False, ncols=len(colours))
     return figure

@@ -34,6 +34,24 @@ def tidy(axis, x, y, title=None):
     axis.spines[["top", "right"]].set_visible(False)
 
 
+def short_steps(updates):
+    """A number of updates as an axis or a point has room for.
+
+    >>> short_steps(250), short_steps(1250), short_steps(500000), short_steps(2000000)
+    ('250', '1.25k', '500k', '2M')
+    """
+    for size, letter in ((1e6, "M"), (1e3, "k")):
+        if updates >= size:
+            return f"{updates / size:g}{letter}"
+    return f"{updates:g}"
+
+
+def step_axis(axis):
+    """Pretraining steps along x, written by :func:`short_steps`."""
+    axis.set_xlabel("pretraining step")
+    axis.xaxis.set_major_formatter(lambda x, _: short_steps(x))
+
+
 def colours_of(labels):
     """label -> colour, in the order in which the labels come first."""
     distinct = list(dict.fromkeys(labels))

@@ -9,8 +9,20 @@ without one, or whose log lacks recall, the kept checkpoints are asked (--data).
 import torch
 
 from fairseq_metro.analysis.figures import examples
-from fairseq_metro.analysis.figures.logs import VALID, draw_series, logs_of, refuse_empty
-from fairseq_metro.analysis.figures.plotting import REFERENCE_COLOUR, colours_of, new_figure, tidy
+from fairseq_metro.analysis.figures.logs import (
+    LEGEND,
+    VALID,
+    draw_series,
+    logs_of,
+    refuse_empty,
+)
+from fairseq_metro.analysis.figures.plotting import (
+    REFERENCE_COLOUR,
+    colours_of,
+    new_figure,
+    step_axis,
+    tidy,
+)
 from fairseq_metro.analysis.figures.steps import steps_of
 from fairseq_metro.criterions.metro_t5 import MetroT5Criterion
 from fairseq_metro.criterions.rtd_histogram import area_under_curve
@@ -83,20 +95,27 @@ def rows_of_log(label, log):
 
 
 def draw(rows, args):
-    """Recall, and beside it the AUC where there is one."""
+    """Recall, and beside it the AUC where there is one.
+
+    Recall at the start is in the csv and not drawn: the head begins at p = 0.5 for every token, which
+    counts as "replaced", and a 1 that says nothing would leave the rest of the panel flat.
+    """
     with_auc = [row for row in rows if row[AUC] != ""]
+    begun = [row for row in rows if row["update"] > 0] or rows
     figure = new_figure(9.2 if with_auc else 5.6, 3.8)
     axes = figure.subplots(1, 2 if with_auc else 1, squeeze=False)[0]
     for label, colour in colours_of(row["run"] for row in rows).items():
-        draw_series(axes[0], rows, label, RECALL, colour)
+        draw_series(axes[0], begun, label, RECALL, colour)
         if with_auc:
             draw_series(axes[1], with_auc, label, AUC, colour)
-    tidy(axes[0], "pretraining step", "RTD recall at p = 0.5")
+    tidy(axes[0], "", "RTD recall at p = 0.5")
     axes[0].set_ylim(bottom=0)
     if with_auc:
-        tidy(axes[1], "pretraining step", "RTD AUC")
+        tidy(axes[1], "", "RTD AUC")
         axes[1].axhline(0.5, color=REFERENCE_COLOUR, linewidth=1, linestyle=":", label="chance")
-    axes[-1].legend(fontsize=9, frameon=False)
+    for axis in axes:
+        step_axis(axis)
+    axes[-1].legend(**LEGEND)
     return figure
 
 

@@ -110,6 +110,12 @@ def published_row(name):
     return f"{rows[name]['model']} (published mean)", dict(zip(LABELS, values, strict=True))
 
 
+def shared_tasks(scores):
+    """Names of the tasks that every list of scores has: means over these alone can be compared."""
+    return [task for task in tasks_in(scores)
+            if all(task in {score.task for score in each} for _, each in scores)]  # fmt: skip
+
+
 def tasks_in(scores):
     """Names of the tasks in lists of scores, in the order in which they first come."""
     names = dict.fromkeys(score.task for _, each in scores for score in each)

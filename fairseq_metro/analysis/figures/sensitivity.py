@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from fairseq_metro.analysis.figures import examples
-from fairseq_metro.analysis.figures.plotting import colours_of, new_figure, tidy
+from fairseq_metro.analysis.figures.plotting import colours_of, new_figure, short_steps, tidy
 from fairseq_metro.analysis.figures.steps import steps_of
 from fairseq_metro.errors import UserError
 
@@ -140,7 +140,7 @@ def draw(rows, args):
             axis.fill_between(x, base, y, color=colour, alpha=0.35, linewidth=0, zorder=place + 0.3)
             axis.plot(x, y, color=colour, linewidth=1.3, zorder=place + 0.4, label=label)
     tidy(axis, r"$\log_{10}\,|\theta_j\,\partial L/\partial\theta_j|$", "pretraining step")
-    axis.set_yticks(range(len(updates)), [f"{update:,}" for update in reversed(updates)])
+    axis.set_yticks(range(len(updates)), [short_steps(update) for update in reversed(updates)])
     axis.tick_params(axis="y", length=0)
     axis.grid(axis="y", visible=False)
     axis.set_xlim(*_range(rows))

@@ -1,7 +1,7 @@
 """Figure 5: accuracy by task, a mean over templates, with error bars over templates.
 
 METRO-T0 does not say what its error bars are; ours are the standard deviation over templates
-(n - 1; 0 of a single one). The mean over tasks stands at the right.
+(n - 1; 0 of a single one). At the right stands the mean over those tasks that all models have.
 """
 
 import statistics
@@ -31,22 +31,29 @@ def add_arguments(parser):
 
 
 def collect(args):
-    """A row for each task and model, and one for a model's mean over the tasks it was asked."""
+    """A row for each model and task, and one for each model's mean over the tasks that all have."""
     models = scores_of(args.results)
     tasks = tasks_in(models)
-    rows = []
+    parts = []
     for label, scores in models:
-        found = [_of_task(label, task, [s.value for s in scores if s.task == task])
-                 for task in tasks if any(s.task == task for s in scores)]  # fmt: skip
-        rows += [*found, _average(label, found, "results")]
+        parts.append([_of_task(label, task, [s.value for s in scores if s.task == task])
+                      for task in tasks if any(s.task == task for s in scores)])  # fmt: skip
     for name in args.published:
         label, values = published_row(name)
-        found = [_row(label, task, values[task], 0.0, 0, "published") for task in tasks
-                 if task in values]  # fmt: skip
-        if not found:
+        parts.append([_row(label, task, values[task], 0.0, 0, "published") for task in tasks
+                      if task in values])  # fmt: skip
+        if not parts[-1]:
             raise UserError(f"--published {name}: none of {', '.join(tasks)} is in it")
-        rows += [*found, _average(label, found, "published")]
-    return rows
+    shared = shared_by([row for part in parts for row in part])
+    return [row for part in parts for row in [*part, *_average(part, shared)]]
+
+
+def shared_by(rows):
+    """The tasks that every model of the rows has, in the rows' order: list."""
+    models, found = {row["model"] for row in rows}, {}
+    for row in rows:
+        found.setdefault(row["task"], set()).add(row["model"])
+    return [task for task, those in found.items() if those == models and task != AVERAGE]
 
 
 def _of_task(label, task, values):
@@ -54,8 +61,11 @@ def _of_task(label, task, values):
     return _row(label, task, statistics.fmean(values), spread, len(values), "results")
 
 
-def _average(label, rows, source):
-    return _row(label, AVERAGE, statistics.fmean(row["accuracy"] for row in rows), 0.0, 0, source)
+def _average(rows, tasks):
+    """The row of a model's mean over ``tasks``; none where there are none."""
+    if tasks:
+        mean = statistics.fmean(row["accuracy"] for row in rows if row["task"] in tasks)
+        yield _row(rows[0]["model"], AVERAGE, mean, 0.0, 0, rows[0]["source"])
 
 
 def _row(label, task, accuracy, std, templates, source):
@@ -65,8 +75,11 @@ def _row(label, task, accuracy, std, templates, source):
 
 def draw(rows, args):
     tasks = [task for task in dict.fromkeys(row["task"] for row in rows) if task != AVERAGE]
-    places = {task: x for x, task in enumerate([*tasks, AVERAGE])}
-    places[AVERAGE] += 0.4
+    shared = shared_by(rows)
+    names = {task: task for task in tasks}
+    if shared:
+        names[AVERAGE] = AVERAGE if len(shared) == len(tasks) else f"{AVERAGE} of {len(shared)}"
+    places = {task: x + 0.4 * (task == AVERAGE) for x, task in enumerate(names)}
     colours = colours_of(row["model"] for row in rows)
     width = WIDTH / len(colours)
     figure = new_figure(max(5.2, 1.6 + (0.45 + 0.24 * len(colours)) * len(places)), 4)
@@ -87,18 +100,19 @@ def draw(rows, args):
             elinewidth=1,
         )  # fmt: skip
     tidy(axis, "", "accuracy, %, mean over templates")
-    axis.set_xticks(list(places.values()), list(places), fontsize=9,
+    axis.set_xticks(list(places.values()), list(names.values()), fontsize=9,
                     rotation=30 if len(places) > 8 else 0)  # fmt: skip
     axis.tick_params(axis="x", length=0)
     axis.grid(axis="x", visible=False)
     axis.set_ylim(0, 100)
-    figure.legend(loc="outside lower center", ncols=3, fontsize=9, frameon=False)
+    figure.legend(loc="outside lower center", ncols=min(4, len(colours)), fontsize=9, frameon=False)
     return figure
 
 
 def describe(rows):
+    tasks = ", ".join(shared_by(rows))
+    means = [row for row in rows if row["task"] == AVERAGE]
     return "\n".join(
-        f"{row['model']}: {row['accuracy']:.1%} over its tasks"
-        for row in rows
-        if row["task"] == AVERAGE
+        [f"{row['model']}: {row['accuracy']:.1%}, mean over {tasks}" for row in means]
+        or ["no task that all models have, so no mean over tasks"]
     )

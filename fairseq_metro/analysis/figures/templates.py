@@ -82,10 +82,10 @@ def draw(rows, args):
     across = min(COLUMNS, len(tasks))
     down = math.ceil(len(tasks) / across)
     figure = new_figure(max(4.2, across * (1.0 + 0.55 * len(places))), 0.6 + 2.6 * down)
-    axes = figure.subplots(down, across, squeeze=False).flat
-    for axis in list(axes)[len(tasks) :]:
+    axes = figure.subplots(down, across, squeeze=False).flatten()
+    for axis in axes[len(tasks) :]:
         axis.set_visible(False)
-    for axis, task in zip(axes, tasks, strict=False):
+    for place, (axis, task) in enumerate(zip(axes, tasks, strict=False)):
         for label, colour in colours.items():
             _draw_model(axis, rows, task, label, places[label], colour)
         for label in references:
@@ -93,11 +93,12 @@ def draw(rows, args):
                       if (row["task"], row["model"]) == (task, label)]  # fmt: skip
             axis.plot([places[label]] * len(values), values, "D", color=REFERENCE_COLOUR,
                       markersize=6, label=_labelled_once(figure, label))  # fmt: skip
-        tidy(axis, "", "accuracy, %", task)
+        tidy(axis, "", "" if place % across else "accuracy, %", task)
         axis.set_xlim(-0.6, len(places) - 0.4)
         axis.set_xticks([])
-    figure.legend(loc="outside lower center", ncols=min(3, 1 + len(places)), fontsize=9,
-                  frameon=False)  # fmt: skip
+    figure.legend(loc="outside lower center", ncols=min(across, len(places)), fontsize=9,
+                  frameon=False, title="dots: templates, bars: their medians",
+                  title_fontsize=9)  # fmt: skip
     return figure
 
 

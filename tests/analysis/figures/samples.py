@@ -1,9 +1,10 @@
 """Runs, results and the figure command, as the tests of all figures use them."""
 
+import argparse
 import csv
 import json
 
-from fairseq_metro.analysis.figures.command import main
+from fairseq_metro.analysis.figures.command import find_figure, main
 from tests.analysis.fairseq_logs import CONFIG, write_log
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -20,6 +21,30 @@ def figure(name, out, *words):
     for row in rows:
         assert "nan" not in [value.lower() for value in row.values()]
     return rows
+
+
+def drawn(name, *words):
+    """(rows, matplotlib figure) of the command's own ``collect`` and ``draw``, nothing written."""
+    module, parser = find_figure(name), argparse.ArgumentParser()
+    module.add_arguments(parser)
+    args = parser.parse_args([*map(str, words)])
+    rows = module.collect(args)
+    return rows, module.draw(rows, args)
+
+
+def lines(axis, colour=None):
+    """The points (x, y) of each line of an axis, of one colour or of all: list of lists."""
+    return [
+        list(zip(*(map(float, line.get_data()[i]) for i in (0, 1)), strict=True))
+        for line in axis.get_lines()
+        if colour is None or line.get_color() == colour
+    ]
+
+
+def legend_of(holder):
+    """The texts of the legend of a figure or an axis."""
+    legend = holder.get_legend() if hasattr(holder, "get_legend") else holder.legends[0]
+    return [text.get_text() for text in legend.get_texts()]
 
 
 def log_of(folder, metrics, options="", **changes):
