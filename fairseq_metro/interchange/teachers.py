@@ -64,8 +64,8 @@ class Teacher:
         """
         model = self.model
         if not isinstance(model, T5TransformerModel):
-            states = model.encode(net_input["src_tokens"], net_input["padded"])
-            return model.mask_vector(states.last, net_input["masked_index"])
+            asked = (net_input[name] for name in ("src_tokens", "masked_index", "padded"))
+            return model.mask_vector(*asked)
         encoded = model.encoder(
             net_input["src_tokens"], net_input["src_lengths"], padded=net_input["padded"]
         )

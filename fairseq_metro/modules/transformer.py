@@ -11,6 +11,7 @@ from torch import nn
 from fairseq_metro.errors import UserError
 from fairseq_metro.modules.attention import attention, packed_attention
 from fairseq_metro.modules.dropout import dropout
+from fairseq_metro.modules.heads import select_rows
 from fairseq_metro.modules.norm import add_dropout_norm, adds_bias, apply_linear
 from fairseq_metro.modules.segments import positions_within
 
@@ -48,12 +49,14 @@ class SelfAttention(nn.Module):
         cache=None,
         visible=None,
         add_bias=True,
+        rows=None,
     ):
         """x (B, T, C), key_padding_mask (B, T) bool -> (B, T, C); bias, visible: as
         :func:`~fairseq_metro.modules.attention.packed_attention` has them.
 
         With a ``cache`` (dict, changed in place) x holds the newest positions only, and there is
-        neither. add_bias: add the bias of the last map.
+        neither. add_bias: add the bias of the last map. rows (M,) int64 into the flattened (B, T):
+        the last map is asked at these positions alone -> (M, C).
         """
         packed = self.qkv_proj(x).unflatten(-1, (3, self.heads, -1))
         dropout = self.dropout if self.training else 0.0
@@ -73,7 +76,10 @@ class SelfAttention(nn.Module):
                 v = torch.cat([cache["value"], v], dim=2)
             cache["key"], cache["value"] = k, v
             mixed = attention(q, k, v, causal=causal, dropout=dropout).transpose(1, 2)
-        return apply_linear(self.out_proj, mixed.flatten(-2), add_bias)
+        mixed = mixed.flatten(-2)
+        if rows is not None:
+            mixed = select_rows(mixed, rows)
+        return apply_linear(self.out_proj, mixed, add_bias)
 
 
 class CrossAttention(nn.Module):

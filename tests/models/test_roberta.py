@@ -48,7 +48,7 @@ def test_masked_rows_are_rows_of_all_logits():
     assert everything.shape == (3, 7, V) and some.shape == (4, V)
     torch.testing.assert_close(some, everything.flatten(0, 1)[index])
     last = model.encode(x).last
-    torch.testing.assert_close(model.project(model.mask_vector(last, index)), some)
+    torch.testing.assert_close(model.project(model.mask_vector(x, index)), some)
     assert model(x, masked_index=index[:0]).shape == (0, V)
 
 
@@ -57,6 +57,28 @@ def test_the_head_sees_masked_rows_only():
     model.lm_head.register_forward_hook(lambda *call: seen.append(call[1][0].shape))
     model(tokens(7, 4), masked_index=torch.tensor([3, 9]))
     assert seen == [(2, 20)]
+
+
+def test_the_last_layer_computes_the_rows_asked_for_alone():
+    model, x, seen = build(), tokens(7, 4), []
+    for layer in model.encoder.layers:
+        layer.ffn.register_forward_hook(lambda *call: seen.append(tuple(call[2].shape[:-1])))
+    index = torch.tensor([3, 9, 10])
+    model(x, masked_index=index)
+    assert seen == [(2, 7), (2, 7), (3,)]
+    with pytest.raises(ValueError, match="of all positions"):
+        model.encode(x, hidden=True, rows=index)
+
+
+def test_gradients_of_rows_are_those_of_all_logits():
+    model, x, index = build(), tokens(7, 4), torch.tensor([3, 9, 10])
+    found = []
+    for logits in (model(x).flatten(0, 1)[index], model(x, masked_index=index)):
+        model.zero_grad()
+        logits.square().sum().backward()
+        found.append({name: p.grad.clone() for name, p in model.named_parameters()})
+    for name, gradient in found[0].items():
+        torch.testing.assert_close(found[1][name], gradient, rtol=1e-4, atol=1e-5)
 
 
 def test_states_and_scores_come_only_when_they_are_asked_for():

@@ -5,18 +5,21 @@ import torch.nn.functional as F
 from torch import nn
 
 from fairseq_metro.models.roberta import RobertaMLMModel
-from fairseq_metro.modules.heads import select_rows
 from fairseq_metro.smash.truncation import BUDGET, cut
 from fairseq_metro.tasks.fewshot_prompt import PromptedExamples
 
 
 class WordScorer(nn.Module):
-    """Logits of the label words at the mask; RoBERTa's head projects onto these words alone."""
+    """Logits of the label words at the mask; RoBERTa's head projects onto these words alone.
+
+    words: their ids; word_rows: their rows in the token table, which fine-tuning makes smaller.
+    """
 
     def __init__(self, model, words):
         super().__init__()
         self.model = model
         self.register_buffer("words", torch.tensor(words), persistent=False)
+        self.register_buffer("word_rows", self.words, persistent=False)
 
     def forward(self, src_tokens, masked_index=None, **of_t5):
         """src_tokens (B, T), masked_index (B,) into B*T, or what T5 is given -> (B, L)."""
@@ -24,8 +27,8 @@ class WordScorer(nn.Module):
         if not isinstance(model, RobertaMLMModel):
             logits, _ = model(src_tokens, **of_t5)
             return logits.index_select(-1, self.words)
-        vector = model.mask_vector(model.encode(src_tokens).last, masked_index)
-        table = model.encoder.embed_tokens.weight.index_select(0, self.words)
+        vector = model.mask_vector(src_tokens, masked_index)
+        table = model.encoder.embed_tokens.weight.index_select(0, self.word_rows)
         return F.linear(vector, table, model.lm_head.bias.index_select(0, self.words))
 
 
@@ -46,7 +49,7 @@ class HeadScorer(nn.Module):
 
     def forward(self, src_tokens, masked_index):
         """src_tokens (B, T), masked_index (B,) of the first tokens -> (B, L)."""
-        x = self.dropout(select_rows(self.model.encode(src_tokens).last, masked_index))
+        x = self.dropout(self.model.encode(src_tokens, rows=masked_index).last)
         return self.output(self.dropout(torch.tanh(self.dense(x))))
 
 

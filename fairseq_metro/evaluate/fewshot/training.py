@@ -7,6 +7,7 @@ import torch
 
 from fairseq_metro.criterions.distillation_losses import cross_entropy
 from fairseq_metro.criterions.fewshot_prompt import label_losses, predictions
+from fairseq_metro.evaluate.fewshot.trained_rows import trained_rows
 from fairseq_metro.optim.fused_adam import FusedAdamW
 from fairseq_metro.smash.metrics import score
 
@@ -98,6 +99,8 @@ def fine_tune(scorer, task, train, dev, schedule):
     Adam, weight decay 0, linear decay without warm-up, gradients clipped to norm 1. Dropout draws
     from torch's generator, which the caller seeds.
     """
+    table = trained_rows(scorer, train)
+    train = table.small(train)
     optimizer = FusedAdamW(scorer.parameters(), lr=schedule.lr)
     losses, looks, kept = [], [], None
     batches = batches_of(train, schedule)
@@ -107,9 +110,11 @@ def fine_tune(scorer, task, train, dev, schedule):
         )
         done = step + 1
         if done % schedule.every == 0 or done == schedule.steps:
-            looks.append(metric_of(scorer, dev, task))
-            if earliest_best(looks) == len(looks) - 1:
-                kept = {name: value.clone() for name, value in scorer.state_dict().items()}
+            with table.whole():
+                looks.append(metric_of(scorer, dev, task))
+                if earliest_best(looks) == len(looks) - 1:
+                    kept = {name: value.clone() for name, value in scorer.state_dict().items()}
+    table.put_back()
     scorer.load_state_dict(kept)
     return Trained(losses, looks, earliest_best(looks))
 

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from fairseq_metro.modules.heads import select_rows
 from fairseq_metro.modules.norm import add_dropout_norm
 from fairseq_metro.modules.transformer import FeedForward, SelfAttention, merge_heads, split_heads
 
@@ -51,12 +52,17 @@ class RobertaLayer(nn.Module):
             residual, update, norm, dropout=self.dropout, training=self.training
         )
 
-    def forward(self, x, key_padding_mask=None, scores=False):
-        """x (B, T, C) -> (B, T, C), attention scores (B, H, T, T) if asked for, else None."""
+    def forward(self, x, key_padding_mask=None, scores=False, rows=None):
+        """x (B, T, C) -> (B, T, C), attention scores (B, H, T, T) if asked for, else None.
+
+        rows (M,) int64 into the flattened (B, T), where no scores are asked for: the states of
+        these positions alone, (M, C), and nothing but keys and values is computed for the others.
+        """
         shown = None
         if scores:
             update, shown = self.self_attn.scored(x, key_padding_mask)
         else:
-            update = self.self_attn(x, key_padding_mask=key_padding_mask)
+            update = self.self_attn(x, key_padding_mask=key_padding_mask, rows=rows)
+            x = x if rows is None else select_rows(x, rows)
         x = self._post(x, update, self.self_attn_layer_norm)
         return self._post(x, self.ffn(x), self.final_layer_norm), shown

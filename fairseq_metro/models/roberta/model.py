@@ -20,9 +20,9 @@ from fairseq_metro.modules.heads import project_to_vocabulary, select_rows
 
 @dataclass(frozen=True)
 class RobertaStates:
-    """last: (B, T, C). hidden: L + 1 tensors (B, T, C), the embeddings' output first, then each
-    layer's; attention: L tensors (B, H, T, T), scores before the softmax, padded keys included.
-    Both empty unless asked for."""
+    """last: (B, T, C), or (M, C) of the rows asked for. hidden: L + 1 tensors (B, T, C), the
+    embeddings' output first, then each layer's; attention: L tensors (B, H, T, T), scores before
+    the softmax, padded keys included. Both empty unless asked for."""
 
     last: torch.Tensor
     hidden: tuple = ()
@@ -55,14 +55,15 @@ class RobertaEncoder(nn.Module):
                 )
         return positions
 
-    def forward(self, tokens, padded=None, hidden=False, attention=False):
+    def forward(self, tokens, padded=None, hidden=False, attention=False, rows=None):
         """See :meth:`RobertaMLMModel.encode`."""
         mask = padding_mask(tokens, self.pad, padded)
         x = self.embed_tokens(tokens) + self.embed_positions(self.positions(tokens))
         x = F.dropout(self.layernorm_embedding(x), self.dropout, self.training)
         states, scores = [x], []
-        for layer in self.layers:
-            x, shown = layer(x, mask, attention)
+        for number, layer in enumerate(self.layers, 1):
+            last = number == len(self.layers)
+            x, shown = layer(x, mask, attention, rows if last else None)
             if hidden:
                 states.append(x)
             if attention:
@@ -130,25 +131,28 @@ class RobertaMLMModel(CheckedLoading, BaseFairseqModel):
         padded: whether there is padding, as far as the caller knows. hidden, attention: return
         (logits, :class:`RobertaStates` with those) instead.
         """
-        states = self.encode(src_tokens, padded, hidden, attention)
-        if masked_index is None:
-            logits = self.project(self.lm_head(states.last))
-        else:
-            logits = self.project(self.mask_vector(states.last, masked_index))
-        return (logits, states) if hidden or attention else logits
+        if hidden or attention:
+            states = self.encode(src_tokens, padded, hidden, attention)
+            last = states.last if masked_index is None else select_rows(states.last, masked_index)
+            return self.project(self.lm_head(last)), states
+        return self.project(self.lm_head(self.encode(src_tokens, padded, rows=masked_index).last))
 
-    def encode(self, src_tokens, padded=None, hidden=False, attention=False):
+    def encode(self, src_tokens, padded=None, hidden=False, attention=False, rows=None):
         """src_tokens (B, T) int64 -> :class:`RobertaStates`.
 
         hidden, attention: whether hidden states and attention scores are wanted too; without scores
-        attention runs torch's fused kernels, which never hold them.
+        attention runs torch's fused kernels, which never hold them. rows (M,) int64 into the
+        flattened (B, T), with neither: only these positions go through the last layer, but for its
+        keys and values.
         """
-        return self.encoder(src_tokens, padded, hidden, attention)
+        if rows is not None and (hidden or attention):
+            raise ValueError("hidden states and scores are those of all positions, not of rows")
+        return self.encoder(src_tokens, padded, hidden, attention, rows)
 
-    def mask_vector(self, last, masked_index):
-        """States (B, T, C) at (M,) int64 into the flattened (B, T) -> (M, C), which
+    def mask_vector(self, src_tokens, masked_index, padded=None):
+        """src_tokens (B, T), masked_index (M,) int64 into the flattened (B, T) -> (M, C), which
         :meth:`project` multiplies with the token table."""
-        return self.lm_head(select_rows(last, masked_index))
+        return self.lm_head(self.encode(src_tokens, padded, rows=masked_index).last)
 
     def project(self, vector):
         """(..., C) -> logits (..., V)."""

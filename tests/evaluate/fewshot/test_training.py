@@ -12,11 +12,14 @@ from fairseq_metro.evaluate.fewshot.scorers import (
     head_examples,
     set_dropout,
 )
+from fairseq_metro.evaluate.fewshot.trained_rows import WholeTable
 from fairseq_metro.evaluate.fewshot.training import Schedule, earliest_best, fine_tune, predict
 from fairseq_metro.interchange.roberta import load_roberta
 from fairseq_metro.smash.examples import read_split
 from fairseq_metro.smash.tasks import load_task
 from fairseq_metro.tasks.fewshot_prompt import PromptedExamples
+
+TABLE = "model.encoder.embed_tokens.weight"
 
 
 @pytest.fixture
@@ -55,6 +58,33 @@ def test_a_run_equals_a_plain_loop_of_torch(parts):
         losses.append(total.item())
     assert found.losses == pytest.approx(losses, rel=1e-3)
     assert len(found.dev) == 3 and losses[0] != losses[-1]
+
+
+@pytest.mark.parametrize("kind", [WordScorer, HeadScorer])
+def test_a_small_table_of_the_splits_tokens_trains_as_the_whole_one(kind, parts, monkeypatch):
+    """With dropout, too: the same numbers are drawn. Rows of other tokens are not touched."""
+    task, model, tok, examples = parts
+    set_dropout(model, 0.1)
+    train, dev = (PromptedExamples.of_task(task, examples[s], tok) for s in ("train", "dev"))
+    words, found = task.verbalizer(tok).ids, []
+    for whole in (False, True):
+        torch.manual_seed(3)
+        own = copy.deepcopy(model)
+        scorer = WordScorer(own, words) if kind is WordScorer else HeadScorer(own, 2, 0.1)
+        if whole:
+            monkeypatch.setattr(training, "trained_rows", lambda *_: WholeTable())
+        run = fine_tune(scorer, task, train, dev, Schedule(1e-2, 2, 12, 4))
+        found.append((run.losses, scorer.state_dict()))
+    (losses, ours), (expected, theirs) = found
+    assert losses == pytest.approx(expected, rel=1e-4)
+    assert ours.keys() == theirs.keys()
+    for name, value in theirs.items():
+        torch.testing.assert_close(ours[name], value, rtol=1e-3, atol=1e-4, msg=name)
+    table, before = ours[TABLE], model.encoder.embed_tokens.weight
+    used = {token for row in train.rows for token in row} | set(words)
+    others = [token for token in range(len(table)) if token not in used]
+    assert others and torch.equal(table[others], before[others])
+    assert not torch.equal(table, before)
 
 
 def test_what_is_left_is_the_earliest_best_look_at_dev(parts, monkeypatch):
