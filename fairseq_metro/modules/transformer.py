@@ -97,9 +97,19 @@ class CrossAttention(nn.Module):
         """The linear map whose output is this part's."""
         return self.out_proj
 
-    def forward(self, x, states, key_padding_mask=None, cache=None, visible=None, add_bias=True):
+    def forward(
+        self,
+        x,
+        states,
+        key_padding_mask=None,
+        cache=None,
+        visible=None,
+        add_bias=True,
+        rows=None,
+    ):
         """x (B, S, C), states (B, T, C), key_padding_mask (B, T) bool -> (B, S, C); visible: as
-        :func:`~fairseq_metro.modules.attention.packed_attention` has it.
+        :func:`~fairseq_metro.modules.attention.packed_attention` has it; rows: as self-attention
+        has them -> (M, C).
 
         Several targets of each input: x (B * n, S, C), those of an input in neighbouring rows. They
         become one long row of queries (a query sees nothing of the others), so keys and values stay
@@ -129,7 +139,10 @@ class CrossAttention(nn.Module):
                 key_padding_mask=key_padding_mask,
                 dropout=dropout,
             ).transpose(1, 2)
-        return apply_linear(self.out_proj, mixed.flatten(-2), add_bias).view_as(x)
+        mixed = mixed.flatten(-2).view_as(x)
+        if rows is not None:
+            mixed = select_rows(mixed, rows)
+        return apply_linear(self.out_proj, mixed, add_bias)
 
 
 class FeedForward(nn.Module):
@@ -161,19 +174,34 @@ class EncoderLayer(nn.Module):
         self.ffn = FeedForward(cfg.embed_dim, cfg.ffn_dim)
         self.final_layer_norm = nn.LayerNorm(cfg.embed_dim)
 
-    def _post(self, x, norm, part, *inputs, **options):
-        """LN(x + dropout(part(x, ...))); a fused kernel adds the bias of the part's last map."""
+    def _post(self, x, norm, part, *inputs, rows=None, **options):
+        """LN(x + dropout(part(x, ...))); a fused kernel adds the bias of the part's last map.
+        rows (M,) int64: of these rows of x alone, as attention has them."""
         later = adds_bias(x, part.last)
+        if rows is not None:
+            options["rows"] = rows
         update = part(x, *inputs, **options, add_bias=not later)
         bias = part.last.bias if later else None
+        x = x if rows is None else select_rows(x, rows)
         return add_dropout_norm(
             x, update, norm, update_bias=bias, dropout=self.dropout, training=self.training
         )
 
-    def forward(self, x, bias=None, key_padding_mask=None, visible=None):
-        """x (B, T, C) -> (B, T, C); visible: OwnSegment where examples are packed."""
+    def forward(self, x, bias=None, key_padding_mask=None, visible=None, rows=None):
+        """x (B, T, C) -> (B, T, C); visible: OwnSegment where examples are packed.
+
+        rows (M,) int64 into the flattened (B, T): the states of these positions alone, (M, C); of
+        the others only what they attend with is computed. For a last layer of which no more is
+        asked.
+        """
         x = self._post(
-            x, self.self_attn_layer_norm, self.self_attn, bias, key_padding_mask, visible=visible
+            x,
+            self.self_attn_layer_norm,
+            self.self_attn,
+            bias,
+            key_padding_mask,
+            visible=visible,
+            rows=rows,
         )
         return self._post(x, self.final_layer_norm, self.ffn)
 
@@ -188,14 +216,16 @@ class DecoderLayer(EncoderLayer):
         )
         self.encoder_attn_layer_norm = nn.LayerNorm(cfg.embed_dim)
 
-    def forward(self, x, states, key_padding_mask=None, cache=None, visible=(None, None)):
+    def forward(
+        self, x, states, key_padding_mask=None, cache=None, visible=(None, None), rows=None
+    ):
         """x (B, S, C) or, with several targets of each input, (B * n, S, C); states (B, T, C) ->
         as x.
 
         cache: dict with entries ``self`` and ``cross`` in incremental decoding. There x holds either
         the first positions or one new one, which may see every cached one: no causal mask then.
         visible: where examples are packed, OwnSegment of self-attention, causal already, and of
-        cross-attention.
+        cross-attention. rows: as :class:`EncoderLayer` has them.
         """
         own, cross = (None, None) if cache is None else (cache["self"], cache["cross"])
         causal = x.size(1) > 1 and visible[0] is None
@@ -209,7 +239,14 @@ class DecoderLayer(EncoderLayer):
         )
         attend = self.encoder_attn
         x = self._post(
-            x, self.encoder_attn_layer_norm, attend, states, key_padding_mask, cross, visible[1]
+            x,
+            self.encoder_attn_layer_norm,
+            attend,
+            states,
+            key_padding_mask,
+            cross,
+            visible[1],
+            rows=rows,
         )
         return self._post(x, self.final_layer_norm, self.ffn)
 

@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from fairseq.sequence_generator import SequenceGenerator
@@ -61,6 +63,30 @@ def test_each_row_of_logits_belongs_to_its_masked_position():
         b, t = divmod(flat, width)
         torch.testing.assert_close(out.mlm_logits[row], table @ h_aux[b, t], rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(out.clm_logits[row], all_clm[b, t], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("rtd_on", ["encoder", "decoder"])
+def test_last_layers_skip_positions_without_loss_and_gradients_stay(rtd_on):
+    sample, found, computed = tiny.batch(), [], []
+    built = tiny.model(rtd_on=rtd_on)
+    for skips in (True, False):
+        model = copy.deepcopy(built)
+        model.skips_positions = skips
+        for stack in (model.auxiliary, model.decoder):
+            stack.layers[-1].ffn.register_forward_hook(
+                lambda module, inputs, out: computed.append(tuple(out.shape[:-1]))
+            )
+        out = model(**sample["net_input"])
+        loss = out.rtd_logits.square().sum() + out.clm_logits.logsumexp(-1).sum()
+        (loss + out.mlm_logits.logsumexp(-1).sum()).backward()
+        found.append({name: p.grad for name, p in model.named_parameters()})
+    everything = tuple(sample["target"].shape)
+    masked = (len(sample["net_input"]["masked_index"]),)
+    decoder = masked if rtd_on == "encoder" else everything
+    assert computed == [masked, decoder, everything, everything]
+    assert found[0].keys() == found[1].keys()
+    for name, gradient in found[1].items():
+        torch.testing.assert_close(found[0][name], gradient, rtol=1e-3, atol=1e-4, msg=name)
 
 
 def test_padding_changes_nothing():

@@ -79,6 +79,7 @@ class ActiveTokens:
 def count_active(subject):
     """The :class:`ActiveTokens` of a model over its batches."""
     found = ActiveTokens(subject.model)
+    subject.model.skips_positions = False  # every position counts, with loss or without
     for sample in subject.batches():
         with found.watching(subject.real(sample)):
             subject.loss(sample)

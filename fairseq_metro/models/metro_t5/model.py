@@ -57,6 +57,9 @@ class MetroOutput(NamedTuple):
     clm: Unprojected | None = None
 
 
+TOGETHER = "source_segments and target_segments are needed together"
+
+
 def padding_mask(tokens, pad, padded):
     """(B, T) bool, True at padding, or None where it is known that there is none.
 
@@ -80,21 +83,26 @@ def recomputed(function, x, *arguments):
     return checkpoint(function, x, *arguments, use_reentrant=False)
 
 
-def encoder_step(x, layer, relative_position, mask, visible=None):
+def encoder_step(x, layer, relative_position, mask, visible=None, rows=None):
     """A layer with its position bias, which is (H, T, T) large and not kept for it either."""
-    return layer(x, relative_position, mask, visible)
+    return layer(x, relative_position, mask, visible, rows)
+
+
+def at_last(layers, rows):
+    """What each layer is asked for: the last one ``rows``, the others everything."""
+    return [None] * (len(layers) - 1) + [rows]
 
 
 def decoder_visibility(target_segments, encoder_out):
-    """What packed targets (B, S) may see of themselves, causally, and of the sources; (None, None)
-    where nothing is packed."""
+    """What packed targets (B, S) may see of themselves, causally, and of the sources; None where
+    they see all (nothing is packed, or several targets of one source are)."""
     sources = encoder_out.get("encoder_segments")
-    if target_segments is None and not sources:
+    if target_segments is None:
+        if sources:
+            raise ValueError(TOGETHER)
         return None, None
-    if target_segments is None or not sources:
-        raise ValueError("source_segments and target_segments are needed together")
     own = OwnSegment(target_segments, target_segments, causal=True)
-    return own, OwnSegment(target_segments, sources[0])
+    return own, OwnSegment(target_segments, sources[0]) if sources else None
 
 
 class T5Encoder(ReorderedStates, FairseqEncoder):
@@ -117,12 +125,21 @@ class T5Encoder(ReorderedStates, FairseqEncoder):
         )
         self.checkpoint_activations = cfg.checkpoint_activations
 
-    def forward(self, src_tokens, src_lengths=None, padded=None, source_segments=None, **unused):
+    def forward(
+        self,
+        src_tokens,
+        src_lengths=None,
+        padded=None,
+        source_segments=None,
+        rows=None,
+        **unused,
+    ):
         """src_tokens (B, T), right-padded. Returns a dict of lists, as fairseq's generator expects:
         encoder_out [(B, T, C)] and encoder_padding_mask [(B, T) bool] or [].
 
         source_segments (B, T) int64 where examples are packed, see :mod:`~fairseq_metro.modules.
-        segments`: they hide padding as well, and are handed on as encoder_segments.
+        segments`: they hide padding as well, and are handed on as encoder_segments. rows (M,) int64
+        into the flattened (B, T): encoder_out is (M, C), of these positions alone.
         """
         mask = visible = None
         if source_segments is None:
@@ -130,11 +147,12 @@ class T5Encoder(ReorderedStates, FairseqEncoder):
         else:
             visible = OwnSegment(source_segments, source_segments)
         x = self.embedding(src_tokens, self.embed_tokens, segments=source_segments)
-        for layer, relative_position in zip(self.layers, self.relative_positions, strict=True):
+        asked = at_last(self.layers, rows)
+        for layer, bias, wanted in zip(self.layers, self.relative_positions, asked, strict=True):
             if self.checkpoint_activations and torch.is_grad_enabled():
-                x = recomputed(encoder_step, x, layer, relative_position, mask, visible)
+                x = recomputed(encoder_step, x, layer, bias, mask, visible, wanted)
             else:
-                x = encoder_step(x, layer, relative_position, mask, visible)
+                x = encoder_step(x, layer, bias, mask, visible, wanted)
         out = {"encoder_out": [x], "encoder_padding_mask": [] if mask is None else [mask]}
         return out if source_segments is None else {**out, "encoder_segments": [source_segments]}
 
@@ -161,13 +179,20 @@ class T5Decoder(LayerCaches, FairseqIncrementalDecoder):
         return self.output_layer(x), {"attn": [None]}
 
     def extract_features(
-        self, prev_output_tokens, encoder_out, incremental_state=None, target_segments=None
+        self,
+        prev_output_tokens,
+        encoder_out,
+        incremental_state=None,
+        target_segments=None,
+        rows=None,
     ):
         """The last layer's states (B, S, C), before the output layer.
 
         Several targets of each input: prev_output_tokens (B * n, S), those of an input in
         neighbouring rows, beside encoder states of B inputs; states (B * n, S, C).
-        target_segments (B, S) int64 where examples are packed.
+        target_segments (B, S) int64 where examples are packed; where the sources are not, the
+        targets of a row are all of its one input. rows (M,) int64 into the flattened (B, S): the
+        states of these positions alone, (M, C).
         """
         states = encoder_out["encoder_out"][0]
         mask = encoder_out["encoder_padding_mask"]
@@ -177,11 +202,13 @@ class T5Decoder(LayerCaches, FairseqIncrementalDecoder):
         x = self.embedding(prev_output_tokens[:, first:], self.embed_tokens, first, target_segments)
         if first > 0 and x.size(1) != 1:
             raise ValueError(f"incremental decoding got {x.size(1)} new positions, expects 1")
-        for layer, cache in zip(self.layers, caches or [None] * len(self.layers), strict=True):
+        asked = at_last(self.layers, rows)
+        caches = caches or [None] * len(self.layers)
+        for layer, cache, wanted in zip(self.layers, caches, asked, strict=True):
             if self.checkpoint_activations and torch.is_grad_enabled() and cache is None:
-                x = recomputed(layer, x, states, mask, None, visible)
+                x = recomputed(layer, x, states, mask, None, visible, wanted)
             else:
-                x = layer(x, states, mask, cache, visible)
+                x = layer(x, states, mask, cache, visible, wanted)
         return x
 
     def output_layer(self, features):
@@ -236,6 +263,8 @@ class T5TransformerModel(CheckedLoading, FairseqEncoderDecoderModel):
         source_segments (B, T), target_segments (B, S) int64, together, where examples are packed:
         0 at padding, 1, 2, ... over each; every example gets the logits it would get alone.
         """
+        if source_segments is None and target_segments is not None:
+            raise ValueError(TOGETHER)
         encoder_out = self.encoder(
             src_tokens, src_lengths, padded=padded, source_segments=source_segments
         )
@@ -254,9 +283,14 @@ class T5TransformerModel(CheckedLoading, FairseqEncoderDecoderModel):
 
 @register_model("metro_t5", dataclass=MetroT5Config)
 class MetroT5Model(T5TransformerModel):
-    """Main model, auxiliary masked LM (shared token table), and RTD head on the encoder."""
+    """Main model, auxiliary masked LM (shared token table), and RTD head on the encoder.
+
+    skips_positions: the last layers of the auxiliary model and of the decoder compute the positions
+    that carry loss alone. False for whoever watches the layers: the loss is the same.
+    """
 
     discards = ()
+    skips_positions = True
 
     def __init__(self, cfg, dictionary):
         super().__init__(cfg, dictionary)
@@ -305,8 +339,11 @@ class MetroT5Model(T5TransformerModel):
         embedding = self.encoder.embed_tokens.weight
         fused = masked_target is not None and runs_fused(embedding)
 
-        h_aux = self.auxiliary(src_tokens, padded=padded)["encoder_out"][0]
-        rows = select_rows(h_aux, masked_index)
+        if self.skips_positions:
+            rows = self.auxiliary(src_tokens, padded=padded, rows=masked_index)["encoder_out"][0]
+        else:
+            h_aux = self.auxiliary(src_tokens, padded=padded)["encoder_out"][0]
+            rows = select_rows(h_aux, masked_index)
         mlm = mlm_logits = clm = clm_logits = None
         if fused:
             draw = Draw(uniform, src_tokens, masked_index)
@@ -322,9 +359,14 @@ class MetroT5Model(T5TransformerModel):
 
         encoder_out = self.encoder(src_noise, padded=padded)
         h_enc = encoder_out["encoder_out"][0]
-        h_dec = self.decoder.extract_features(prev_output_tokens, encoder_out)
-        rtd_logits = self.rtd_head(h_enc if self.rtd_on == "encoder" else h_dec)
-        rows = select_rows(h_dec, masked_index if clm_index is None else clm_index)
+        wanted = masked_index if clm_index is None else clm_index
+        if self.rtd_on == "encoder" and self.skips_positions:
+            rtd_logits = self.rtd_head(h_enc)
+            rows = self.decoder.extract_features(prev_output_tokens, encoder_out, rows=wanted)
+        else:
+            h_dec = self.decoder.extract_features(prev_output_tokens, encoder_out)
+            rtd_logits = self.rtd_head(h_enc if self.rtd_on == "encoder" else h_dec)
+            rows = select_rows(h_dec, wanted)
         if fused and not self.copies:  # the mixture with a copy needs every logit
             clm = self.clm_head.unprojected(rows, embedding)
         else:
