@@ -1,10 +1,12 @@
 """Which run counts, which file a split is read from, and which device a process is given."""
 
+import dataclasses
+
 import pytest
 
 from fairseq_metro.errors import UserError
-from fairseq_metro.evaluate.fewshot import grid
-from fairseq_metro.evaluate.fewshot.cells import PROMPT, Cell
+from fairseq_metro.evaluate.fewshot import grid, runs
+from fairseq_metro.evaluate.fewshot.cells import PROMPT, ZERO_SHOT, Cell
 from fairseq_metro.evaluate.fewshot.command import _devices
 from fairseq_metro.evaluate.fewshot.loaded import shared
 from fairseq_metro.evaluate.fewshot.report import chosen_on_dev, summarize
@@ -75,3 +77,24 @@ def test_gpus_are_used_where_there_are_any(monkeypatch):
     assert _devices(None) == ["cpu"]
     with pytest.raises(UserError, match="no GPU is seen here"):
         _devices("cuda")
+
+
+def test_without_training_splits_of_the_same_tests_are_answered_once(model, splits, monkeypatch):
+    asked = []
+
+    def counted(*arguments):
+        asked.append(arguments)
+        return metric_of(*arguments)
+
+    metric_of = runs.metric_of
+    monkeypatch.setattr(runs, "metric_of", counted)
+    monkeypatch.setattr(runs, "_zero_shot", {})
+    kshot = splits / "kshot" / "SST-2"
+    folders = {("sst2", 4, seed): kshot / f"4-{seed}" for seed in (13, 21)}
+    wanted = grid.Grid(rows=(ZERO_SHOT,), steps={4: 1}, lrs=(0.1,), batches=(2,))
+    first, second = (runs.run_cell(cell) for cell in grid.plan(wanted, [model], folders))
+    assert len(asked) == 1
+    assert first["test"] == second["test"] and first["key"] != second["key"]
+    fewer = dataclasses.replace(wanted, test_rows=3)
+    runs.run_cell(grid.plan(fewer, [model], folders)[0])
+    assert len(asked) == 2
