@@ -43,7 +43,7 @@ def tokens(*sizes, width=None, seed=1):
 
 def test_masked_rows_are_rows_of_all_logits():
     model, x = build(), tokens(7, 4, 6)
-    index = torch.tensor([0, 5, 8, 20])
+    index = torch.tensor([0, 5, 8, 19])
     everything, some = model(x), model(x, masked_index=index)
     assert everything.shape == (3, 7, V) and some.shape == (4, V)
     torch.testing.assert_close(some, everything.flatten(0, 1)[index])
@@ -65,9 +65,33 @@ def test_the_last_layer_computes_the_rows_asked_for_alone():
         layer.ffn.register_forward_hook(lambda *call: seen.append(tuple(call[2].shape[:-1])))
     index = torch.tensor([3, 9, 10])
     model(x, masked_index=index)
-    assert seen == [(2, 7), (2, 7), (3,)]
+    assert seen == [(11,), (11,), (3,)]  # of 14 positions, 3 are padding
     with pytest.raises(ValueError, match="of all positions"):
         model.encode(x, hidden=True, rows=index)
+
+
+@pytest.mark.parametrize("asked", [None, [0, 5, 8, 18], [0, 20]])
+def test_padding_is_left_out_and_changes_nothing(asked, monkeypatch):
+    """Of a batch with padding, against each row alone, and gradients against the padded way."""
+    model, sizes = build(), (7, 4, 6)
+    x = tokens(*sizes)
+    index = None if asked is None else torch.tensor(asked)
+    logits, found = model(x, masked_index=index), []
+    for at in range(21) if asked is None else asked:
+        row, place = divmod(at, 7)
+        if place < sizes[row]:
+            alone = model(x[row : row + 1, : sizes[row]])[0, place]
+            ours = logits[row, place] if asked is None else logits[asked.index(at)]
+            torch.testing.assert_close(ours, alone, rtol=1e-4, atol=1e-5)
+    for padding in (False, True):
+        if padding:
+            monkeypatch.setattr("fairseq_metro.models.roberta.model.leaves_out", lambda *_: False)
+        model.zero_grad()
+        logits = model(x, masked_index=index)
+        (logits[x.ne(PAD)] if asked is None else logits[:1]).square().sum().backward()
+        found.append({name: p.grad.clone() for name, p in model.named_parameters()})
+    for name, gradient in found[0].items():
+        torch.testing.assert_close(gradient, found[1][name], rtol=1e-3, atol=1e-4, msg=name)
 
 
 def test_gradients_of_rows_are_those_of_all_logits():

@@ -29,6 +29,17 @@ class RobertaStates:
     attention: tuple = ()
 
 
+def leaves_out(mask, rows):
+    """Whether the layers shall be given no padding: on a CPU, which takes as long as there are
+    rows, and where none of the rows asked for is padding. A GPU would have to be waited for.
+
+    mask (B, T) bool or None, rows (M,) int64 or None.
+    """
+    if mask is None or mask.device.type != "cpu":
+        return False
+    return rows is None or not mask.flatten()[rows].any()
+
+
 class RobertaEncoder(nn.Module):
     """Tokens and learned positions, LayerNorm, layers."""
 
@@ -57,17 +68,23 @@ class RobertaEncoder(nn.Module):
 
     def forward(self, tokens, padded=None, hidden=False, attention=False, rows=None):
         """See :meth:`RobertaMLMModel.encode`."""
-        mask = padding_mask(tokens, self.pad, padded)
-        x = self.embed_tokens(tokens) + self.embed_positions(self.positions(tokens))
+        mask, positions = padding_mask(tokens, self.pad, padded), self.positions(tokens)
+        shape, real = tokens.shape, None
+        if not (hidden or attention) and leaves_out(mask, rows):
+            real = mask.logical_not().flatten().nonzero().squeeze(1)
+            tokens, positions = tokens.flatten()[real], positions.flatten()[real]
+        x = self.embed_tokens(tokens) + self.embed_positions(positions)
         x = F.dropout(self.layernorm_embedding(x), self.dropout, self.training)
         states, scores = [x], []
         for number, layer in enumerate(self.layers, 1):
             last = number == len(self.layers)
-            x, shown = layer(x, mask, attention, rows if last else None)
+            x, shown = layer(x, mask, attention, rows if last else None, real)
             if hidden:
                 states.append(x)
             if attention:
                 scores.append(shown)
+        if real is not None and rows is None:
+            x = x.new_zeros(shape.numel(), x.size(-1)).index_copy(0, real, x).view(*shape, -1)
         return RobertaStates(x, tuple(states) if hidden else (), tuple(scores))
 
 
