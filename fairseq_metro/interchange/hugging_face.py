@@ -162,7 +162,10 @@ def write_weights(named, path):
     if path.name == SAFE_WEIGHTS:
         from safetensors.torch import save_file
 
+        path.touch()
+        mode = path.stat().st_mode
         save_file(named, path, metadata={"format": "pt"})
+        path.chmod(mode)  # safetensors lets the owner alone read it; this is what the umask says
     else:
         torch.save(named, path)
 

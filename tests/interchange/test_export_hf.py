@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import runpy
 
 import numpy as np
@@ -11,7 +12,9 @@ import torch
 import fairseq_metro
 from fairseq_metro.data.vocabulary import Vocabulary
 from fairseq_metro.errors import UserError
+from fairseq_metro.files import write_json
 from fairseq_metro.interchange import export_hf
+from fairseq_metro.interchange.hugging_face import write_weights
 from fairseq_metro.interchange.import_authors import import_authors
 from fairseq_metro.interchange.import_roberta import import_roberta
 from fairseq_metro.interchange.import_t5 import import_t5
@@ -253,6 +256,19 @@ def test_folders_of_a_machine_are_left_out(text, left):
     else:
         assert without_folders(text) == left
     assert without_folders(without_folders(text)) == without_folders(text)
+
+
+@pytest.mark.parametrize("umask, mode", [(0o022, 0o644), (0o077, 0o600)])
+def test_who_may_read_the_weights_is_for_the_umask_to_say(tmp_path, umask, mode):
+    """safetensors alone would let nobody else read them."""
+    before = os.umask(umask)
+    try:
+        write_weights({"a": torch.ones(2)}, tmp_path / "model.safetensors")
+        write_weights({"a": torch.ones(2)}, tmp_path / "pytorch_model.bin")
+        write_json(tmp_path / "config.json", {})
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {mode}
 
 
 def test_the_script_is_the_command(root):

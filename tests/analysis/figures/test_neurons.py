@@ -8,12 +8,16 @@ import torch
 from fairseq_metro.analysis.figures.neurons import (
     ActiveTokens,
     count_active,
+    describe,
+    draw,
     rows_of,
     under_activated,
 )
+from fairseq_metro.analysis.figures.plotting import COLOURS
 from fairseq_metro.analysis.figures.steps import Step
 from fairseq_metro.errors import UserError
 from tests import tiny
+from tests.analysis.figures.samples import legend_of, lines
 from tests.analysis.figures.subjects import metro_subject, pair_subject
 
 
@@ -88,6 +92,28 @@ def test_rows_add_up_over_layers_and_stacks():
     for stack in ("encoder", "decoder"):
         assert of[stack, "all"] == of[stack, 0] + of[stack, 1]
     assert of["all", "all"] == of["encoder", "all"] + of["decoder", "all"] > 0
+
+
+def test_the_picture_has_each_run_and_each_of_its_stacks():
+    shares = {
+        ("A", "all"): (0.0, 0.2), ("A", "encoder"): (0.0, 0.1), ("A", "decoder"): (0.0, 0.3),
+        ("B", "all"): (0.0, 0.5), ("B", "encoder"): (0.0, 0.9), ("B", "decoder"): (0.0, 0.1),
+    }  # fmt: skip
+    rows = [
+        {"run": run, "update": update, "stack": stack, "layer": layer, "neurons": 10,
+         "under_activated": round(10 * share), "share": share, "tokens": 1000}
+        for (run, stack), values in shares.items()
+        for update, share in zip((0, 7000), values, strict=True) for layer in ("all", 0)
+    ]  # fmt: skip
+    (axis,) = draw(rows, None).axes
+    for run, colour in zip("AB", COLOURS, strict=False):
+        assert lines(axis, colour) == [
+            [(u, pytest.approx(100 * share)) for u, share in zip((0, 7000), values, strict=True)]
+            for (label, _), values in shares.items() if label == run
+        ]  # fmt: skip
+    assert legend_of(axis) == ["A", "A, encoder", "A, decoder", "B", "B, encoder", "B, decoder"]
+    assert axis.get_ylabel().endswith("%") and axis.get_ylim()[0] == 0
+    assert "B, update 7000: 5 of 10 neurons under-activated (50.0%)" in describe(rows)
 
 
 def test_a_gated_model_is_refused():

@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 import torch
 
+from fairseq_metro.analysis.figures.plotting import COLOURS
 from fairseq_metro.analysis.figures.sensitivity import (
     LogHistogram,
+    draw,
     gradients,
     measure,
     sensitivity,
 )
 from fairseq_metro.errors import UserError
+from tests.analysis.figures.samples import legend_of, lines
 from tests.analysis.figures.subjects import Fixed, metro_subject, pair_subject
 
 
@@ -124,6 +127,29 @@ def test_what_lies_outside_falls_into_the_outermost_bins():
     found = LogHistogram()
     found.add(torch.tensor([1e-40, 1e9], dtype=torch.float64))
     assert found.counts[0] == found.counts[-1] == 1
+
+
+def test_the_ridges_are_the_densities_one_row_a_step_the_first_on_top():
+    hills = {("A", 0): (-9, 0.2), ("B", 0): (-8, 0.2), ("A", 500): (-7, 0.5), ("B", 500): (-6, 0.25),
+             ("B", 9000): (-5, 0.1)}  # A has no third step  # fmt: skip
+    rows = [
+        {"run": run, "update": update, "log10_sensitivity": at + dx, "density": high * part}
+        for (run, update), (at, high) in hills.items()
+        for dx, part in ((-0.1, 0.5), (0.0, 1.0), (0.1, 0.25))
+    ]
+    (axis,) = draw(rows, None).axes
+    assert [text.get_text() for text in axis.get_yticklabels()] == ["9k", "500", "0"]
+    assert axis.get_yticks().tolist() == [0, 1, 2]
+    for run, colour in zip("AB", COLOURS, strict=False):
+        expected = [(2 - [0, 500, 9000].index(update), at, high)
+                    for (label, update), (at, high) in hills.items() if label == run]  # fmt: skip
+        for line, (base, at, high) in zip(lines(axis, colour), expected, strict=True):
+            assert [x for x, _ in line] == pytest.approx([at - 0.1, at, at + 0.1])
+            heights = [y - base for _, y in line]
+            assert heights == pytest.approx([1.7 * high / 0.5 * part for part in (0.5, 1, 0.25)])
+    assert legend_of(axis) == ["A", "B"]
+    low, high = axis.get_xlim()
+    assert low < -9.1 and high > -4.9
 
 
 def test_no_batch_is_one_line():
