@@ -12,13 +12,11 @@ import torch
 import torch.nn.functional as F
 
 from fairseq_metro.errors import UserError
-from fairseq_metro.modules.heads import select_rows
-from fairseq_metro.scoring.batches import token_batches
+from fairseq_metro.scoring.layout import lay_out, logits_of, scoring_batches
 
 logger = logging.getLogger(__name__)
 
 MAX_TOKENS = 16384  # of one batch, on either side
-ROWS = 1024  # of logits at a time: 130 MB of float32 for 32 thousand tokens
 _warned = set()
 
 
@@ -31,8 +29,8 @@ def score_choices(model, inputs, choices, *, pad, decoder_start, max_tokens=MAX_
     choices (S_ij,) int64 with ``</s>``. pad, decoder_start: ids. max_tokens: of one padded batch, of
     its sources and of its choices.
 
-    The choices of an input share its states: the decoder gets them as several targets of one input.
-    Vocabulary logits are computed at real target positions only, their softmax in float32.
+    The choices of an input share its states and one row of the decoder's. Vocabulary logits are
+    computed at real target positions only, their softmax in float32.
     Raises :class:`UserError` for an input without choices.
     """
     if len(inputs) != len(choices):
@@ -44,17 +42,14 @@ def score_choices(model, inputs, choices, *, pad, decoder_start, max_tokens=MAX_
         different, place = _without_repeats(i, each)
         distinct.append(different)
         places.append(place)
-    shapes = [
-        (len(targets), len(source), max(map(len, targets)))
-        for source, targets in zip(inputs, distinct, strict=True)
-    ]
     scores = [None] * len(inputs)
     with evaluating(model), torch.no_grad():
-        for batch in token_batches(shapes, max_tokens):
-            sources, targets = [inputs[i] for i in batch], [distinct[i] for i in batch]
-            summed = _score_batch(model, sources, targets, pad, decoder_start).cpu()
-            for i, row in zip(batch, summed, strict=True):
-                scores[i] = row[places[i]]
+        for batch, shapes in scoring_batches(model, inputs, distinct, max_tokens):
+            layout = lay_out([distinct[i] for i in batch], shapes, pad, decoder_start)
+            sums = iter(_sums(model, [inputs[i] for i in batch], layout, pad))
+            for i in batch:
+                own = torch.stack([next(sums) for _ in distinct[i]])
+                scores[i] = own[places[i]]
     return scores
 
 
@@ -81,37 +76,14 @@ def evaluating(model):
             module.training = True
 
 
-def _score_batch(model, sources, targets, pad, decoder_start):
-    """(B, C) float32 sums; of an input with fewer choices the rest of its row is zero."""
-    device = next(model.parameters()).device
-    lengths = torch.tensor([len(source) for source in sources])
-    src_tokens = torch.nn.utils.rnn.pad_sequence(sources, batch_first=True, padding_value=pad)
-    tokens, real = _rectangle(targets, pad)
-    prev = torch.full_like(tokens, decoder_start)
-    prev[:, 1:] = tokens[:, :-1]
-    index = real.flatten().nonzero().squeeze(1).to(device)  # found on the CPU: no wait for a GPU
-    tokens, prev = tokens.to(device), prev.to(device)
-
-    encoder_out = model.encoder(src_tokens.to(device), src_lengths=lengths.to(device))
-    features = model.decoder.extract_features(prev, encoder_out)  # (B * C, S, width)
-    log_p = torch.zeros(tokens.numel(), device=device)
-    for part in index.split(ROWS):
-        logits = model.decoder.output_layer(select_rows(features, part)).float()
-        log_p[part] = -F.cross_entropy(logits, tokens.flatten()[part], reduction="none")
-    return log_p.view_as(tokens).sum(-1).view(len(sources), -1)
-
-
-def _rectangle(targets, pad):
-    """Ragged lists of choices as tokens (B * C, S) int64 and which of them are real, bool."""
-    most = max(map(len, targets))
-    longest = max(len(choice) for each in targets for choice in each)
-    tokens = torch.full((len(targets) * most, longest), pad)
-    real = torch.zeros_like(tokens, dtype=torch.bool)
-    for b, each in enumerate(targets):
-        for c, choice in enumerate(each):
-            tokens[b * most + c, : len(choice)] = choice
-            real[b * most + c, : len(choice)] = True
-    return tokens, real
+def _sums(model, sources, layout, pad):
+    """log p of each choice of a layout: (choices,) float32 on the CPU."""
+    parts = [
+        -F.cross_entropy(logits, targets, reduction="none")
+        for _, logits, targets in logits_of(model, sources, layout, pad)
+    ]
+    log_p = torch.cat(parts).cpu().double().split(layout.lengths)
+    return torch.nn.utils.rnn.pad_sequence(log_p, batch_first=True).sum(1).float()
 
 
 def _without_repeats(i, targets):

@@ -2,9 +2,8 @@
 
 import torch
 
-from fairseq_metro.modules.heads import select_rows
-from fairseq_metro.scoring.batches import token_batches
-from fairseq_metro.scoring.choices import MAX_TOKENS, ROWS, evaluating
+from fairseq_metro.scoring.choices import MAX_TOKENS, evaluating
+from fairseq_metro.scoring.layout import lay_out, logits_of, scoring_batches
 
 
 def score_tokens(model, inputs, targets, *, pad, decoder_start, max_tokens=MAX_TOKENS):
@@ -14,46 +13,22 @@ def score_tokens(model, inputs, targets, *, pad, decoder_start, max_tokens=MAX_T
     them empty. Every input is encoded once. The rest is as for
     :func:`~fairseq_metro.scoring.score_choices`, whose scores are the sums of these numbers.
     """
-    shapes = [
-        (len(each), len(source), max(map(len, each)))
-        for source, each in zip(inputs, targets, strict=True)
-    ]
     found = [None] * len(inputs)
     with evaluating(model), torch.no_grad():
-        for batch in token_batches(shapes, max_tokens):
-            rows = _score_batch(
-                model, [inputs[i] for i in batch], [targets[i] for i in batch], pad, decoder_start
-            )
-            for i, each in zip(batch, rows, strict=True):
-                found[i] = each
+        for batch, shapes in scoring_batches(model, inputs, targets, max_tokens):
+            layout = lay_out([targets[i] for i in batch], shapes, pad, decoder_start)
+            pairs = iter(_by_target(model, [inputs[i] for i in batch], layout, pad))
+            for i in batch:
+                found[i] = [next(pairs) for _ in targets[i]]
     return found
 
 
-def _score_batch(model, sources, targets, pad, decoder_start):
-    device = next(model.parameters()).device
-    most, longest = max(map(len, targets)), max(len(t) for each in targets for t in each)
-    tokens = torch.full((len(sources), most, longest), pad)
-    real = torch.zeros_like(tokens, dtype=torch.bool)
-    for b, each in enumerate(targets):
-        for c, target in enumerate(each):
-            tokens[b, c, : len(target)], real[b, c, : len(target)] = target, True
-    prev = torch.full_like(tokens, decoder_start)
-    prev[..., 1:] = tokens[..., :-1]
-    src_tokens = torch.nn.utils.rnn.pad_sequence(sources, batch_first=True, padding_value=pad)
-    lengths = torch.tensor([len(source) for source in sources], device=device)
-    index = real.flatten().nonzero().squeeze(1)
-
-    encoder_out = model.encoder(src_tokens.to(device), src_lengths=lengths)
-    features = model.decoder.extract_features(prev.flatten(0, 1).to(device), encoder_out)
-    log_p = torch.zeros(tokens.shape)
-    likeliest = torch.zeros_like(real)
-    for part in index.split(ROWS):
-        log_probs = model.decoder.output_layer(select_rows(features, part.to(device)))
-        log_probs = log_probs.float().log_softmax(-1).cpu()
-        chosen = tokens.flatten()[part]
-        log_p.view(-1)[part] = log_probs.gather(1, chosen.unsqueeze(1)).squeeze(1)
-        likeliest.view(-1)[part] = log_probs.argmax(-1) == chosen
-    return [
-        [(log_p[b, c, : len(t)], likeliest[b, c, : len(t)]) for c, t in enumerate(each)]
-        for b, each in enumerate(targets)
-    ]
+def _by_target(model, sources, layout, pad):
+    """(log p, likeliest) of each target of a layout, on the CPU: pairs."""
+    log_p, likeliest = [], []
+    for _, logits, targets in logits_of(model, sources, layout, pad):
+        log_probs = logits.log_softmax(-1)
+        log_p.append(log_probs.gather(1, targets.unsqueeze(1)).squeeze(1))
+        likeliest.append(log_probs.argmax(-1) == targets)
+    split = (torch.cat(parts).cpu().split(layout.lengths) for parts in (log_p, likeliest))
+    return zip(*split, strict=True)

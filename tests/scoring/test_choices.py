@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fairseq_metro.errors import UserError
-from fairseq_metro.scoring import best, choices, score_choices
+from fairseq_metro.scoring import best, choices, layout, score_choices
 from tests import tiny
 
 PAD, EOS, START = 1, 2, 2
@@ -82,6 +82,46 @@ def test_predictions_equal_in_any_order_and_any_batch():
         assert best(scores) == [expected[i] for i in order]
 
 
+# The tiny model has 64 positions: the first and the last example's choices do not fit in one row.
+LONG = [(5, [30, 1, 40]), (5, [2, 3]), (9, [31, 31]), (3, [63]), (4, [60, 2, 2, 0, 1])]
+
+
+@pytest.mark.parametrize("max_tokens", [1, 150, 10**6])
+def test_choices_that_do_not_fit_in_one_row_have_rows_of_their_own(max_tokens):
+    model = tiny.t5()
+    inputs, targets = random_examples(LONG)
+    scores = ours(model, inputs, targets, max_tokens)
+    for row, numbers in zip(scores, slow_scores(model, inputs, targets), strict=True):
+        torch.testing.assert_close(row.double(), torch.tensor(numbers).double(), rtol=0, atol=1e-4)
+
+
+def test_a_batch_changes_no_score_beyond_1e_5():
+    model = tiny.t5()
+    inputs, targets = random_examples(RAGGED + LONG)
+    alone = [ours(model, [i], [each], 1)[0] for i, each in zip(inputs, targets, strict=True)]
+    for max_tokens in (1, 30, 200, 10**6):
+        for order in (range(11), [10, 3, 0, 7, 1, 5, 9, 2, 4, 8, 6]):
+            scores = ours(
+                model, [inputs[i] for i in order], [targets[i] for i in order], max_tokens
+            )
+            for i, row in zip(order, scores, strict=True):
+                torch.testing.assert_close(row, alone[i], rtol=2e-7, atol=1e-5)
+
+
+def test_a_long_choice_pads_no_short_one(monkeypatch):
+    model, shapes = tiny.t5(), []
+    inputs, targets = random_examples([(5, [20, 1, 1, 1])] * 3)
+    decode = model.decoder.extract_features
+
+    def extract_features(prev, *args, **kwargs):
+        shapes.append(tuple(prev.shape))
+        return decode(prev, *args, **kwargs)
+
+    monkeypatch.setattr(model.decoder, "extract_features", extract_features)
+    ours(model, inputs, targets, 1000)
+    assert shapes == [(3, 21 + 3 * 2)]
+
+
 def test_a_choice_without_words_has_the_log_probability_of_the_end():
     model, (inputs, _) = tiny.t5(), random_examples([(5, [1])])
     (score,) = ours(model, inputs, [[torch.tensor([EOS])]])
@@ -105,7 +145,7 @@ def test_each_input_is_encoded_once_and_logits_are_of_real_positions_only(monkey
 
     monkeypatch.setattr(model.encoder, "forward", encoder)
     monkeypatch.setattr(model.decoder, "output_layer", output_layer)
-    monkeypatch.setattr(choices, "ROWS", 3)
+    monkeypatch.setattr(layout, "ROWS", 3)
     scores = ours(model, inputs, targets)
     assert sum(rows) == len(inputs)
     assert sum(logits) == sum(len(choice) for each in targets for choice in each)

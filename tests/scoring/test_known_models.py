@@ -18,15 +18,17 @@ class Chain(nn.Module):
     The first token of the source chooses among tables, so that inputs matter.
     """
 
-    def __init__(self, tables):
+    def __init__(self, tables, longest):
         super().__init__()
         self.tables = nn.Parameter(torch.tensor(tables).log(), requires_grad=False)
         self.encoder = lambda src_tokens, src_lengths=None: src_tokens[:, 0]
         self.decoder = SimpleNamespace(
-            extract_features=self.extract_features, output_layer=lambda features: features
+            extract_features=self.extract_features,
+            output_layer=lambda features: features,
+            max_positions=lambda: longest,
         )
 
-    def extract_features(self, prev, states):
+    def extract_features(self, prev, states, target_segments):
         which = states.repeat_interleave(prev.size(0) // states.size(0))
         return self.tables[which[:, None], prev]
 
@@ -54,8 +56,8 @@ BY_HAND = {
 }
 
 
-def scored(inputs, choices, **options):
-    model = Chain([FIRST, SECOND])
+def scored(inputs, choices, longest=64, **options):
+    model = Chain([FIRST, SECOND], longest)
     options = {"pad": 1, "decoder_start": END, "max_tokens": 64, **options}
     return score_choices(model, inputs, choices, **options)
 
@@ -64,12 +66,13 @@ def source(first, length):
     return torch.tensor([first, *[A] * length, END])
 
 
+@pytest.mark.parametrize("longest", [4, 64])  # a row for each choice, or one for all of an input
 @pytest.mark.parametrize("max_tokens", [1, 20, 1000])
-def test_scores_are_sums_of_log_probabilities_with_the_end_and_without_padding(max_tokens):
+def test_scores_are_sums_of_log_probabilities_with_the_end_and_without_padding(max_tokens, longest):
     inputs = [source(0, 3), source(1, 1), source(0, 7)]
     choices = [[torch.tensor(c) for c in CHOICES], [torch.tensor(c) for c in CHOICES[:2]],
                [torch.tensor(CHOICES[2])]]  # fmt: skip
-    found = scored(inputs, choices, max_tokens=max_tokens)
+    found = scored(inputs, choices, longest, max_tokens=max_tokens)
     expected = [BY_HAND[0], BY_HAND[1][:2], BY_HAND[0][2:3]]
     for row, numbers in zip(found, expected, strict=True):
         assert row.tolist() == pytest.approx(numbers, abs=1e-6)

@@ -149,7 +149,8 @@ class HfT5Decoder(Stack, LayerCaches, FairseqIncrementalDecoder):
 
         Several targets of each input: prev_output_tokens (B * n, S), those of an input in
         neighbouring rows, beside encoder states of B inputs; states (B * n, S, C).
-        target_segments (B, S) int64 where examples are packed.
+        target_segments (B, S) int64 where examples are packed; where the sources are not, the
+        targets of a row are all of its one input.
         """
         caches, first = self.caches_of(incremental_state)
         own, cross = decoder_visibility(target_segments, encoder_out)
@@ -162,7 +163,9 @@ class HfT5Decoder(Stack, LayerCaches, FairseqIncrementalDecoder):
         else:
             mask = self._causal(new.size(1), prev_output_tokens.size(1))
             if own is not None:
-                mask, cross = hide(mask, ~own.mask.unsqueeze(1)), cross.mask.unsqueeze(1)
+                mask = hide(mask, ~own.mask.unsqueeze(1))
+            if cross is not None:
+                cross = cross.mask.unsqueeze(1)
             elif padding is not None:
                 cross = ~padding[:, None, None, :]
         return self.through_layers(x, states, mask, cross, caches=caches)
@@ -170,9 +173,10 @@ class HfT5Decoder(Stack, LayerCaches, FairseqIncrementalDecoder):
     def _described(self, own, cross, padding):
         """Masks of self- and of cross-attention as arguments of the fused kernel."""
         mask = dict(self.relative(), causal=True)
-        if own is None:
+        if own is not None:
+            mask.update(query_segments=own.queries, key_segments=own.keys)
+        if cross is None:
             return mask, dict(key_padding_mask=padding)
-        mask.update(query_segments=own.queries, key_segments=own.keys)
         return mask, dict(query_segments=cross.queries, key_segments=cross.keys)
 
     def _causal(self, queries, keys):
