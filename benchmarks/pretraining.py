@@ -90,8 +90,8 @@ def prepare(text, work, vocabulary_size, valid_lines, required_words=None):
     return work / "data"
 
 
-def run_cell(variant, seed, data, work, args):
-    """Pretrain one cell; its row."""
+def run_cell(variant, seed, data, work, args, more=()):
+    """Pretrain one cell; its row. more: options of fairseq-train that win over all others."""
     script, options = VARIANTS[variant]
     folder = work / f"{args.arch}-{variant}-{seed}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -100,7 +100,7 @@ def run_cell(variant, seed, data, work, args):
         *("--seed", seed, "--max-update", args.updates, "--total-num-update", args.updates),
         *("--warmup-updates", args.updates * 6 // 100, "--dropout", 0, "--attention-dropout", 0),
         *("--save-interval-updates", every, "--validate-interval-updates", every),
-        *("--save-interval", 1000000, "--validate-interval", 1000000, *options),
+        *("--save-interval", 1000000, "--validate-interval", 1000000, *options, *more),
     ]
     progress = [sys.executable, "-m", "fairseq_metro.analysis.progress"]
     sh(

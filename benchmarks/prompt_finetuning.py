@@ -84,7 +84,7 @@ def finetune(name, seed, model, arch, data, args):
         # Saved and validated at the end alone: a validation takes as long as 200 updates.
         "--save-interval-updates", args.updates, "--validate-interval-updates", args.updates,
         "--save-interval", 1000000, "--validate-interval", 1000000, "--no-epoch-checkpoints",
-        "--log-format", "json", "--log-interval", 50,
+        "--log-format", "json", "--log-interval", 50, *args.options,
     ]  # fmt: skip
     progress = [sys.executable, "-m", "fairseq_metro.analysis.progress", "--every", 60]
     launch = ["bash", "train_scripts/launch.sh", 1]
@@ -218,6 +218,7 @@ def main(argv=None):
     add("--max-tokens", type=int, default=4096, help="source tokens in an update, at most")
     add("--lr", type=float, default=1e-3)
     add("--valid-rows", type=int, default=500, help="of a held-in set, under each template")
+    add("--options", nargs=argparse.REMAINDER, default=[], help="at the end: of fairseq-train")
     add("--work", type=Path, default=ROOT / "runs" / "prompt_finetuning")
     add("--json", type=Path, default=RESULTS)
     add("--keep", action="store_true", help="keep the cells' folders")

@@ -1,14 +1,15 @@
 """Attention as one function, which a fused kernel may run.
 
 Where :mod:`fairseq_metro.kernels.choice` says so (on a GPU, by default) no T x S numbers are kept;
-elsewhere torch's own attention runs, over masks that hold bias and padding.
+elsewhere torch's own attention runs, over masks that hold bias and padding, and in training on a CPU
+:mod:`fairseq_metro.modules.cpu_attention`.
 """
 
 import torch
 import torch.nn.functional as F
 
 from fairseq_metro.kernels.attention import attention_fused, runs_fused
-from fairseq_metro.modules.dropout import dropout as drop
+from fairseq_metro.modules.cpu_attention import cpu_attention, hidden_keys, trains_on_cpu
 
 
 def packed_attention(
@@ -42,15 +43,20 @@ def packed_attention(
             dropout=dropout,
             scale=scale,
         )
+    bias = bias(query.size(1)) if callable(bias) else bias
+    seen = None if visible is None else visible.mask
+    if trains_on_cpu(query, bias, dropout):
+        hidden = hidden_keys(key_padding_mask, seen, causal, query.size(1))
+        return cpu_attention(query, memory, bias=bias, hidden=hidden, dropout=dropout, scale=scale)
     q, *others = (x.transpose(1, 2) for x in query.unbind(2))
     k, v = others or (x.transpose(1, 2) for x in memory.unbind(2))
     mixed = attention(
         q,
         k,
         v,
-        bias=bias(q.size(2)) if callable(bias) else bias,
+        bias=bias,
         key_padding_mask=key_padding_mask,
-        visible=None if visible is None else visible.mask,
+        visible=seen,
         causal=causal,
         dropout=dropout,
         scale=scale,
@@ -91,27 +97,9 @@ def attention(
         mask = hide(mask, key_padding_mask[:, None, None, :])
     if visible is not None:
         mask = hide(mask, ~visible.unsqueeze(1))
-    if dropout and query.device.type == "cpu" and query.dtype == torch.float32:
-        scores = seen_scores(query, key, mask, causal, scale)
-        return drop(scores.softmax(-1), dropout) @ value
     return F.scaled_dot_product_attention(
         query, key, value, attn_mask=mask, dropout_p=dropout, is_causal=causal, scale=scale
     )
-
-
-def seen_scores(query, key, mask, causal, scale=None):
-    """Scaled scores (B, H, T, S) with the mask, in the numbers of torch's attention; of what is
-    hidden the lowest number, so a row that sees nothing is finite. For training on a CPU, where
-    torch's attention has no kernel with dropout and takes longer over the same steps."""
-    scale = query.size(-1) ** -0.5 if scale is None else scale
-    scores = (query * scale) @ key.transpose(-1, -2)
-    if causal:
-        mask = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
-    if mask is None:
-        return scores
-    if mask.dtype == torch.bool:
-        return scores.masked_fill_(~mask, torch.finfo(scores.dtype).min)
-    return scores.add_(mask)
 
 
 def hide(mask, hidden):

@@ -16,8 +16,21 @@ def dropout(x, p, training=True):
     """
     if not training or p == 0.0 or x.device.type != "cpu":
         return F.dropout(x, p, training)
-    lowest = min(round(p * 2**16), 2**16 - 1)
-    words = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
-    bits = words.view(torch.int16)[: x.numel()].view(x.shape)
-    kept = bits.ge(lowest - 2**15).to(x.dtype)
-    return x * kept.mul_(2**16 / (2**16 - lowest))
+    return x * kept_elements(x.shape, p, x.dtype).mul_(keep_scale(p))
+
+
+def kept_elements(shape, p, dtype):
+    """1 where dropout leaves an element and 0 elsewhere, on a CPU; torch's generator draws them."""
+    kept = torch.empty(shape, dtype=dtype)
+    words = torch.empty(-(-kept.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+    bits = words.view(torch.int16)[: kept.numel()].view(shape)
+    return torch.ge(bits, _lowest(p) - 2**15, out=kept)
+
+
+def keep_scale(p):
+    """1 over the share of elements that is left."""
+    return 2**16 / (2**16 - _lowest(p))
+
+
+def _lowest(p):
+    return min(round(p * 2**16), 2**16 - 1)

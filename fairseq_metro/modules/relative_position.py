@@ -5,6 +5,7 @@ import math
 import numpy as np
 import torch
 from torch import nn
+from torch.autograd.function import once_differentiable
 
 
 def relative_position_bucket(distance, num_buckets, max_distance):
@@ -50,6 +51,22 @@ class RelativePositionBias(nn.Module):
     def forward(self, length):
         middle = self.max_positions - 1
         of_distance = self.bucket[middle - length + 1 : middle + length]
-        by_distance = self.weight.index_select(0, of_distance).t()  # (H, 2T - 1)
-        # Row i begins at distance -i, which is entry T - 1 - i.
+        return _Windows.apply(self.weight.index_select(0, of_distance).t(), length)
+
+
+class _Windows(torch.autograd.Function):
+    """by_distance (H, 2T - 1) -> (H, T, T) whose row i begins at distance -i, entry T - 1 - i."""
+
+    @staticmethod
+    def forward(ctx, by_distance, length):
         return by_distance.unfold(1, length, 1).flip(1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, d):
+        heads, length, _ = d.shape
+        # Every row is put where its distances stand, so that a diagonal becomes a column.
+        turned = d.new_zeros(heads, length, 2 * length - 1)
+        strides = (turned.stride(0), 2 * length - 2, 1)
+        turned.as_strided(d.shape, strides, length - 1).copy_(d)
+        return turned.sum(1), None
