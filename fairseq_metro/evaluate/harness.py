@@ -7,6 +7,7 @@ scored together, its encoder run once.
 
 from itertools import groupby
 
+import lm_eval.models  # noqa: F401  the harness lists its own only while it knows of no other
 import torch
 from lm_eval.api.model import LM
 from lm_eval.api.registry import register_model

@@ -194,6 +194,16 @@ def test_the_command_is_the_harness_with_our_model(run, tasks, monkeypatch, root
     assert script["main"] is harness_command.main
 
 
+def test_the_harnesss_own_models_are_still_there():
+    """It lists them itself only where nobody has registered a model before it looks."""
+    from lm_eval.api.registry import get_model
+
+    from fairseq_metro.evaluate.harness import FairseqMetroLM
+
+    assert get_model("dummy").__name__ == "DummyLM"
+    assert get_model("fairseq_metro") is FairseqMetroLM
+
+
 def test_a_wrong_dtype_is_one_line(run):
     from fairseq_metro.evaluate.harness import FairseqMetroLM
 
