@@ -1,0 +1,210 @@
+"""Reproduce one table or figure of a paper: what is to run, the runs, a table, a plot, a verdict.
+
+    bash train_scripts/reproduce/metro_table2.sh            SCALE=cpu, with TEXT and TASKS set
+    python benchmarks/reproduction.py metro_table2 --scale cpu --text DIR --tasks DIR
+    python benchmarks/reproduction.py metro_table2 --scale paper --plan
+
+Scales: cpu (two cores), gpu1 (one GPU, METRO-T5 against T5 alone), paper (the original). Before it
+starts it says what it will run, tokens, disk and hours; --plan says that and starts nothing. Every
+finished step is appended at once to the file of results (--out) and not run again; a step that was
+interrupted goes on from its checkpoint. Runs lie below --work.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.reproduction_adopted import adopted_rows  # noqa: E402
+from benchmarks.reproduction_cells import Place, run_folder, run_step  # noqa: E402
+from benchmarks.reproduction_pair import append, lines_of  # noqa: E402
+from benchmarks.reproduction_tables import finish  # noqa: E402
+from fairseq_metro.errors import UserError, run_command  # noqa: E402
+from fairseq_metro.planning.plan import AUTHORS_RUNS, GPUS  # noqa: E402
+from fairseq_metro.reproduce import original, steps  # noqa: E402
+from fairseq_metro.reproduce.probe import MFU, gpu_flops, slowness  # noqa: E402
+from fairseq_metro.reproduce.targets import SCALES, find_target, target_names  # noqa: E402
+from fairseq_metro.stamp import make_stamp  # noqa: E402
+
+OUT = ROOT / "benchmarks" / "results" / "reproduction.jsonl"
+SPLITS = (13, 21, 42, 87, 100)  # of few-shot tasks
+
+
+def steps_of(target, scale, seeds=None):
+    """The steps of a target at a scale: list of :class:`fairseq_metro.reproduce.steps.Step`."""
+    settings = target.at(scale)
+    if settings.get("runs") == "checks":
+        return steps.check_steps(settings)
+    if settings.get("runs") == "stages":
+        return steps.smash_steps(settings, seeds or SPLITS)
+    if settings.get("runs") == "trained":
+        return steps.trained_steps(settings, seeds or settings["seeds"], original.compute_ratio)
+    return original.smash_steps(settings) if "smash" in settings else original.metro_steps(settings)
+
+
+def pending(todo, rows, place):
+    """The steps that are still to be run: those without a row, and pretraining whose row is there but
+    whose model is not, where another step needs it."""
+    left = [step for step in todo if step.key not in rows]
+    trained = ("finetune", "spans", "evaluate")
+    needed = {run_folder(one.fields, place) for one in left if one.kind in trained}
+    again = [step for step in todo if step.kind == "pretrain" and step.key in rows
+             and run_folder(step.fields, place) in needed
+             and not (run_folder(step.fields, place) / "checkpoint_last.pt").exists()]  # fmt: skip
+    return [step for step in todo if step in left or step in again]
+
+
+def plan(target, scale, todo, done, place, probe):
+    """The words of a plan. probe: measure this machine's speed, or None where nothing is measured."""
+    lines = [f"{target.paper}: {target.title} (SCALE={scale})"]
+    if scale == "cpu" and "stands_for" in target.settings:
+        lines.append(f"note: {target.settings['stands_for']}")
+    lines.append(
+        f"{len(todo)} steps to run, {done} finished already, results in {_short(place.out)}"
+    )
+    factor, speed, said = (
+        probe(scale) if probe else (1.0, None, "not probed: the times of steps.py")
+    )
+    total = 0.0
+    for step in todo:
+        seconds = seconds_of(step, factor, speed, place)
+        total += seconds or 0.0
+        parts = [f"{step.tokens:,} tokens" if step.tokens else "",
+                 f"{step.bytes / 1e6:,.0f} MB" if step.bytes else "",
+                 "time unknown" if seconds is None else _minutes(seconds)]  # fmt: skip
+        lines.append(f"  {step.key}: {', '.join(filter(None, parts))}")
+        if step.command:
+            lines.append("    " + " ".join(step.command))
+        arch = step.fields.get("arch")
+        if (
+            step.fields.get("variant") == "metro"
+            and step.key.startswith("pretrain")
+            and (arch in AUTHORS_RUNS and scale == "paper")
+        ):
+            gpus, hours = AUTHORS_RUNS[arch]
+            lines.append(f"    (the authors: {hours:g} hours on {gpus} A100)")
+    tokens, size = sum(step.tokens for step in todo), sum(step.bytes for step in todo)
+    lines.append(
+        f"in all: {tokens:,} tokens, {size / 1e6:,.0f} MB of disk in {_short(place.work)}, "
+        f"{_minutes(total)} ({said})"
+    )
+    return "\n".join(lines)
+
+
+def seconds_of(step, factor, speed, place):
+    """Estimated seconds of a step here, or None where nobody can say."""
+    if step.seconds is not None:
+        shared = place.processes if step.kind == "pretrain" else 1
+        return step.seconds * factor / shared
+    work = step.fields.get("flops")
+    if work is None:
+        objective = "t5" if step.fields["variant"].startswith("t5") else "metro_t5"
+        work = step.tokens * original.flops(step.fields["arch"], objective)
+    return work / (speed * place.processes) if work else None
+
+
+def assumed(scale):
+    """As :func:`probed`, where nothing is measured: a quiet reference core, or one A100."""
+    if scale == "cpu":
+        return 1.0, None, "not probed: core-time of a quiet 2 GHz server core"
+    return 1.0, MFU * GPUS["a100-40"].half * 1e12, f"not probed: one A100 at {MFU:.0%} of its peak"
+
+
+def probed(scale):
+    """(slowness of this CPU, FLOPs a second in training on its GPU or None, words)."""
+    if scale == "cpu":
+        factor = slowness()
+        return factor, None, f"probed: {factor:.2f} times the reference core's time now"
+    peak = gpu_flops()
+    if peak is None:
+        return 1.0, None, "no GPU here: nothing to probe"
+    return (
+        1.0,
+        MFU * peak,
+        f"probed: {peak / 1e12:.0f} TFLOP/s, {MFU:.0%} of it in training",
+    )
+
+
+def _minutes(seconds):
+    return f"{seconds / 3600:,.1f} hours" if seconds >= 7200 else f"{seconds / 60:,.1f} minutes"
+
+
+def _short(path):
+    path = Path(path).resolve()
+    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+
+
+def run(target, scale, todo, place):
+    """Run steps in their order, each appended to the file of results when it is finished."""
+    needs_gpu = scale == "gpu1" or any(step.kind == "command" for step in todo)
+    if needs_gpu and gpu_flops(64, 0.01) is None:
+        raise UserError(f"SCALE={scale} needs a GPU, and there is none; SCALE=cpu, or --plan")
+    place.work.mkdir(parents=True, exist_ok=True)
+    place.out.parent.mkdir(parents=True, exist_ok=True)
+    for number, step in enumerate(todo, 1):
+        print(f"[{number}/{len(todo)}] {step.key}", flush=True)
+        result = run_step(step, place)
+        row = {"key": step.key, "kind": step.kind, "scale": scale, **step.fields, "result": result}
+        row["stamp"] = {k: v for k, v in make_stamp().items() if k in ("fairseq_metro", "commit")}
+        append(place.out, row)
+
+
+def arguments():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("target", help=f"one of {', '.join(target_names())}")
+    add("--scale", default="cpu", choices=SCALES)
+    add("--plan", "--dry-run", action="store_true", help="say what would be run, and start nothing")
+    add("--text", type=Path, help="folder of text files, wikitext2.*.txt among them")
+    add("--tasks", type=Path, help="folder of task files")
+    add("--templates", type=Path, help="promptsource's templates (default: installed)")
+    add("--seeds", type=int, nargs="+", help="these alone (default: the scale's)")
+    add("--processes", type=int, default=1, help="of pretraining, or GPUs (default: %(default)s)")
+    add("--only", nargs="+", metavar="KIND", help="only steps of these kinds, such as pretrain")
+    add("--blocks", type=int, metavar="N", help="of the held-out text, the first N alone")
+    add("--work", type=Path, help="default: runs/reproduction/SCALE")
+    add("--out", type=Path, default=OUT, help="file of results (default: benchmarks/results)")
+    return parser
+
+
+def main(argv=None):
+    args = arguments().parse_args(argv)
+    target = find_target(args.target)
+    place = Place(
+        work=(args.work or ROOT / "runs" / "reproduction" / args.scale).absolute(),
+        out=args.out.absolute(), text=args.text, tasks=args.tasks, templates=args.templates,
+        processes=args.processes, blocks=args.blocks, small=args.scale == "cpu",
+    )  # fmt: skip
+    todo = steps_of(target, args.scale, args.seeds)
+    if args.only:
+        todo = [step for step in todo if step.kind in args.only]
+    rows = {row["key"]: row for row in [*adopted(target, args), *lines_of(place.out)]
+            if row["scale"] == args.scale}  # fmt: skip
+    left = pending(todo, rows, place)
+    print(plan(target, args.scale, left, len(todo) - len(left), place,
+               None if args.plan else probed), flush=True)  # fmt: skip
+    if args.plan:
+        return 0
+    run(target, args.scale, left, place)
+    rows |= {row["key"]: row for row in lines_of(place.out) if row["scale"] == args.scale}
+    mine = [rows[step.key] for step in todo if step.key in rows]
+    print(finish(target, args.scale, mine, place))
+    return 0
+
+
+def adopted(target, args):
+    """Rows of the earlier experiments' files, where a result is all that is asked for."""
+    if args.out.absolute() != OUT or args.scale != "cpu" or "figures" in target.settings:
+        return []
+    return adopted_rows(OUT.parent)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("PYTHONWARNINGS", "ignore::FutureWarning,ignore::UserWarning")
+    raise SystemExit(run_command(main))

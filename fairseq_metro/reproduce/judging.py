@@ -1,0 +1,103 @@
+"""Claims of the papers against finished rows: shown, not shown, the opposite, or not measured.
+
+A row is a line of the file of results: key, variant, arch, updates, seed, finetuning, shots as far as
+they apply, and ``result``. A claim says that a first group is above a second one by an outcome.
+"""
+
+import statistics
+from dataclasses import dataclass
+
+from fairseq_metro.reproduce.outcomes import informative, primary
+from fairseq_metro.reproduce.paired import Interval, paired, t_interval
+
+UNSEEN = ("super_glue/rte", "super_glue/cb")  # of kinds of task that no mixture here trains on
+FIELDS = ("variant", "arch", "updates", "finetuning", "shots")
+# Outcome -> the kind of row that has it, and its unit.
+KINDS = {"primary": "finetune", "held_out": "finetune", "after": "finetune", "gain": "finetune",
+         "spans": "spans", "clm_loss": "pretrain", "rtd_auc": "pretrain", "evaluated": "evaluate",
+         "neurons": "figure", "sensitivity": "figure"}  # fmt: skip
+SCALES = {"clm_loss": 1, "sensitivity": 1}  # what is multiplied by; 100 for all others
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A claim's words, its verdict (see :data:`VERDICTS`), the difference, values of both groups."""
+
+    text: str
+    verdict: str
+    found: Interval | None
+    first: dict
+    second: dict
+    outcome: str
+
+    @property
+    def scale(self):
+        return SCALES.get(self.outcome, 100)
+
+
+def value(outcome, row):
+    """A row's outcome as a float, or None where the row has none."""
+    result = row["result"]
+    if outcome in ("held_out", "gain", "after"):
+        sets = [one for one in result["sets"] if outcome == "after" or one["dataset"] in UNSEEN]
+        change = [one["after"] - (one["before"] if outcome == "gain" else 0.0) for one in sets]
+        return statistics.fmean(change) if change else None
+    if outcome == "primary":
+        return primary(result)
+    if outcome == "spans":
+        return next(one["accuracy"] for one in result["patterns"] if one["pattern"] == "spans")
+    if outcome in ("clm_loss", "rtd_auc"):
+        return result["valid"].get(outcome)
+    return result.get(outcome)
+
+
+def group(rows, outcome, fields):
+    """{seed: value} of the rows of the outcome's kind with these fields."""
+    found = {}
+    for row in rows:
+        if row["kind"] == KINDS[outcome] and all(row.get(k) == v for k, v in fields.items()):
+            one = value(outcome, row)
+            if one is not None:
+                found[row["seed"]] = one
+    return found
+
+
+def judge(claim, rows, outcome=None):
+    """The :class:`Judged` of a claim over rows. outcome: another than the claim's (of the original)."""
+    outcome = outcome or claim["outcome"]
+    groups = [group(rows, outcome, claim[side]) for side in ("first", "second")]
+    differences = paired(*groups)
+    if not differences:
+        return Judged(claim["text"], "not measured", None, *groups, outcome)
+    found = t_interval(differences)
+    if claim.get("informative") and KINDS[outcome] == "finetune":
+        of_t5 = [row["result"] for row in rows if row["kind"] == "finetune"
+                 and all(row.get(k) == v for k, v in claim["second"].items())]  # fmt: skip
+        if len(of_t5) > 1 and not informative(of_t5)[1]:
+            return Judged(claim["text"], "uninformative", found, *groups, outcome)
+    if found.n < 2:
+        verdict = "one seed, for it" if found.mean > 0 else "one seed, against it"
+    else:
+        verdict = {1: "shown", -1: "the opposite", 0: "not shown"}[found.sign]
+    return Judged(claim["text"], verdict, found, *groups, outcome)
+
+
+def sentence(judged):
+    """A claim and its verdict as one line of Markdown.
+
+    >>> one = Judged("A is above B", "shown", Interval(0.1, 0.05, 0.15, 3), {}, {}, "primary")
+    >>> sentence(one)
+    '- A is above B: **shown**, +10.0 [+5.0, +15.0] (3 seeds; mean of four).'
+    """
+    if judged.found is None:
+        return f"- {judged.text}: **{judged.verdict}**."
+    seeds = "1 seed" if judged.found.n == 1 else f"{judged.found.n} seeds"
+    said = judged.found.said(judged.scale).removesuffix(" (one seed)")
+    return f"- {judged.text}: **{judged.verdict}**, {said} ({seeds}; {WORDS[judged.outcome]})."
+
+
+WORDS = {"primary": "mean of four", "held_out": "mean of RTE and CB", "after": "mean over sets",
+         "gain": "gain on RTE and CB", "spans": "accuracy on masked tokens",
+         "clm_loss": "held-out CLM loss, nats", "rtd_auc": "RTD's AUC",
+         "evaluated": "mean over the suite", "neurons": "share under-activated",
+         "sensitivity": "standard deviation of log10"}  # fmt: skip

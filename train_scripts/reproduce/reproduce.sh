@@ -1,0 +1,32 @@
+# What the scripts of this folder share; sourced by them, which name a table or figure.
+#   SCALE=cpu      (default) two cores, TEXT and TASKS; SCALE=gpu1: hours on one GPU (metro_table2);
+#                  SCALE=paper: the original, with DATA, TASKS and many GPUs
+#   TEXT, TASKS    folders of text files and of task files; TEMPLATES= another promptsource folder
+#   SEEDS="1 2"    these alone; PROCESSES=2: of pretraining, or GPUs
+#   WORK, OUT      for runs (default runs/reproduction/SCALE), the file of results (default
+#                  benchmarks/results/reproduction.jsonl)
+#   PLAN=1         or --dry-run: says what would be run, tokens, disk and time, and starts nothing
+# Interrupted it goes on from there: type the same command again. Options at the end are those of
+# benchmarks/reproduction.py. SCALE=paper also reads DATA, and SMASH MODELS, FEWSHOT, PASSAGES.
+
+# reproduce TARGET OPTIONS...: runs it.
+reproduce() {
+    local target=$1 here=$PWD name words=()
+    shift
+    cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+    command -v fairseq-train >/dev/null || PATH=$PWD/.venv/bin:$PATH
+    command -v python >/dev/null || { echo "error: no python on the PATH, nor in .venv; run train_scripts/quickstart.sh once" >&2; exit 2; }
+    export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+    export PYTHONWARNINGS=${PYTHONWARNINGS:-ignore::FutureWarning,ignore::UserWarning}
+    for name in TEXT TASKS TEMPLATES WORK OUT; do
+        [ -z "${!name:-}" ] || case ${!name} in
+            /*) words+=("--${name,,}" "${!name}") ;;
+            *) words+=("--${name,,}" "$here/${!name}") ;;
+        esac
+    done
+    [ -z "${PROCESSES:-}" ] || words+=(--processes "$PROCESSES")
+    # shellcheck disable=SC2206  # several numbers
+    [ -z "${SEEDS:-}" ] || words+=(--seeds $SEEDS)
+    [ "${PLAN:-0}" = 0 ] || words+=(--plan)
+    exec python benchmarks/reproduction.py "$target" --scale "${SCALE:-cpu}" "${words[@]}" "$@"
+}
