@@ -126,8 +126,8 @@ def _table(one, results):
 def _check_same_rows(one, pairs):
     for ours, theirs in pairs:
         golds = [
-            dict(zip(side["per_example"]["row"], side["per_example"].get("gold", ()), strict=False))
-            for side in (ours, theirs)
+            dict(zip(side["row"], side.get("right") or side.get("gold", ()), strict=False))
+            for side in (ours["per_example"], theirs["per_example"])
         ]
         if any(golds[1].get(row, gold) != gold for row, gold in golds[0].items()):
             raise UserError(f"{one}: {ours['run']} has other right answers in the two folders")

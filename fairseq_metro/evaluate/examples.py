@@ -29,7 +29,7 @@ _RULES = {
 class Examples:
     """What a run is scored on. rows: of the whole split; lists with an entry for each example:
     row (its position), inputs, targets, choices (tuples), gold (place of the target among them),
-    groups (empty without), priors (content-free inputs, where wanted); dropped: by reason."""
+    right (places of all right ones, where a suite names their field), groups (empty without), priors (content-free inputs, where wanted); dropped: by reason."""
 
     run: Run
     rows: int
@@ -38,6 +38,7 @@ class Examples:
     targets: list = field(default_factory=list)
     choices: list = field(default_factory=list)
     gold: list = field(default_factory=list)
+    right: list = field(default_factory=list)
     groups: list = field(default_factory=list)
     priors: list = field(default_factory=list)
     dropped: Counter = field(default_factory=Counter)
@@ -45,7 +46,7 @@ class Examples:
     def fingerprint(self, settings):
         """SHA-256 of the texts and of ``settings``, a dict of what else decides the scores."""
         said = [settings, self.run.name, self.rows, self.row, self.inputs, self.targets,
-                self.choices, self.gold, self.groups, self.priors]  # fmt: skip
+                self.choices, self.gold, self.right, self.groups, self.priors]  # fmt: skip
         return hashlib.sha256(json.dumps(said, ensure_ascii=False).encode()).hexdigest()
 
 
@@ -140,6 +141,26 @@ def _pair(run, row, index, form, exemplars, rng):
     return pair
 
 
+def right_places(run, row, index, seed, pair):
+    """Places of all right answers of a row among its choices: tuple of int, the target's with them.
+
+    Each answer alone is put into the field that has them, so the template says what it looks like
+    as a target; one that is no choice, or changes the choices, has no place.
+    """
+    answers = row.get(run.set.answers)
+    if not isinstance(answers, list) or not all(isinstance(text, str) for text in answers):
+        raise UserError(
+            f"{run.set.name}, row {index + 1}: no list of texts in {run.set.answers!r}, where the "
+            "suite has all right answers; name another field, or leave the key 'answers' out"
+        )
+    places = {pair.gold}
+    for answer in dict.fromkeys(answers):
+        other = prompt_of(run, {**row, run.set.answers: [answer]}, index, seed)
+        if not isinstance(other, DropReason) and other.choices == pair.choices:
+            places.add(other.gold)
+    return tuple(sorted(places))
+
+
 def _add(examples, index, row, pair, group, form):
     ranked = examples.run.set.kind == RANK
     if isinstance(pair, DropReason):
@@ -154,6 +175,8 @@ def _add(examples, index, row, pair, group, form):
     if ranked:
         examples.choices.append(pair.choices)
         examples.gold.append(pair.gold)
+        if examples.run.set.answers:
+            examples.right.append(right_places(examples.run, row, index, form.seed, pair))
     if examples.run.set.group:
         examples.groups.append(_group_of(examples.run.set, row, index, group))
     if form.priors:

@@ -26,13 +26,14 @@ stamp             version, commit, command line
 per_example       lists, one entry for each example:
     row           position in the split, from 0
     gold          index of the right choice            (rank)
+    right         indices of all right choices         (rank), where the suite names ``answers``
     prediction    index of the highest score           (rank)
     scores        list of the choices' scores          (rank), natural logarithms
     group         name of its group, where there are groups
     output        generated text                       (generate)
     <metric>      0 to 1                               (generate)
 
-So the accuracy is the mean of prediction == gold. Template by template values of a set: all files
+So the accuracy is the mean of prediction == gold, or of prediction in right. Template by template values of a set: all files
 of the same ``set``, their ``value``.
 """
 
@@ -87,6 +88,18 @@ def read_results(folder):
     if not paths:
         raise UserError(f"{folder / FOLDER}: no results yet; run the evaluation first")
     return {path.stem: read_result(path) for path in paths}
+
+
+def hits_of(per_example):
+    """Whether each prediction of a ranked run is right: list of 1 and 0.
+
+    >>> hits_of({"gold": [0, 1], "prediction": [0, 2]})
+    [1, 0]
+    >>> hits_of({"gold": [0, 1], "prediction": [0, 2], "right": [[0], [1, 2]]})
+    [1, 1]
+    """
+    right = per_example.get("right") or [(place,) for place in per_example["gold"]]
+    return [int(p in each) for p, each in zip(per_example["prediction"], right, strict=True)]
 
 
 def finished(out, run, fingerprint):

@@ -2,7 +2,9 @@
 
 import logging
 import time
+from collections import Counter
 from dataclasses import dataclass
+from operator import truediv
 from pathlib import Path
 
 from fairseq_metro.errors import UserError
@@ -10,7 +12,7 @@ from fairseq_metro.evaluate import generation
 from fairseq_metro.evaluate.examples import Form, examples_of
 from fairseq_metro.evaluate.kshot import Exemplars
 from fairseq_metro.evaluate.ranking import CONTEXTUAL, PMI, SUM, Request, predicted, scores_of
-from fairseq_metro.evaluate.results import FORMAT, finished, write_result
+from fairseq_metro.evaluate.results import FORMAT, finished, hits_of, write_result
 from fairseq_metro.evaluate.sharing import from_first, rank
 from fairseq_metro.evaluate.suite_keys import RANK
 from fairseq_metro.stamp import make_stamp
@@ -168,16 +170,19 @@ def _priors(rank_by, examples, place):
 def rank_numbers(examples, scores):
     """What a ranked run's file says beside its names: dict (results.py)."""
     predictions = [predicted(row) for row in scores]
-    right = [int(p == g) for p, g in zip(predictions, examples.gold, strict=True)]
     per_example = {"row": examples.row, "gold": examples.gold, "prediction": predictions}
+    if examples.right:
+        per_example["right"] = [list(places) for places in examples.right]
+    right = hits_of(per_example)
     per_example["scores"] = [[round(score, 6) for score in row] for row in scores]
     count, groups = len(right), None
     metrics = dict.fromkeys(("accuracy", "chance", "commonest"))
     if count:
-        chances = [1 / len(choices) for choices in examples.choices]
-        places = [examples.gold.count(place) for place in set(examples.gold)]
-        metrics = {"accuracy": sum(right) / count, "chance": sum(chances) / count,
-                   "commonest": max(places) / count}  # fmt: skip
+        places = examples.right or [(place,) for place in examples.gold]
+        chances = map(len, places), map(len, examples.choices)
+        often = Counter(place for each in places for place in each)
+        metrics = {"accuracy": sum(right) / count, "chance": sum(map(truediv, *chances)) / count,
+                   "commonest": max(often.values()) / count}  # fmt: skip
     main = "accuracy"
     if examples.groups:
         per_example["group"] = examples.groups

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fairseq_metro.evaluate.results import hits_of
+
 _AT_ONCE = 20_000_000  # numbers drawn at a time
 
 
@@ -45,8 +47,7 @@ def row_values(result):
     """{row: value} of a run's main number, or None."""
     each = result["per_example"]
     if "gold" in each:
-        right = [float(p == g) for p, g in zip(each["prediction"], each["gold"], strict=True)]
-        return dict(zip(each["row"], right, strict=True))
+        return dict(zip(each["row"], map(float, hits_of(each)), strict=True))
     if result["main"] == "bleu" or result["main"] not in each:
         return None
     return dict(zip(each["row"], each[result["main"]], strict=True))

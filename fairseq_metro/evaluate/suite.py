@@ -41,7 +41,8 @@ class SuiteSet:
     metrics (the first is the main one), beam and max_length of generation; group: field of a row
     whose groups' mean accuracy is the main number, group_rows: the groups by position where rows
     lack the field; options: inputs end with their choices (FLAN); exemplars_from: split of k-shot
-    exemplars, exemplars: their form; premise: the input of PMI's prior.
+    exemplars, exemplars: their form; premise: the input of PMI's prior; answers: field of a row with
+    a list of right answers, any of which counts (ReCoRD), where a template's target is but one.
     """
 
     dataset: str
@@ -64,6 +65,7 @@ class SuiteSet:
     exemplars_from: str = "train"
     exemplars: str = "plain"
     premise: str = "Answer:"
+    answers: str | None = None
 
     @property
     def source(self):
@@ -203,6 +205,8 @@ def _set(path, entry, defaults):
         raise UserError(f"{place}: give one of jsonl, templates and prompts, not several")
     if values.get("kind", RANK) == GENERATE and not values.get("metrics"):
         raise UserError(f"{place}: kind generate needs metrics, such as [rougeL, f1]")
+    if "answers" in own and ("jsonl" in values or values.get("kind", RANK) == GENERATE):
+        raise UserError(f"{place}: answers belong to templates with choices; leave the key out")
     if values.get("kind", RANK) == RANK and "metrics" in own:
         raise UserError(f"{place}: metrics belong to kind: generate; leave them out")
     name = values.get("name", values["dataset"])

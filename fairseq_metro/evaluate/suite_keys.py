@@ -63,6 +63,7 @@ SET_KEYS = {
     "exemplars_from": TEXT,
     "exemplars": one_of("plain", "flan"),
     "premise": TEXT,
+    "answers": TEXT,
 }
 SUITE_KEYS = {
     "version": one_of(VERSION),

@@ -77,6 +77,30 @@ def test_scores_are_the_predictors_one_by_one(toys, whole, predictor):
     assert result["hits"] == sum(map(sum, hits.values()))
 
 
+def test_any_of_several_right_answers_is_a_hit(toys, tmp_path):
+    rows = [{"text": "river", "options": ["small", "old", "new"], "good": ["old", "new"]},
+            {"text": "stone", "options": ["old", "small"], "good": ["small"]}]  # fmt: skip
+    write_rows(tmp_path, "toy/several", rows)
+    suite = tmp_path / "several.yaml"
+    prompt = '{jinja: "{{text}} ||| {{good[0]}}", answer_choices: "{{options | join(\'|||\')}}"}'
+    for answers in ("", "    answers: good\n"):
+        suite.write_text(
+            "version: 1\nname: several\nsets:\n  - dataset: toy/several\n" + answers
+            + f"    prompts:\n      p: {prompt}\n"
+        )
+        out = tmp_path / f"out{len(answers)}"
+        words = [toys / "model", "--suite", suite, "--tasks", tmp_path, "--device", "cpu"]
+        assert main([str(word) for word in (*words, "--out", out)]) == 0
+        result = read_results(out)["toy_several_p"]
+        right = [[1, 2], [1]] if answers else [[1], [1]]
+        each = result["per_example"]
+        assert each.get("right", [[g] for g in each["gold"]]) == right
+        hits = sum(p in places for p, places in zip(each["prediction"], right, strict=True))
+        assert result["hits"] == hits and result["metrics"]["accuracy"] == hits / 2
+        assert result["metrics"]["chance"] == pytest.approx((len(right[0]) / 3 + 1 / 2) / 2)
+        assert result["metrics"]["commonest"] == 1.0
+
+
 @pytest.mark.parametrize("max_tokens", [1, 90])
 def test_batches_change_no_score(toys, whole, tmp_path, max_tokens):
     main(arguments(toys, tmp_path / "out", "--max-tokens", max_tokens))

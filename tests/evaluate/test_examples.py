@@ -174,6 +174,40 @@ def test_ready_made_rows(tmp_path):
     assert (found.inputs, found.targets, found.choices) == (["Is it?"], ["no"], [])
 
 
+RECORD = {"passage": "Ann met Bob. Ann left.", "query": "@placeholder left.",
+          "entities": ["Bob", "Ann", "Ms Ann"], "answers": ["Ms Ann", "Ann", "Cid"]}  # fmt: skip
+WHO = Template("toy", "who", "{{passage}} {{query}} ||| {{answers | choice}}",
+               "{{entities | join('|||')}}")  # fmt: skip
+SENTENCE = Template(
+    "toy", "sentence", "{{passage}} ||| - {{query | replace('@placeholder', answers | choice)}}",
+    "{% for e in entities %}- {{query | replace('@placeholder', e)}} ||| {% endfor %}- Nobody."
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("template", [WHO, SENTENCE])
+def test_any_of_several_right_answers_counts(tmp_path, template):
+    """Whatever a template makes of an answer; one that is no choice (Cid) counts nowhere."""
+    write_rows(tmp_path, "toy", [RECORD] * 40 + [{**RECORD, "answers": ["Bob"]}])
+    data = open_dataset("toy", tmp_path)
+    found = examples(data, template, answers="answers")
+    # Where the one answer drawn is no choice, the row is dropped as ever.
+    assert found.dropped == {DropReason.NOT_A_CHOICE.value: 41 - len(found.row)}
+    assert found.right == [(1, 2)] * (len(found.row) - 1) + [(0,)]
+    assert set(found.gold[:-1]) == {1, 2}  # which of them the target is, the row's draw decides
+    assert examples(data, template).right == []
+
+
+@pytest.mark.parametrize("answers", ["Ann", None, [1], [], {}])
+def test_right_answers_are_a_list_of_texts(tmp_path, answers):
+    template = Template("toy", "first", "{{passage}} ||| Ann", "Bob ||| Ann")
+    write_rows(tmp_path, "toy", [{**RECORD, "answers": answers}])
+    if answers == []:
+        assert examples(open_dataset("toy", tmp_path), template, answers="answers").right == [(1,)]
+        return
+    with pytest.raises(UserError, match="toy, row 1: no list of texts in 'answers'"):
+        examples(open_dataset("toy", tmp_path), template, answers="answers")
+
+
 def test_content_free_inputs_keep_the_choices():
     pair = OPTIONS.prompt(ROWS[3])
     assert content_free_inputs(OPTIONS, ROWS[3], pair)[0] == "N/A left 3 or right?"
@@ -190,6 +224,7 @@ def test_a_fingerprint_tells_every_text_and_setting(toy):
     for name, change in (
         ("inputs", "other"),
         ("gold", 1),
+        ("groups", "law"),
         ("choices", ("small", "bg")),
         ("row", 7),
     ):

@@ -98,6 +98,8 @@ WRONG = {
     "version: 1\nname: x\nsets: [{dataset: a, kind: generate, metrics: [f2]}]": "metrics is",
     "version: 1\nname: x\nsets: [{dataset: a, jsonl: no.jsonl}]": "no file .*no.jsonl",
     "version: 1\nname: x\nsets: [{dataset: a, prompts: {p: 3}}]": "prompts is",
+    "version: 1\nname: x\nsets: [{dataset: a, answers: b, kind: generate, metrics: [f1]}]":
+        "answers belong to templates",
     "version: 1\nname: x\ndefaults: {splt: a}\nsets: [a]": "unknown key 'splt'",
     "version: 1\nname: x\ndefaults_of: nowhere\nsets: [a]": "no suite 'nowhere'",
     "version: 1\nname: [x\n": "not valid YAML",
