@@ -5,6 +5,8 @@
 # On several machines type the same command on each, with its own MACHINE from 0 to MACHINES - 1;
 # MASTER is machine 0's name and a free port of it. Data and run folder are the same everywhere, as
 # on a shared disk: machine 0 writes checkpoints, all read them when a run is resumed.
+# Among the options, --kernels auto|fused|reference|OPERATION=CHOICE,... says which operations run fused
+# (FAIRSEQ_METRO_KERNELS); fairseq-train does not see it, so no checkpoint keeps it.
 # fairseq reaches several GPUs by itself. On a CPU it needs every rank told by options, or it runs N
 # independent copies that overwrite one another; this script tells them.
 set -euo pipefail
@@ -12,6 +14,19 @@ fail() { echo "launch.sh: $*" >&2; exit 2; }
 (( $# >= 2 )) || { echo "usage: bash train_scripts/launch.sh N fairseq-train DATA [options]" >&2; exit 2; }
 N=$1; shift
 [[ $N =~ ^[1-9][0-9]*$ ]] || fail "N is '$N', must be a number of processes"
+
+words=()
+while (( $# )); do
+  case $1 in
+    --kernels) (( $# >= 2 )) || fail "--kernels needs a value: auto, fused, reference or OPERATION=CHOICE,..."
+      export FAIRSEQ_METRO_KERNELS=$2; shift ;;
+    --kernels=*) export FAIRSEQ_METRO_KERNELS=${1#*=} ;;
+    *) words+=("$1") ;;
+  esac
+  shift
+done
+set -- "${words[@]}"
+(( $# )) || fail "no command after $N and --kernels"
 
 # Which machine of how many this is, in torchrun's words.
 MACHINES=${MACHINES:-1}

@@ -34,12 +34,18 @@ start() {
 # pretrain OBJECTIVE OPTIONS...: starts it by the table's words.
 # PLAN=1, or --plan among the options, prints what it would cost instead.
 pretrain() {
-  local words word mib row=(--objective "$1" --size "$ARCH" --processes "$PROCESSES"
+  local words mib row=(--objective "$1" --size "$ARCH" --processes "$PROCESSES"
     --machines "${MACHINES:-1}" --tokens-per-process "${TOKENS:-}")
   shift
-  local options=()
-  for word in "$@"; do
-    if [[ $word == --plan ]]; then PLAN=1; else options+=("$word"); fi
+  local options=() kernels=()       # launch.sh takes --kernels: fairseq-train has no such option
+  while (( $# )); do
+    case $1 in
+      --plan) PLAN=1 ;;
+      --kernels) kernels=("${@:1:2}"); shift $(( $# > 1 )) ;;
+      --kernels=*) kernels=("$1") ;;
+      *) options+=("$1") ;;
+    esac
+    shift
   done
   row+=(--recipe "$(recipe_of "${options[@]}")" --data "$DATA")
   mib=$(gpu_mib)
@@ -52,5 +58,5 @@ pretrain() {
   [[ -z $mib ]] || row+=(--gpu-mib "$mib")
   words=$(python -m fairseq_metro.planning.options "${row[@]}" --save-dir "$SAVE" -- "${options[@]}") || exit 2
   mapfile -t words <<< "$words"
-  start "${words[@]}" "${options[@]}"
+  start "${words[@]}" "${options[@]}" "${kernels[@]}"
 }
