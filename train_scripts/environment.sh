@@ -138,15 +138,17 @@ write_constraints() {
 }
 
 install_torch() {
-    local device=$1 installed
+    local device=$1 indirect=$ENV_WORK/indirect.txt
+    # Triton's pin is for a torch without one; a torch for CUDA brings its own.
+    grep -v '^triton==' "$ROOT/requirements-indirect.txt" > "$indirect"
     if [ -n "${TORCH_SPEC:-}" ]; then
         # shellcheck disable=SC2086  # several words: a requirement and options of pip
         step "torch ($TORCH_SPEC)" pip_install $TORCH_SPEC
     elif [ "$device" = cuda ]; then
-        step "$TORCH_PIN with CUDA (large)" pip_install -c "$ROOT/requirements-indirect.txt" "$TORCH_PIN"
+        step "$TORCH_PIN with CUDA (large)" pip_install -c "$indirect" "$TORCH_PIN"
     elif ! try_step "$TORCH_PIN for CPUs" pip_install --no-deps --index-url "$CPU_INDEX" --timeout 15 --retries 0 "$TORCH_PIN"; then
         env_say "$CPU_INDEX does not answer: taking $TORCH_PIN from the usual index (larger)"
-        step "$TORCH_PIN" pip_install -c "$ROOT/requirements-indirect.txt" "$TORCH_PIN"
+        step "$TORCH_PIN" pip_install -c "$indirect" "$TORCH_PIN"
     fi
     write_constraints
     grep -q '^torch==' "$ENV_WORK/torch.txt" || env_fail "TORCH_SPEC='${TORCH_SPEC:-}' installed no torch; give something like TORCH_SPEC='$TORCH_PIN'"

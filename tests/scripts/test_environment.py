@@ -119,6 +119,15 @@ def test_half_installed_environment_is_rebuilt(clone):
     assert not list(clone.glob(".venv.removed*"))
 
 
+def test_a_torch_for_cuda_brings_its_own_triton(clone):
+    """Held by our pin, pip finds no torch 2.13 for CUDA at all: it wants triton 3.7.1."""
+    status, said = source(clone)
+    assert status == 0, said
+    held = (clone / ".venv.setup" / "indirect.txt").read_text()
+    assert "triton==" not in held and "scipy==" in held
+    assert "triton==" in (clone / ".venv.setup" / "constraints.txt").read_text()  # torch without it
+
+
 def test_killed_installation_is_rebuilt(clone):
     process = start(clone, FAKE_WAITS="fairseq-fixed")
     wait_for(clone / ".venv.setup" / "constraints.txt")
@@ -178,7 +187,7 @@ def test_plain_pin_is_the_fallback_for_the_cpu_index(clone):
     status, said = source(clone, FAKE_FAILS="whl/cpu")
     assert status == 0, said
     assert "does not answer: taking torch==2.13.0 from the usual index" in said
-    assert calls(clone)[1].endswith("requirements-indirect.txt torch==2.13.0")
+    assert calls(clone)[1].endswith(".venv.setup/indirect.txt torch==2.13.0")
 
 
 def test_cuda_torch_where_there_is_a_gpu(clone):
@@ -188,7 +197,7 @@ def test_cuda_torch_where_there_is_a_gpu(clone):
     smi.chmod(0o755)
     _, said = source(clone)
     assert "making .venv again: its torch is for CPUs and there is a GPU now" in said
-    assert calls(clone)[6].endswith("requirements-indirect.txt torch==2.13.0")
+    assert calls(clone)[6].endswith(".venv.setup/indirect.txt torch==2.13.0")
     smi.unlink()
     _, said = source(clone)
     assert "using .venv" in said

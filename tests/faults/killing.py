@@ -1,0 +1,122 @@
+"""Commands as processes that are killed at random instants and begun again."""
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from tests.training import ROOT
+
+PYTHON = [sys.executable, "-W", "ignore"]
+
+
+def ours(name, *words):
+    """A console command of this package."""
+    return [*PYTHON, "-m", "fairseq_metro", name, *map(str, words)]
+
+
+def fairseq(program, *words):
+    """``fairseq-<program>``."""
+    code = f"from fairseq_cli.{program} import cli_main; cli_main()"
+    return [*PYTHON, "-c", code, *map(str, words)]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """words: folder -> the command that works in it; state: folder -> what it leaves, comparable."""
+
+    words: Callable
+    state: Callable
+
+
+def start(words, **options):
+    """The process, the first of a group of its own, so that its children can be killed with it."""
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        words, cwd=ROOT, env=env, start_new_session=True, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options,
+    )  # fmt: skip
+
+
+def finish(words, **options):
+    """Run to the end: exit status, output, seconds."""
+    began = time.monotonic()
+    process = start(words, **options)
+    said, _ = process.communicate(timeout=280)
+    return process.returncode, said, time.monotonic() - began
+
+
+def killed_after(words, seconds, with_signal=signal.SIGKILL):
+    """Whether the command was still at work after so many seconds and was ended by a signal."""
+    process = start(words)
+    try:
+        process.communicate(timeout=seconds)
+        return False
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, with_signal)
+        process.communicate(timeout=120)
+        return True
+
+
+def endure(stage, folder, kills, seed):
+    """Kill the stage at random instants, go on each time, and compare what is left in the end.
+
+    Folders ``folder/N`` are used up one after the other: in each the command is begun again after a
+    kill until it comes to its end by itself. Returns (kills, folders). Every folder must end in the
+    state of one that nobody disturbed.
+    """
+    rng, done, folders = random.Random(seed), 0, 0
+    calm = folder / "calm"
+    calm.mkdir(parents=True)
+    status, said, seconds = finish(stage.words(calm))
+    assert status == 0, said[-3000:]
+    expected = stage.state(calm)
+    assert expected
+    while done < kills:
+        work = folder / str(folders)
+        work.mkdir()
+        folders += 1
+        # The first half second is the interpreter's; from then on every instant is as likely.
+        while done < kills and killed_after(stage.words(work), rng.uniform(0.5, seconds)):
+            done += 1
+        status, said, _ = finish(stage.words(work))
+        assert status == 0, f"folder {folders} after {done} kills: {said[-3000:]}"
+        assert stage.state(work) == expected, f"folder {folders} after {done} kills"
+    return done, folders
+
+
+def files(folder, *patterns):
+    """{name: hash} of the files below a folder that match."""
+    found = {path for pattern in patterns for path in folder.rglob(pattern) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in found
+    }
+
+
+def trained(run):
+    """{name: tensor's hash} of a run's last checkpoint: the model's and the optimizer's."""
+    state = torch.load(Path(run) / "checkpoint_last.pt", weights_only=True)
+    found = {"updates": state["optimizer_history"][-1]["num_updates"]}
+    for name, value in state["model"].items():
+        found[name] = hashlib.sha256(value.contiguous().numpy().tobytes()).hexdigest()
+    for number, moments in state["last_optimizer_state"]["state"].items():
+        for name, value in moments.items():
+            told = value.numpy().tobytes() if torch.is_tensor(value) else str(value).encode()
+            found[f"{number} {name}"] = hashlib.sha256(told).hexdigest()
+    return found
+
+
+def json_lines(path, key, without=()):
+    """{key's value: line without some fields} of a file of JSON lines."""
+    lines = map(json.loads, path.read_text("utf-8").splitlines())
+    return {line[key]: {k: v for k, v in line.items() if k not in without} for line in lines}
