@@ -6,6 +6,8 @@ import re
 import sys
 from pathlib import Path
 
+import torch
+
 from benchmarks.pretraining import prepare, sh
 from fairseq_metro.files import atomic_write
 from fairseq_metro.smash.groups import group_names, load_group
@@ -39,7 +41,8 @@ def two_pieces(model, first, second):
 
     With learned absolute positions and blocks of 128 tokens, models of this width stayed where the
     frequencies of words alone lead (MLM loss 5.9) for 20,000 updates; with blocks of 32 they leave
-    that stage within 700. The long ones teach the positions from 32 on.
+    that stage within 700. The long ones teach the positions from 32 on, which begin as copies of
+    the first 32.
     """
     short = Piece(model, first, blocks=128, tokens=32)
     long = Piece(model, second, blocks=32, lr=0.0005, begins=f"{model}-short", seed=2)
@@ -103,7 +106,7 @@ def pretrain(name, args):
     run.mkdir(parents=True, exist_ok=True)
     begins = []
     if piece.begins:
-        begins = ["--init-from", args.work.resolve() / piece.begins / "checkpoint_best.pt"]
+        begins = ["--init-from", repeated_positions(args.work.resolve() / piece.begins)]
     words = [
         "fairseq-train", args.work.resolve() / "data", "--user-dir", "fairseq_metro",
         "--task", "masked_lm_blocks", "--criterion", "masked_lm_blocks", *_shape(piece.model),
@@ -113,6 +116,21 @@ def pretrain(name, args):
         "--keep-interval-updates", 1, "--save-dir", run,
     ]  # fmt: skip
     train(run, words)
+
+
+def repeated_positions(run):
+    """Path of the best checkpoint of a run with short blocks whose other positions, which it never
+    trained, are copies of those it did."""
+    tokens = next(p.tokens for name, p in PIECES.items() if name == run.name)
+    state = torch.load(run / "checkpoint_best.pt", weights_only=True)
+    table = state["model"]["encoder.embed_positions.weight"]
+    first = len(table) - BLOCK  # before it, padding's own rows
+    trained = table[first : first + tokens]
+    table[first:] = trained.repeat(-(-BLOCK // tokens), 1)[:BLOCK]
+    path = run / "checkpoint_repeated.pt"
+    with atomic_write(path, "wb") as stream:
+        torch.save(state, stream)
+    return path
 
 
 def train(run, words):
