@@ -115,7 +115,10 @@ def draw(rows, args):
         axes[1].axhline(0.5, color=REFERENCE_COLOUR, linewidth=1, linestyle=":", label="chance")
     for axis in axes:
         step_axis(axis)
-    axes[-1].legend(**LEGEND)
+    named = {}
+    for axis in axes:
+        named |= dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))
+    figure.legend(named.values(), named, loc="outside lower center", ncols=4, **LEGEND)
     return figure
 
 

@@ -96,7 +96,7 @@ def draw(rows, args):
         tidy(axis, "", "" if place % across else "accuracy, %", task)
         axis.set_xlim(-0.6, len(places) - 0.4)
         axis.set_xticks([])
-    figure.legend(loc="outside lower center", ncols=min(across, len(places)), fontsize=9,
+    figure.legend(loc="outside lower center", ncols=min(3, len(places)), fontsize=9,
                   frameon=False, title="dots: templates, bars: their medians",
                   title_fontsize=9)  # fmt: skip
     return figure

@@ -95,8 +95,16 @@ def test_the_picture_of_figure_3b_leaves_out_the_recall_of_the_start_alone(tmp_p
     assert auc[1] == [(u, pytest.approx(0.5 + u / 4000)) for u in (0, 100, 200, 300, 400)]
     assert [len(each) for each in (recall[0], auc[0])] == [20, 20]
     assert picture.axes[0].get_ylim()[1] < 0.1 and picture.axes[0].get_ylim()[0] == 0
-    assert legend_of(picture.axes[1]) == ["i.i.d. masks", "chance"]
+    assert legend_of(picture) == ["i.i.d. masks", "chance"]
     assert lines(picture.axes[1], "#2b2b2b")[0][0][1] == 0.5
+
+
+def test_a_run_without_an_auc_is_in_the_legend_all_the_same(tmp_path):
+    runs = [log_of(tmp_path / "old", numbers(rtd_recall=(0, 0.2))),
+            log_of(tmp_path / "new", numbers(rtd_recall=(0, 0.2), rtd_auc=(0.5, 0.7)))]  # fmt: skip
+    _, picture = drawn("rtd-recall", *(f"{run.name}={run}" for run in runs))
+    assert legend_of(picture) == ["old", "new", "chance"]
+    assert [len(lines(axis, COLOURS[0])) for axis in picture.axes] == [2, 0]
 
 
 def test_a_run_of_which_only_the_start_is_known_is_drawn_all_the_same(tmp_path):
