@@ -18,6 +18,7 @@ from fairseq_metro.interchange.hugging_face import CONFIG, is_release
 from fairseq_metro.interchange.import_t5 import import_t5
 from fairseq_metro.interchange.model import read_model
 from fairseq_metro.interchange.run_folder import write_run_folder
+from fairseq_metro.models.checked_loading import refuse_not_finite
 from fairseq_metro.predictor import Predictor
 
 
@@ -111,6 +112,7 @@ def open_checkpoint(checkpoint, data=None):
     vocabulary = find_vocabulary_of(checkpoint, read_facts(checkpoint))
     fairseq_metro.register()
     state = checkpoint_utils.load_checkpoint_to_cpu(str(checkpoint))
+    refuse_not_finite(state["model"], checkpoint)
     cfg = state["cfg"]
     with open_dict(cfg):
         # As fairseq-interactive with a run's folder for data: the training's may be long gone.

@@ -16,6 +16,7 @@ import torch
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import read_json, write_json
 from fairseq_metro.interchange.whole_folder import whole_folder
+from fairseq_metro.models.checked_loading import refuse_not_finite
 
 CONFIG, WEIGHTS, SAFE_WEIGHTS = "config.json", "pytorch_model.bin", "model.safetensors"
 TOKENIZER_CONFIG = "tokenizer_config.json"
@@ -118,15 +119,16 @@ def read_release(folder):
 def read_weights(folder):
     """(path, name -> tensor) of a folder's weights: one file or several that an index lists.
 
-    Weights-only loading. Raises :class:`UserError` where there are none, or one cannot be read.
+    Weights-only loading. Raises :class:`UserError` where there are none, one cannot be read, or one
+    is no number.
     """
     folder = Path(folder)
     for name, load in ((WEIGHTS, _load), (SAFE_WEIGHTS, _load_safetensors)):
         path, index = folder / name, folder / f"{name}.index.json"
         if path.is_file():
-            return path, load(path)
+            return path, _finite(path, load(path))
         if index.is_file():
-            return index, _load_listed(index, load)
+            return index, _finite(index, _load_listed(index, load))
     raise UserError(
         f"{folder}: neither {WEIGHTS} nor {SAFE_WEIGHTS} in it, nor an index of several files; "
         "download the folder again"
@@ -182,6 +184,11 @@ def _load_listed(index, load):
         named.update(load(index.parent / name))
     if missing := sorted(set(listed) - set(named)):
         raise UserError(f"{index}: parameter {missing[0]} is in none of its files")
+    return named
+
+
+def _finite(path, named):
+    refuse_not_finite(named, path)
     return named
 
 

@@ -22,6 +22,7 @@ from fairseq_metro.interchange.authors_keys import (
 from fairseq_metro.interchange.authors_vocabulary import is_ours, is_theirs
 from fairseq_metro.interchange.exported import is_exported, read_exported
 from fairseq_metro.interchange.hugging_face import is_release, read_release
+from fairseq_metro.models.checked_loading import refuse_not_finite
 from fairseq_metro.models.metro_t5 import MetroT5Config
 from fairseq_metro.models.soft_prompt import PROMPT, frozen_model
 
@@ -117,6 +118,7 @@ def read_checkpoint(path):
             f"{path}: a soft prompt and no model; give the model it was trained with, "
             f"{frozen_model(state['model'])['path']}"
         )
+    refuse_not_finite(state["model"], path)
     return state
 
 

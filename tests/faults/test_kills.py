@@ -75,6 +75,7 @@ def test_killed_once(stage, inputs, tmp_path):
 @pytest.mark.timeout(1500)
 def test_caching_a_teacher_killed(tmp_path):
     teacher = distillation.write_teacher(tmp_path / "teacher")
+    (tmp_path / "made").mkdir()
     data = distillation.make_data(tmp_path / "made")
     stage = Stage(
         lambda folder: ours(
