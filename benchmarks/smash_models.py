@@ -51,11 +51,11 @@ def two_pieces(model, first, second):
 
 PIECES = {
     **two_pieces("teacher", 4000, 1000),
-    **two_pieces("middle", 1500, 400),
-    **two_pieces("student", 1500, 400),
+    **two_pieces("middle", 3000, 400),
+    **two_pieces("student", 3000, 400),
 }
 SIZES = {"single_sentence": 12000, "sentence_pair": 12000}  # prompts
-DISTILLATION, EVERY = 900, 300  # updates of 32 prompts, and between checkpoints
+DISTILLATION, EVERY = 3000, 1000  # updates of 32 prompts, and between checkpoints
 SETTINGS = {  # of section 4.3: teacher, options of fairseq-train
     "ce": ("teacher", []),
     "middle-ce": ("middle", []),
