@@ -65,9 +65,7 @@ def plan(target, scale, todo, done, place, probe):
     lines.append(
         f"{len(todo)} steps to run, {done} finished already, results in {_short(place.out)}"
     )
-    factor, speed, said = (
-        probe(scale) if probe else (1.0, None, "not probed: the times of steps.py")
-    )
+    factor, speed, said = (probe or assumed)(scale)
     total = 0.0
     for step in todo:
         seconds = seconds_of(step, factor, speed, place)
@@ -120,12 +118,9 @@ def probed(scale):
         return factor, None, f"probed: {factor:.2f} times the reference core's time now"
     peak = gpu_flops()
     if peak is None:
-        return 1.0, None, "no GPU here: nothing to probe"
-    return (
-        1.0,
-        MFU * peak,
-        f"probed: {peak / 1e12:.0f} TFLOP/s, {MFU:.0%} of it in training",
-    )
+        return assumed(scale)
+    said = f"probed: {peak / 1e12:.0f} TFLOP/s, {MFU:.0%} of it in training"
+    return 1.0, MFU * peak, said
 
 
 def _minutes(seconds):

@@ -84,8 +84,8 @@ def _verdicts(by_model, spans):
                 )
     if spans:
         lines.append(
-            "- The secondary outcome is not the primary's in small: METRO-T5's decoder reads all of the "
-            "text before a masked token, as a language model does, T5's the earlier spans alone."
+            "- The two outcomes ask for different things: METRO-T5's decoder reads all of the text "
+            "before a masked token, as a language model does, T5's the earlier spans alone."
         )
     return lines
 

@@ -4,6 +4,7 @@ Tokens and FLOPs are the planner's (:mod:`fairseq_metro.planning.costs`). Data i
 DATA, a folder of binarized pretraining text; TASKS, the task files; for SMASH the models and TEXT.
 """
 
+from functools import cache
 from types import SimpleNamespace
 
 from fairseq_metro.models.metro_t5 import ARCHITECTURES, MetroT5Config
@@ -14,7 +15,7 @@ from fairseq_metro.planning.table import pretraining
 from fairseq_metro.reproduce.steps import Step
 
 SEED = 1
-CPU_VOCABULARY = 2133  # 2,000 pieces, 128 sentinels, the mask, fairseq's four
+CPU_VOCABULARY = 2129  # 2,000 pieces, 128 sentinels, the mask, fairseq's four
 OPTIONS = {  # METRO-T0, Table 4 and figure 3a: options of the pretraining scripts
     "all-positions": ("--clm-positions", "all"),
     "copy": ("--copy-mechanism",),
@@ -32,6 +33,7 @@ SMASH_SCRIPTS = {
 SETTINGS = ("ce", "hidden", "attention", "mlm", "rule")
 
 
+@cache
 def flops(arch, objective, length=512):
     """Training FLOPs for a source token of an architecture; of tiny and small with 2,000 pieces."""
     cfg = SimpleNamespace(**{**vars(MetroT5Config()), **ARCHITECTURES[arch]})
@@ -57,9 +59,15 @@ def metro_steps(settings):
     return steps
 
 
+@cache
+def _parameters(size):
+    """Of METRO-T5 with its auxiliary model."""
+    return sum(count(size, VOCABULARY[size]).values())
+
+
 def _of_model(size, variant, settings):
     objective = "t5" if variant.startswith("t5") else "metro_t5"
-    row, parameters = pretraining(objective, size), sum(count(size, VOCABULARY[size]).values())
+    row, parameters = pretraining(objective, size), _parameters(size)
     kept = settings.get("updates", [row.updates])
     folder = f"$WORK/{size}-{variant}-{SEED}"
     checkpoints = ("--save-interval-updates", str(kept[0]), "--keep-interval-updates", "-1")

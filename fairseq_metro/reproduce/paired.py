@@ -6,6 +6,7 @@ Few seeds make wide intervals: of two the t interval is 12.7 standard errors wid
 import math
 import statistics
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -57,6 +58,7 @@ def t_probability(t, df):
     return math.sin(angle) * total
 
 
+@cache
 def t_quantile(df, level=LEVEL):
     """The t whose :func:`t_probability` is ``level``.
 
@@ -64,7 +66,7 @@ def t_quantile(df, level=LEVEL):
     [12.706, 4.303, 3.182, 2.262]
     """
     low, high = 0.0, 1e4
-    for _ in range(200):
+    for _ in range(80):
         middle = (low + high) / 2
         low, high = (middle, high) if t_probability(middle, df) < level else (low, middle)
     return (low + high) / 2
