@@ -15,6 +15,7 @@ from fairseq_metro.errors import UserError
 from fairseq_metro.evaluate.corpus_files import corpus_files, texts_of
 from fairseq_metro.evaluate.passages import FIELD
 from fairseq_metro.files import atomic_write
+from fairseq_metro.logs import quieted
 from fairseq_metro.task_data import open_dataset
 
 logger = logging.getLogger(__name__)
@@ -78,10 +79,13 @@ def retrieve(passages, queries, most):
     Lucene's BM25 (k1 1.5, b 0.75) over lower-cased words without English stop words. Raises
     :class:`UserError` for an empty corpus.
     """
-    bm25s = library()
     if not passages:
         raise UserError("--corpus: no passages in it")
+    with quieted("bm25s"):
+        return _retrieve(library(), passages, queries, most)
 
+
+def _retrieve(bm25s, passages, queries, most):
     def words(texts):
         return bm25s.tokenize(texts, stopwords="en", show_progress=False)
 

@@ -30,10 +30,9 @@ def headline(suite):
     """One sentence: the mean over sets, its error, and whether it is above guessing."""
     if suite["mean"] is None:
         return f"{suite['title']}: no examples."
+    sets = f"{suite['sets_done']} set{'s' * (suite['sets_done'] != 1)}"
     of = "" if suite["complete"] else f" (NOT the whole suite: {suite['sets_of']} sets)"
-    text = (
-        f"{suite['title']}: {_percent(suite['mean'])} on average over {suite['sets_done']} sets{of}"
-    )
+    text = f"{suite['title']}: {_percent(suite['mean'])} on average over {sets}{of}"
     if suite["se"] is not None:
         text += f", standard error {100 * suite['se']:.2f}"
     if suite["guess"] is not None and suite["se"] is not None:
@@ -44,10 +43,18 @@ def headline(suite):
     return text + "."
 
 
+def by_reason(suite):
+    """{why: names} of a suite's sets that were left out; those of one file have one reason."""
+    found = {}
+    for name, why in suite["left_out"].items():
+        found.setdefault(why, []).append(name)
+    return found
+
+
 def _settings(settings):
     lines = [f"- model: `{settings['model']['path']}`, sha256 {settings['model']['sha256'][:16]}"]
     lines.append(f"- score: {_HOW[settings['rank_by']]}; first of equal ones")
-    lines.append(f"- {settings['shots']} exemplars in an input; {settings['dtype']}")
+    lines.append(f"- {settings['shots'] or 'no'} exemplars in an input; {settings['dtype']}")
     if settings["limit"]:
         lines.append(f"- **at most {settings['limit']} rows of a set: not comparable with others**")
     lines.append(f"- made by fairseq_metro {settings['stamp']['fairseq_metro']}, "
@@ -69,7 +76,7 @@ def _suite(suite, settings):
         lines += ["", *suite["published"]]
     if suite["left_out"]:
         lines += ["", "Left out, for want of their files:", ""]
-        lines += [f"- {name}: {why}" for name, why in suite["left_out"].items()]
+        lines += [f"- {', '.join(names)}: {why}" for why, names in by_reason(suite).items()]
     for one in suite["sets"]:
         lines += ["", *_templates(one)]
     return lines
@@ -97,8 +104,9 @@ def _set_row(one):
 
 def _notes(settings):
     notes = (
-        "Mean, median, quartiles, std and range are over a set's templates. SE: standard error over "
-        "rows, of the mean over templates. commonest: always the place that is right most often."
+        "Mean, median, quartiles, std and range are over a set's templates, std in points. SE: "
+        "standard error over rows, of the mean over templates, in points. commonest: always the "
+        "place that is right most often."
     )
     if settings["rank_by"] != SUM or settings["shots"]:
         notes += " Published numbers are of plain sums and no exemplars."

@@ -120,9 +120,9 @@ def finished(out, run, fingerprint):
 
 
 def claim(out, settings):
-    """Write ``settings.json``, or raise :class:`UserError` where the folder's are others."""
+    """Write ``settings.json``, or raise :class:`UserError` where the folder has results of others."""
     out, path = Path(out), Path(out) / SETTINGS
-    if path.exists():
+    if path.exists() and any((out / FOLDER).glob("*.json")):
         there = read_json(path)
         different = [
             f"{key} {there.get(key)!r:.80} there, {value!r:.80} now"
@@ -135,7 +135,9 @@ def claim(out, settings):
                 "another --out, or remove this folder"
             )
         return
-    if out.exists() and any(not one.name.startswith(".") for one in out.iterdir()):
+    if out.exists() and any(
+        one.name not in (SETTINGS, FOLDER) and one.name[0] != "." for one in out.iterdir()
+    ):
         raise UserError(f"{out}: is there and holds no results; name another --out")
     out.mkdir(parents=True, exist_ok=True)
     write_json(path, settings)

@@ -51,7 +51,7 @@ def looked_for(description, folder):
         for files in list(layout.splits.values())[:1]
     ]
     names.append(f"{description.name}/train.{{jsonl,json,csv,tsv,parquet}}")
-    return f"{folder}: none of {', '.join(names)}"
+    return f"{folder}: no file of any split, such as {' or '.join(names)}"
 
 
 def match(folder, pattern):

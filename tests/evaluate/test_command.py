@@ -85,7 +85,8 @@ def test_any_of_several_right_answers_is_a_hit(toys, tmp_path):
     prompt = '{jinja: "{{text}} ||| {{good[0]}}", answer_choices: "{{options | join(\'|||\')}}"}'
     for answers in ("", "    answers: good\n"):
         suite.write_text(
-            "version: 1\nname: several\nsets:\n  - dataset: toy/several\n" + answers
+            "version: 1\nname: several\nsets:\n  - dataset: toy/several\n"
+            + answers
             + f"    prompts:\n      p: {prompt}\n"
         )
         out = tmp_path / f"out{len(answers)}"
@@ -147,6 +148,17 @@ def test_other_settings_need_another_folder(toys, whole, tmp_path):
     (tmp_path / "mine" / "thesis.txt").touch()
     with pytest.raises(UserError, match="is there and holds no results"):
         main(arguments(toys, tmp_path / "mine"))
+
+
+def test_a_start_without_results_keeps_no_folder(toys, tmp_path):
+    """A mistake that ends the first run, a wrong --tasks say, asks for no other folder afterwards."""
+    words = [toys / "model", "--suite", toys / "suite.yaml", "--device", "cpu", "--limit", "2"]
+    words += ["--out", tmp_path / "out", "--tasks"]
+    with pytest.raises(UserError, match="no set's rows were found"):
+        main([str(word) for word in (*words, tmp_path)])
+    assert (tmp_path / "out" / "settings.json").exists()
+    assert main([str(word) for word in (*words, toys / "tasks", "--seed", "2")]) == 0
+    assert json.loads((tmp_path / "out" / "settings.json").read_text())["seed"] == 2
 
 
 def test_changed_data_is_noticed(toys, tmp_path):
