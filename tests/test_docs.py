@@ -102,7 +102,7 @@ def test_a_command_and_its_options_are_there(words):
 @lru_cache(maxsize=1)
 def scripts_text():
     folders = [ROOT / name for name in ("train_scripts", "eval", "preprocess", "tests")]
-    return "\n".join(one.read_text("utf-8") for folder in folders for one in folder.glob("*.sh"))
+    return "\n".join(one.read_text("utf-8") for folder in folders for one in folder.rglob("*.sh"))
 
 
 @lru_cache(maxsize=1)
