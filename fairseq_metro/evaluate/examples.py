@@ -145,7 +145,7 @@ def right_places(run, row, index, seed, pair):
     """Places of all right answers of a row among its choices: tuple of int, the target's with them.
 
     Each answer alone is put into the field that has them, so the template says what it looks like
-    as a target; one that is no choice, or changes the choices, has no place.
+    as a target; one that is no choice has no place.
     """
     answers = row.get(run.set.answers)
     if not isinstance(answers, list) or not all(isinstance(text, str) for text in answers):
@@ -156,8 +156,8 @@ def right_places(run, row, index, seed, pair):
     places = {pair.gold}
     for answer in dict.fromkeys(answers):
         other = prompt_of(run, {**row, run.set.answers: [answer]}, index, seed)
-        if not isinstance(other, DropReason) and other.choices == pair.choices:
-            places.add(other.gold)
+        if not isinstance(other, DropReason) and other.target in pair.choices:
+            places.add(pair.choices.index(other.target))
     return tuple(sorted(places))
 
 

@@ -77,6 +77,23 @@ def test_the_other_way_round_is_the_negative(two):
     assert turned["all"]["low"] == pytest.approx(-found["all"]["high"])
 
 
+def test_any_right_answer_counts_in_a_comparison(tmp_path):
+    """Which of several right answers a row's target is may differ; which are right may not."""
+
+    def several(name, gold, right, prediction):
+        one = run("a1", "a", [0] * 4, gold)
+        one["per_example"].update(right=right, prediction=prediction)
+        return read_side(folder(tmp_path / name, name, [one]))
+
+    right = [[0, 2]] * 4
+    first = several("first", [0] * 4, right, [2, 0, 1, 1])
+    second = several("second", [2] * 4, right, [1, 0, 1, 1])
+    found = compare(first, second)
+    assert (found["all"]["first"], found["all"]["second"]) == (0.5, 0.25)
+    with pytest.raises(UserError, match="a1 has other right answers"):
+        compare(first, several("third", [0] * 4, [[0, 1]] * 4, [1, 0, 1, 1]))
+
+
 def test_folders_of_other_rows_are_refused(two, tmp_path):
     other = folder(tmp_path / "other", "other", [run("a1", "a", [1, 0, 1])])
     with pytest.raises(UserError, match="a: ours has 120 rows, other 3"):

@@ -1,5 +1,6 @@
 """evaluate/examples.py: which rows become examples, what their texts are, why others do not."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -197,6 +198,15 @@ def test_any_of_several_right_answers_counts(tmp_path, template):
     assert examples(data, template).right == []
 
 
+def test_right_answers_among_choices_made_of_them(tmp_path):
+    """Alone in its field an answer leaves other choices; its place is that among the row's own."""
+    template = Template("toy", "made", "{{passage}} ||| {{answers | last}}",
+                        "nobody ||| {{answers | join('|||')}}")  # fmt: skip
+    write_rows(tmp_path, "toy", [RECORD])
+    found = examples(open_dataset("toy", tmp_path), template, answers="answers")
+    assert (found.gold, found.right) == ([3], [(1, 2, 3)])
+
+
 @pytest.mark.parametrize("answers", ["Ann", None, [1], [], {}])
 def test_right_answers_are_a_list_of_texts(tmp_path, answers):
     template = Template("toy", "first", "{{passage}} ||| Ann", "Bob ||| Ann")
@@ -255,24 +265,54 @@ def test_a_wrong_passages_file_is_one_line(tmp_path, line, says):
         read_passages(tmp_path / "none.jsonl")
 
 
-def test_real_rows_of_cb_and_rte_have_the_right_words(shared):
+THREE = {
+    "MNLI crowdsource": "Correct Incorrect Inconclusive", "GPT-3 style": "True False Neither",
+    "claim true/false/inconclusive": "True False Inconclusive",
+    "take the following as truth": "True False Inconclusive",
+    "always/sometimes/never": "Always Never Sometimes",
+    "consider always/sometimes/never": "Always Never Sometimes",
+    "guaranteed/possible/impossible": "Guaranteed Impossible Possible",
+}  # fmt: skip
+LABELS = "entailment contradiction neutral".split()
+
+
+def published_words(dataset, template):
+    """{label: word} of a template, as the published lists have them."""
+    if dataset == "super_glue/rte":
+        words = "True False" if template == "GPT-3 style" else "Yes No"
+        return dict(zip(("entailment", "not_entailment"), words.split(), strict=True))
+    return dict(zip(LABELS, THREE.get(template, "Yes No Maybe").split(), strict=True))
+
+
+def labels_have_their_words(name, data, labels):
+    """Every template of T0 Eval has, on every row, the word of the label that the file says."""
     if promptsource_folder() is None:
         pytest.skip("promptsource is not installed")
-    suite, templates = load_suite("t0_eval"), find_templates("promptsource")
-    tasks = shared / "data" / "tasks"
-    for name, label_words in (
-        ("super_glue/rte", {"entailment": "Yes", "not_entailment": "No"}),
-        ("super_glue/cb", {"entailment": "Yes", "contradiction": "No", "neutral": "Maybe"}),
-    ):
-        one = suite.only([name]).sets[0]
-        data = open_dataset(name, tasks)
-        runs = [run for run in suite.runs_of(one, templates) if run.template.name == "can we infer"]
-        (found,) = examples_of(runs, data, Form())
-        import json
+    one = load_suite("t0_eval").only([name]).sets[0]
+    runs = load_suite("t0_eval").runs_of(one, find_templates("promptsource"))
+    runs = [replace(run, set=replace(one, rows=len(labels))) for run in runs]
+    for found in examples_of(runs, data, Form()):
+        words = published_words(one.dataset, found.run.template.name)
+        assert not found.dropped and len(found.inputs) == len(labels)
+        chosen = [c[g] for c, g in zip(found.choices, found.gold, strict=True)]
+        assert chosen == [words[label] for label in labels]
+    return len(runs)
 
-        with open(data.files("validation")[0], encoding="utf-8") as stream:
-            labels = [json.loads(line)["label"] for line in stream]
-        assert [c[g] for c, g in zip(found.choices, found.gold, strict=True)] == [
-            label_words[label] for label in labels
-        ]
-        assert len(found.inputs) == one.rows and not found.dropped
+
+@pytest.mark.parametrize(("name", "count"), [("super_glue/rte", 10), ("super_glue/cb", 15)])
+def test_real_rows_of_cb_and_rte_have_the_right_words(shared, name, count):
+    data = open_dataset(name, shared / "data" / "tasks")
+    with open(data.files("validation")[0], encoding="utf-8") as stream:
+        labels = [json.loads(line)["label"] for line in stream]
+    assert labels_have_their_words(name, data, labels) == count
+
+
+def test_rows_of_anli_as_distributed_have_the_right_words(tmp_path):
+    """The same words as CB's, whose second and third label change places."""
+    labels = [LABELS[i] for i in (0, 2, 1, 1, 0, 2)]
+    rows = [{"uid": str(i), "context": f"It rains {i} times.", "hypothesis": "It is wet.",
+             "label": label[0], "reason": ""} for i, label in enumerate(labels)]  # fmt: skip
+    write_rows(tmp_path, "anli/R2", rows, "dev")
+    data = open_dataset("anli", tmp_path)
+    assert [row["label"] for row in data.rows("dev_r2")] == [0, 1, 2, 2, 0, 1]
+    assert labels_have_their_words("anli/r2", data, labels) == 15

@@ -1,11 +1,18 @@
 """evaluate/ranking.py: the five readings of a choice's score, on scores known by hand."""
 
+import logging
 import math
+from types import SimpleNamespace
 
 import pytest
 
 from fairseq_metro.evaluate.ranking import Request, predicted, scores_of
+from fairseq_metro.models.metro_t5 import T5TransformerModel
+from fairseq_metro.predictor import Predictor
+from fairseq_metro.scoring import choices as scoring_choices
+from tests import tiny
 from tests.evaluate.fakes import Fake
+from tests.prepare import samples
 
 SUMS = {
     ("question", "yes"): -2.0,
@@ -56,3 +63,19 @@ def test_no_log_of_an_underflow():
     share = 1 / (1 + math.exp(-1))
     assert one == pytest.approx(-1 - math.log(share), abs=1e-9)
     assert other == pytest.approx(-2 - math.log(1 - share), abs=1e-9)
+
+
+def test_choices_that_lower_casing_makes_one_tie_and_the_first_is_predicted(caplog, monkeypatch):
+    monkeypatch.setattr(scoring_choices, "_warned", set())
+    vocabulary = samples.vocabulary("metro")
+    words = vocabulary.dictionary()
+    task = SimpleNamespace(source_dictionary=words, target_dictionary=words)
+    model = T5TransformerModel.build_model(tiny.config(), task).eval()
+    start = vocabulary.index("decoder_start")
+    predictor = Predictor(model, task, vocabulary, start, (64, 64))
+    requests = [Request("is it the end?", ("The End", "a name", "the end", "A Name"))] * 2
+    with caplog.at_level(logging.WARNING):
+        (scores, _) = scores_of(predictor, requests)
+    assert scores[0] == scores[2] and scores[1] == scores[3] and scores[0] != scores[1]
+    assert predicted(scores) == (0 if scores[0] > scores[1] else 1)
+    assert "choices 0 and 2 are the same tokens, so the first of them wins" in caplog.text
