@@ -155,6 +155,7 @@ def arguments():
     add("target", help=f"one of {', '.join(target_names())}")
     add("--scale", default="cpu", choices=SCALES)
     add("--plan", "--dry-run", action="store_true", help="say what would be run, and start nothing")
+    add("--report", action="store_true", help="run nothing: table and verdict of what is there")
     add("--text", type=Path, help="folder of text files, wikitext2.*.txt among them")
     add("--tasks", type=Path, help="folder of task files")
     add("--templates", type=Path, help="promptsource's templates (default: installed)")
@@ -182,10 +183,11 @@ def main(argv=None):
             if row["scale"] == args.scale}  # fmt: skip
     left = pending(todo, rows, place)
     print(plan(target, args.scale, left, len(todo) - len(left), place,
-               None if args.plan else probed), flush=True)  # fmt: skip
+               None if args.plan or args.report else probed), flush=True)  # fmt: skip
     if args.plan:
         return 0
-    run(target, args.scale, left, place)
+    if not args.report:
+        run(target, args.scale, left, place)
     rows |= {row["key"]: row for row in lines_of(place.out) if row["scale"] == args.scale}
     mine = [rows[step.key] for step in todo if step.key in rows]
     print(finish(target, args.scale, mine, place))
@@ -193,8 +195,10 @@ def main(argv=None):
 
 
 def adopted(target, args):
-    """Rows of the earlier experiments' files, where a result is all that is asked for."""
-    if args.out.absolute() != OUT or args.scale != "cpu" or "figures" in target.settings:
+    """Rows of the earlier experiments' files, where a result is all that is asked for: a picture of the
+    paper's needs the runs themselves."""
+    drawn = "figures" in target.settings and not args.report
+    if args.out.absolute() != OUT or args.scale != "cpu" or drawn:
         return []
     return adopted_rows(OUT.parent)
 

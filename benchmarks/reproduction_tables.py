@@ -20,7 +20,8 @@ def finish(target, scale, rows, place):
     base = place.out.with_name(f"{place.out.stem}_{target.name}_{scale}")
     lines = [f"# {target.paper}: {target.title}", "", f"SCALE={scale}."]
     if scale == "cpu" and "stands_for" in target.settings:
-        lines[-1] += f" {target.settings['stands_for'].capitalize()}."
+        words = target.settings["stands_for"]
+        lines[-1] += f" {words[0].upper()}{words[1:]}."
     extra = _figures(target, rows, place, base)
     lines += ["", "## Verdict", "", *_verdict(target, scale, rows + extra, place)]
     lines += _ours(target, rows + extra) + _paper(target)
@@ -141,10 +142,9 @@ def _figures(target, rows, place, base):
     """Draw the paper's figures for our runs; rows of what their csv says, for the claims."""
     found = []
     for name in target.settings.get("figures", ()):
-        words, out = _figure_words(name, rows, place), base.with_name(f"{base.name}_{name}.png")
-        if not words:
-            continue
+        out = base.with_name(f"{base.name}_{name}.png")
         try:
+            words = _figure_words(name, rows, place)
             with contextlib.redirect_stdout(io.StringIO()):
                 draw_figure([name, *map(str, words), "--out", str(out)])
         except UserError as error:
@@ -161,17 +161,23 @@ def _figure_words(name, rows, place):
         return [f"{name}={_scores(tuned_folder(row, place))}" for name, row in tuned.items()]
     runs = {row["variant"]: run_folder(row, place) for row in rows if row["kind"] == "pretrain"}
     if name in ("neurons", "sensitivity"):
+        if "metro" not in tuned:
+            raise UserError("METRO-T5 is not fine-tuned yet")
         data = tuned_folder(tuned["metro"], place) / "data"
         return [*(f"{v}={run}" for v, run in runs.items()), "--data", data, "--batches", 10,
                 "--device", "cpu"]  # fmt: skip
-    if name == "rtd-recall":
-        return [runs["metro"], runs["span"]]
-    return [run for variant, run in runs.items() if variant != "span"]
+    return [
+        run
+        for variant, run in runs.items()
+        if variant in (("metro", "span") if name == "rtd-recall" else runs.keys() - {"span"})
+    ]
 
 
 def _scores(folder):
     """The held-in scores after the last update of a fine-tuning."""
-    files = (folder / "checkpoints" / "scores").glob("valid_*.json")
+    files = list((folder / "checkpoints" / "scores").glob("valid_*.json"))
+    if not files:
+        raise UserError(f"{folder}: no scores of a fine-tuning in it")
     return max(files, key=lambda path: int(path.stem.split("_")[1]))
 
 

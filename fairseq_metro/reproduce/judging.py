@@ -1,5 +1,8 @@
 """Claims of the papers against finished rows: shown, not shown, the opposite, or not measured.
 
+Where a group that has to (`informative`: the second one, T5; else either) is not above whoever always
+gives the commonest answer, a difference says nothing: uninformative.
+
 A row is a line of the file of results: key, variant, arch, updates, seed, finetuning, shots as far as
 they apply, and ``result``. A claim says that a first group is above a second one by an outcome.
 """
@@ -7,9 +10,10 @@ they apply, and ``result``. A claim says that a first group is above a second on
 import statistics
 from dataclasses import dataclass
 
-from fairseq_metro.reproduce.outcomes import informative, primary
+from fairseq_metro.reproduce.outcomes import commonest, primary
 from fairseq_metro.reproduce.paired import Interval, paired, t_interval
 
+LEAST = 3  # seeds
 UNSEEN = ("super_glue/rte", "super_glue/cb")  # of kinds of task that no mixture here trains on
 FIELDS = ("variant", "arch", "updates", "finetuning", "shots")
 # Outcome -> the kind of row that has it, and its unit.
@@ -21,7 +25,7 @@ SCALES = {"clm_loss": 1, "sensitivity": 1}  # what is multiplied by; 100 for all
 
 @dataclass(frozen=True)
 class Judged:
-    """A claim's words, its verdict (see :data:`VERDICTS`), the difference, values of both groups."""
+    """A claim's words, its verdict in words, the difference, values of both groups."""
 
     text: str
     verdict: str
@@ -62,6 +66,34 @@ def group(rows, outcome, fields):
     return found
 
 
+def guess(outcome, row):
+    """The outcome of whoever does not read: always the commonest answer or token; None where there is
+    no such number."""
+    if outcome == "primary":
+        return commonest(row["result"])
+    if outcome in ("held_out", "after"):
+        return statistics.fmean(max(one["chance"], one["commonest"]) for one in row["result"]["sets"]
+                                if outcome == "after" or one["dataset"] in UNSEEN)  # fmt: skip
+    if outcome == "spans":
+        patterns = row["result"]["patterns"]
+        return next(one["commonest"] for one in patterns if one["pattern"] == "spans")
+    return None
+
+
+def _lead(rows, outcome, fields):
+    """The Interval of a group's lead over :func:`guess`; None where nobody can guess."""
+    mine = [row for row in rows if row["kind"] == KINDS[outcome]
+            and all(row.get(k) == v for k, v in fields.items())]  # fmt: skip
+    guesses = [guess(outcome, row) for row in mine]
+    if not mine or None in guesses:
+        return None
+    return t_interval([value(outcome, row) - one for row, one in zip(mine, guesses, strict=True)])
+
+
+def _clear(lead):
+    return lead.sign > 0 if lead.n > 1 else lead.mean > 0
+
+
 def judge(claim, rows, outcome=None):
     """The :class:`Judged` of a claim over rows. outcome: another than the claim's (of the original)."""
     outcome = outcome or claim["outcome"]
@@ -70,11 +102,10 @@ def judge(claim, rows, outcome=None):
     if not differences:
         return Judged(claim["text"], "not measured", None, *groups, outcome)
     found = t_interval(differences)
-    if claim.get("informative") and KINDS[outcome] == "finetune":
-        of_t5 = [row["result"] for row in rows if row["kind"] == "finetune"
-                 and all(row.get(k) == v for k, v in claim["second"].items())]  # fmt: skip
-        if len(of_t5) > 1 and not informative(of_t5)[1]:
-            return Judged(claim["text"], "uninformative", found, *groups, outcome)
+    asked = ("second",) if claim.get("informative") else ("first", "second")
+    leads = [_lead(rows, outcome, claim[side]) for side in asked]
+    if all(lead is not None and not _clear(lead) for lead in leads):
+        return Judged(claim["text"], "uninformative", found, *groups, outcome)
     if found.n < 2:
         verdict = "one seed, for it" if found.mean > 0 else "one seed, against it"
     else:
@@ -92,7 +123,11 @@ def sentence(judged):
     if judged.found is None:
         return f"- {judged.text}: **{judged.verdict}**."
     seeds = "1 seed" if judged.found.n == 1 else f"{judged.found.n} seeds"
-    said = judged.found.said(judged.scale).removesuffix(" (one seed)")
+    if judged.found.n < LEAST:
+        seeds += f" of at least {LEAST}"
+    said = judged.found.said(judged.scale, 1 if judged.scale == 100 else 3).removesuffix(
+        " (one seed)"
+    )
     return f"- {judged.text}: **{judged.verdict}**, {said} ({seeds}; {WORDS[judged.outcome]})."
 
 

@@ -23,16 +23,19 @@ class Interval:
     high: float | None
     n: int
 
-    def said(self, scale=100):
-        """As words, times ``scale``.
+    def said(self, scale=100, digits=1):
+        """As words, times ``scale``, with so many digits behind the point.
 
         >>> Interval(0.05, -0.01, 0.11, 3).said(), Interval(0.05, None, None, 1).said()
         ('+5.0 [-1.0, +11.0]', '+5.0 (one seed)')
         """
-        mean = f"{scale * self.mean:+.1f}"
-        if self.low is None:
+        mean, low, high = (
+            None if one is None else f"{scale * one:+.{digits}f}"
+            for one in (self.mean, self.low, self.high)
+        )
+        if low is None:
             return f"{mean} (one seed)"
-        return f"{mean} [{scale * self.low:+.1f}, {scale * self.high:+.1f}]"
+        return f"{mean} [{low}, {high}]"
 
     @property
     def sign(self):

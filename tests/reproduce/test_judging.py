@@ -84,7 +84,7 @@ def test_t5_at_chance_says_nothing():
     assert not informative([row("t5", 1, 0.8)])[1]  # one seed is never clear
     at_chance = [row("t5", seed, after) for seed, after in ((1, 0.41), (2, 0.42), (3, 0.43))]
     assert not informative(at_chance)[1]
-    claim = next(iter(find_target("metro_table2").claims))
+    claim = find_target("metro_table2").claims[0]
     rows = [{"kind": "finetune", "variant": one["model"], "seed": one["seed"], "result": one}
             for one in (*at_chance, *(row("metro", seed, 0.9) for seed in (1, 2, 3)))]  # fmt: skip
     assert judge(claim, rows).verdict == "uninformative"
@@ -123,9 +123,9 @@ def rows_of(first, second, outcome):
     [
         ((0.7, 0.8, 0.75), (0.5, 0.6, 0.56), "**shown**, +19.7"),
         ((0.5, 0.6, 0.56), (0.7, 0.8, 0.75), "**the opposite**, -19.7"),
-        ((0.5, 0.6, 0.56), (0.6, 0.5, 0.56), "**not shown**"),
-        ((0.6,), (0.5,), "**one seed, for it**, +10.0"),
-        ((0.4,), (0.5,), "**one seed, against it**, -10.0"),
+        ((0.65, 0.6, 0.66), (0.6, 0.65, 0.66), "**not shown**"),
+        ((0.7,), (0.6,), "**one seed, for it**, +10.0"),
+        ((0.6,), (0.7,), "**one seed, against it**, -10.0"),
         ((0.4,), (), "**not measured**"),
     ],
 )
@@ -135,10 +135,22 @@ def test_a_claim_is_judged_by_paired_seeds(first, second, said):
     assert said in sentence(judge(claim, rows_of(first, second, "held_out")))
 
 
+def test_two_groups_at_the_commonest_answer_say_nothing():
+    claim = {"text": "A above B", "outcome": "held_out",
+             "first": {"variant": "a"}, "second": {"variant": "b"}}  # fmt: skip
+    rows = rows_of((0.48, 0.49, 0.47), (0.38, 0.39, 0.37), "held_out")  # the commonest: 0.5
+    assert judge(claim, rows).verdict == "uninformative"
+    ahead = rows_of((0.58, 0.59, 0.57), (0.38, 0.39, 0.37), "held_out")
+    assert judge(claim, ahead).verdict == "shown"
+    assert judge({**claim, "informative": True}, ahead).verdict == "uninformative"
+
+
 def test_a_loss_is_told_in_nats():
     claim = {"text": "A above B", "outcome": "clm_loss",
              "first": {"variant": "a"}, "second": {"variant": "b"}}  # fmt: skip
-    assert "+0.5 (1 seed" in sentence(judge(claim, rows_of((5.5,), (5.0,), "clm_loss")))
+    assert "+0.500 (1 seed of at least 3" in sentence(
+        judge(claim, rows_of((5.5,), (5.0,), "clm_loss"))
+    )
 
 
 def test_outcomes_of_sets_never_trained_on():

@@ -8,11 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from benchmarks import reproduction
 from benchmarks.reproduction_adopted import adopted_rows
 from benchmarks.reproduction_cells import Place, filled, run_folder
-from benchmarks.reproduction_mixtures import NAME, changed_mixture, plain_templates
+from benchmarks.reproduction_mixtures import BASE, NAME, changed_mixture, plain_templates
 from fairseq_metro.errors import UserError
 from fairseq_metro.mixtures import load_mixture
 from fairseq_metro.prompts import find_templates
@@ -182,7 +183,13 @@ def test_a_table_from_text_to_verdict(shared, tmp_path, monkeypatch):
     settings = {"runs": "trained", "variants": ["metro", "t5"], "arch": "tiny", "updates": [40],
                 "seeds": [1], "finetune": ["short"], "spans": True}  # fmt: skip
     monkeypatch.setitem(find_target("metro_table2").settings, "cpu", settings)
-    monkeypatch.setitem(finetuning("short"), "updates", 30)
+    mixture = yaml.safe_load(BASE.read_text("utf-8"))
+    for part, rows in (("sets", 200), ("valid", 24), ("heldout", 24)):
+        mixture[part] = [{**one, "first": rows} for one in mixture[part]]
+    mixture["heldout"] = mixture["heldout"][:2]
+    (tmp_path / "mixture.yaml").write_text(yaml.safe_dump(mixture))
+    monkeypatch.setitem(finetuning("short"), "updates", 20)
+    monkeypatch.setitem(finetuning("short"), "mixture", str(tmp_path / "mixture.yaml"))
     monkeypatch.setattr(reproduction, "slowness", lambda: 1.0)
     text = tmp_path / "text"
     (text / "books").mkdir(parents=True)
@@ -201,6 +208,7 @@ def test_a_table_from_text_to_verdict(shared, tmp_path, monkeypatch):
     assert [row["kind"] for row in rows[2:]] == ["finetune", "spans"] * 2
     report = (tmp_path / "rows_metro_table2_cpu.md").read_text()
     assert "METRO-T0 is ahead of T0 of equal pretraining updates: **one seed" in report
+    assert "METRO-T5 knows more of the masked tokens of both targets: **one seed" in report
     assert "| T0 base | 62.85 |" in report
     assert (tmp_path / "rows_metro_table2_cpu.png").stat().st_size > 10_000
     assert reproduction.main(words) == 0  # nothing is left to do
