@@ -1,5 +1,6 @@
 """Tiny models with a few batches, as the figures over checkpoints take them."""
 
+import weakref
 from types import SimpleNamespace
 
 import torch
@@ -20,6 +21,25 @@ class Fixed(Subject):
 
     def batches(self):
         return iter(self.samples)
+
+
+def most_alive(subject, measure, count=6):
+    """How many of ``count`` batches are in memory at once, at most, while ``measure(subject)`` runs."""
+    first, alive, most = subject.samples[0], [], []
+
+    def batches():
+        for _ in range(count):
+            tokens = first["net_input"]["src_tokens"].clone()
+            inputs = {**first["net_input"], "src_tokens": tokens}
+            alive.append(weakref.ref(tokens))
+            most.append(sum(each() is not None for each in alive))
+            yield {**first, "net_input": inputs}
+            del inputs, tokens
+
+    subject.batches = batches
+    measure(subject)
+    assert len(most) == count
+    return max(most)
 
 
 def _batches(data, size=2, count=2):

@@ -18,7 +18,7 @@ from fairseq_metro.analysis.figures.steps import Step
 from fairseq_metro.errors import UserError
 from tests import tiny
 from tests.analysis.figures.samples import legend_of, lines
-from tests.analysis.figures.subjects import metro_subject, pair_subject
+from tests.analysis.figures.subjects import metro_subject, most_alive, pair_subject
 
 
 def by_hand(subject, stack):
@@ -114,6 +114,11 @@ def test_the_picture_has_each_run_and_each_of_its_stacks():
     assert legend_of(axis) == ["A", "A, encoder", "A, decoder", "B", "B, encoder", "B, decoder"]
     assert axis.get_ylabel().endswith("%") and axis.get_ylim()[0] == 0
     assert "B, update 7000: 5 of 10 neurons under-activated (50.0%)" in describe(rows)
+
+
+@pytest.mark.parametrize("make", [metro_subject, pair_subject])
+def test_memory_does_not_grow_with_the_number_of_batches(make):
+    assert most_alive(make(), count_active) <= 2  # the one before, as the next is made
 
 
 def test_a_gated_model_is_refused():

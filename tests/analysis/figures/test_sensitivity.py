@@ -16,7 +16,7 @@ from fairseq_metro.analysis.figures.sensitivity import (
 )
 from fairseq_metro.errors import UserError
 from tests.analysis.figures.samples import legend_of, lines
-from tests.analysis.figures.subjects import Fixed, metro_subject, pair_subject
+from tests.analysis.figures.subjects import Fixed, metro_subject, most_alive, pair_subject
 
 
 def mean_loss(subject):
@@ -150,6 +150,11 @@ def test_the_ridges_are_the_densities_one_row_a_step_the_first_on_top():
     assert legend_of(axis) == ["A", "B"]
     low, high = axis.get_xlim()
     assert low < -9.1 and high > -4.9
+
+
+@pytest.mark.parametrize("make", [metro_subject, pair_subject])
+def test_memory_does_not_grow_with_the_number_of_batches(make):
+    assert most_alive(make(), gradients) <= 2  # the one before, as the next is made
 
 
 def test_no_batch_is_one_line():
