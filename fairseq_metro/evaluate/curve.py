@@ -40,8 +40,10 @@ def write_curve(out, run, found):
         if all(values["mean"] is not None for _, values in own):
             draw_curve([(x, v["sets"], v["mean"], v["se"]) for x, v in own],
                        out / f"{file_name(name)}_curve.png", suite["title"], "updates")  # fmt: skip
-        lines += ["", f"## {suite['title']}", "", *_table(own), ""]
-        lines += [f"![{suite['title']}]({file_name(name)}_curve.png)"]
+            picture = ["", f"![{suite['title']}]({file_name(name)}_curve.png)"]
+        else:
+            picture = []
+        lines += ["", f"## {suite['title']}", "", *_table(own), *picture]
     with atomic_write(out / "curve.md") as stream:
         stream.write("\n".join(lines) + "\n")
 
@@ -50,11 +52,11 @@ def _table(own):
     labels = list(dict.fromkeys(label for _, values in own for label in values["sets"]))
     rows = [
         [f"{updates:,}", *(_percent(values["sets"].get(label)) for label in labels),
-         _percent(values["mean"]), _percent(values["se"])]
+         _percent(values["mean"]), _percent(values["se"], "")]
         for updates, values in own
     ]  # fmt: skip
     return markdown_table(["updates", *labels, "mean", "SE"], rows)
 
 
-def _percent(value):
-    return "" if value is None else f"{100 * value:.2f}"
+def _percent(value, unit=" %"):
+    return "" if value is None else f"{100 * value:.2f}{unit}"

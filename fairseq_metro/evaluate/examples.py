@@ -29,7 +29,8 @@ _RULES = {
 class Examples:
     """What a run is scored on. rows: of the whole split; lists with an entry for each example:
     row (its position), inputs, targets, choices (tuples), gold (place of the target among them),
-    right (places of all right ones, where a suite names their field), groups (empty without), priors (content-free inputs, where wanted); dropped: by reason."""
+    right (places of all right ones, where a suite names their field), groups (empty without), priors
+    (content-free inputs, where wanted); dropped: by reason."""
 
     run: Run
     rows: int

@@ -43,7 +43,9 @@ def checkpoints_of(run):
     ``checkpoint_last.pt`` stands for its own number of updates, where no other file has them.
     Raises :class:`UserError` for a folder without numbered checkpoints.
     """
-    folder = find_checkpoint(run).parent
+    folder = Path(run)
+    if not any(_NUMBERED.fullmatch(path.name) for path in folder.glob("*.pt")):
+        folder = find_checkpoint(run).parent
     found = {}
     for path in sorted(folder.glob("*.pt")):
         if _NUMBERED.fullmatch(path.name) or path.name == LAST:

@@ -63,14 +63,14 @@ def overlap(suite, tasks, hub, files, n, strict=False):
 
     files: the corpus, read once. Raises :class:`UserError` where no set is there.
     """
-    ngrams, sets = Ngrams(n), []
+    ngrams, sets, left_out = Ngrams(n), [], []
     for one in suite.sets:
         try:
             data = open_dataset(one.source, tasks, hub)
-        except UserError as error:
+        except UserError:
             if strict:
                 raise
-            logger.info("left out: %s (%s)", one.name, error)
+            left_out.append(one.name)
             continue
         numbers = [ngrams.add(list(_texts(row))) for row in data.rows(one.split)]
         sets.append((one, numbers))
@@ -78,6 +78,8 @@ def overlap(suite, tasks, hub, files, n, strict=False):
         raise UserError(
             f"suite {suite.name}: no set's rows were found; name their folder (--tasks)"
         )
+    if left_out:
+        logger.info("left out, for want of their files: %s", ", ".join(left_out))
     for path in files:
         ngrams.read(texts_of(path))
     shares = ngrams.shares()

@@ -33,8 +33,8 @@ per_example       lists, one entry for each example:
     output        generated text                       (generate)
     <metric>      0 to 1                               (generate)
 
-So the accuracy is the mean of prediction == gold, or of prediction in right. Template by template values of a set: all files
-of the same ``set``, their ``value``.
+So the accuracy is the mean of prediction == gold, or of prediction in right. Template by template
+values of a set: all files of the same ``set``, their ``value``.
 """
 
 import re

@@ -46,6 +46,22 @@ def test_a_curve_has_a_point_for_each_checkpoint(tmp_path):
     points = json.loads((out / "curve.json").read_text())
     assert [point["updates"] for point in points] == [10, 20]
     assert points[1]["suites"]["toys"]["sets"] == {"Kind": 0.65, "Pick": 0.85}
-    assert "| 20 | 65.00 | 85.00 | 75.00 | 2.00 |" in (out / "curve.md").read_text()
+    assert "| 20 | 65.00 % | 85.00 % | 75.00 % | 2.00 |" in (out / "curve.md").read_text()
     assert (out / "toys_curve.png").stat().st_size > 5000
     assert (out / "checkpoint_1_10").is_dir() and (out / "checkpoint_1_20").is_dir()
+
+
+def test_a_curve_without_values_shows_no_picture(tmp_path):
+    checkpoint(tmp_path / "checkpoint_1_10.pt", 10)
+
+    def evaluate(path, out):
+        sets = [{"label": "Kind", "mean": None}]
+        return {
+            "suites": [{"name": "toys", "title": "Toys", "mean": None, "se": None, "sets": sets}]
+        }
+
+    (tmp_path / "out").mkdir()
+    evaluate_checkpoints(tmp_path, tmp_path / "out", evaluate)
+    text = (tmp_path / "out" / "curve.md").read_text()
+    assert "| 10 |  |  |  |" in text and "png" not in text
+    assert not list((tmp_path / "out").glob("*.png"))

@@ -116,6 +116,14 @@ def test_a_wrong_suite_is_one_line(tmp_path, text):
     assert "\n" not in str(error.value)
 
 
+def test_ready_made_rows_have_no_field_of_answers(tmp_path):
+    path = tmp_path / "mine.yaml"
+    (tmp_path / "rows.jsonl").write_text("{}\n")
+    path.write_text("version: 1\nname: x\nsets: [{dataset: a, jsonl: rows.jsonl, answers: b}]\n")
+    with pytest.raises(UserError, match="a: answers belong to templates with"):
+        load_suite(path)
+
+
 def test_an_unknown_suite_is_answered_with_the_nearest():
     with pytest.raises(UserError, match=r"no suite 't0_evl' .nearest: t0_eval"):
         load_suite("t0_evl")
