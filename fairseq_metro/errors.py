@@ -9,6 +9,7 @@ reach the hook. Every other exception is left to the hook that was there before,
 ``FAIRSEQ_METRO_TRACEBACK=1`` shows the traceback as well.
 """
 
+import errno
 import os
 import re
 import sys
@@ -111,8 +112,20 @@ def print_user_errors_as_one_line_under_hydra():
     module.JobReturn.return_value = property(return_value, stock.fset)
 
 
+def disk_message(error):
+    """One line for an :class:`OSError` that says a disk is full or not to be written, else None."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        remedy = "free space, or give a folder on another disk, and run the same command again"
+    elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        remedy = "give a folder that you may read and write"
+    else:
+        return None
+    return f"{error.filename or 'a file'}: {error.strerror.lower()}; {remedy}"
+
+
 def run_command(main, argv=None):
-    """Run a command's ``main(argv)``; a :class:`UserError` ends it with one line, status 1."""
+    """Run a command's ``main(argv)``; a :class:`UserError` ends it with one line, status 1, and so
+    does a disk that is full or not to be written."""
     try:
         # Importing fairseq sets the root logger to DEBUG, and matplotlib has much to say there.
         with quieted("matplotlib"):
@@ -122,10 +135,16 @@ def run_command(main, argv=None):
             raise
         print(f"error: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("interrupted; run the same command again to go on", file=sys.stderr)
-        return 130
     except BrokenPipeError:
         # The reader of a pipe has gone (``| head``): not an error of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        message = disk_message(error)
+        if message is None or traceback_wanted():
+            raise
+        print(f"error: {message}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again to go on", file=sys.stderr)
+        return 130

@@ -10,6 +10,18 @@ from fairseq_metro.errors import UserError
 
 
 @contextmanager
+def named_errors(path):
+    """Inside, an :class:`OSError` of a file that is open, which names none, gets the name ``path``:
+    whoever reads that a disk is full wants to know which."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+@contextmanager
 def atomic_write(path, mode="w", **kwargs):
     """Open a temporary neighbour of ``path`` for writing and rename it to ``path`` at the end.
 
@@ -20,7 +32,7 @@ def atomic_write(path, mode="w", **kwargs):
     if "b" not in mode:
         kwargs.setdefault("encoding", "utf-8")
     try:
-        with open(temporary, mode, **kwargs) as stream:
+        with named_errors(path), open(temporary, mode, **kwargs) as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from fairseq_metro.errors import UserError
-from fairseq_metro.files import read_json
+from fairseq_metro.files import named_errors, read_json
 
 MAGIC = b"MMIDIDX\x00\x00"
 HEADER_BYTES = len(MAGIC) + 8 + 1 + 8
@@ -101,14 +101,22 @@ class IndexedWriter:
     def write(self, tokens, sizes):
         """Append lines: their tokens end to end, (n,) of any integer type, and sizes, (lines,)."""
         data = np.ascontiguousarray(tokens, dtype=self.dtype).tobytes()
-        self._data.write(data)
+        with named_errors(self._data.name):
+            self._data.write(data)
+            self._sizes.write(np.ascontiguousarray(sizes, dtype=np.int32).tobytes())
         self._digest.update(data)
-        self._sizes.write(np.ascontiguousarray(sizes, dtype=np.int32).tobytes())
         self.lines += len(sizes)
         self.tokens += len(tokens)
 
     def close(self):
         """Write the index, bring everything to disk; return the SHA-256 of ``.bin``."""
+        with named_errors(self._data.name):
+            self._write_index()
+            _sync(self._data)
+            self.abandon()
+        return self._digest.hexdigest()
+
+    def _write_index(self):
         with open(self._index, "wb") as index:
             index.write(MAGIC + struct.pack("<QBQ", 1, _code(self.dtype), self.lines))
             self._sizes.seek(0)
@@ -122,9 +130,6 @@ class IndexedWriter:
                 index.write((starts * self.dtype.itemsize).astype(np.int64).tobytes())
                 offset = int(ends[-1])
             _sync(index)
-        _sync(self._data)
-        self.abandon()
-        return self._digest.hexdigest()
 
     def abandon(self):
         """Close the files without an index; what was written stays for the caller to remove."""
