@@ -2,6 +2,10 @@
 
 One kernel gives the queries' gradient and that of the bias, one that of keys and values. No sum is
 made by atomic additions: the same inputs give the same gradients, bit by bit.
+
+A score's gradient is p (d_p - delta), delta being d_out times the output, as in FlashAttention-2. Where
+one weight is nearly 1 the two are equal but for their rounding, at most a few float32 units of the
+sum of |d_out| |v|; the sum of p d_p in delta's place would be 0 there, and another pass over all keys.
 """
 
 import triton
@@ -11,6 +15,7 @@ from fairseq_metro.kernels.attention_tiles import (
     CHANGING,
     bias_tile,
     diagonal_sums,
+    end_of_keys,
     kept,
     load_rows,
     masked,
@@ -78,6 +83,8 @@ def query_kernel(
     place = tl.program_id(0) // blocks
     first_i = (tl.program_id(0) % blocks) * M
     batch, head = (place // heads).to(tl.int64), place % heads
+    padding += batch * keys
+    end = end_of_keys(padding, keys, 512) if PADDING else keys
     i = first_i + tl.arange(0, M)
     q_rows = load_rows(
         q + batch * q_batch + head * q_head, first_i, queries, q_row, D, M, WIDTH, EVEN
@@ -98,7 +105,6 @@ def query_kernel(
     k += batch * k_batch + head * k_head
     v += batch * k_batch + head * k_head
     by_distance += head * (2 * (reach + PAD) + 1)
-    padding += batch * keys
     query_segments += batch * queries
     key_segments += batch * keys
 
@@ -109,6 +115,8 @@ def query_kernel(
     last = keys
     if CAUSAL:
         last = tl.maximum(0, tl.minimum(keys, first_i + M + keys - queries))
+    if PADDING:
+        last = tl.minimum(last, end)
     for first_j in range(0, last, N):
         side = side_of(first_i, first_j, queries, keys, reach, M, N)
         k_rows = load_rows(k, first_j, keys, k_row, D, N, WIDTH, EVEN)
@@ -202,6 +210,17 @@ def key_kernel(
     place = tl.program_id(0) // blocks
     first_j = (tl.program_id(0) % blocks) * N
     batch, head = (place // heads).to(tl.int64), place % heads
+    padding += batch * keys
+    d_k += batch * g_batch + head * g_head
+    d_v += batch * g_batch + head * g_head
+    if PADDING:  # nobody sees a tile of padding
+        j = first_j + tl.arange(0, N)
+        seen = tl.load(padding + j, mask=j < keys, other=1) == 0
+        if tl.max(seen.to(tl.int32), axis=0) == 0:
+            nothing = tl.zeros((N, WIDTH), tl.float32)
+            store_rows(d_k, nothing, first_j, keys, g_row, D, N, WIDTH)
+            store_rows(d_v, nothing, first_j, keys, g_row, D, N, WIDTH)
+            return
     k_rows = load_rows(k + batch * k_batch + head * k_head, first_j, keys, k_row, D, N, WIDTH, EVEN)
     v_rows = load_rows(v + batch * k_batch + head * k_head, first_j, keys, k_row, D, N, WIDTH, EVEN)
     q += batch * q_batch + head * q_head
@@ -210,7 +229,6 @@ def key_kernel(
     shares = levels + tl.num_programs(0).to(tl.int64) // blocks * queries
     delta += place.to(tl.int64) * queries
     by_distance += head * (2 * (reach + PAD) + 1)
-    padding += batch * keys
     query_segments += batch * queries
     key_segments += batch * keys
 
@@ -252,8 +270,6 @@ def key_kernel(
         d_s = tl.trans(d_s.to(q_rows.dtype))
         key_gradient = tl.dot(d_s, q_rows, key_gradient, input_precision=PRECISION)
 
-    d_k += batch * g_batch + head * g_head
-    d_v += batch * g_batch + head * g_head
     store_rows(d_k, key_gradient * softmax_scale, first_j, keys, g_row, D, N, WIDTH)
     store_rows(d_v, value_gradient * keep_scale, first_j, keys, g_row, D, N, WIDTH)
 

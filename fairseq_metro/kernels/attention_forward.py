@@ -6,6 +6,7 @@ import triton.language as tl
 from fairseq_metro.kernels.attention_tiles import (
     CHANGING,
     bias_tile,
+    end_of_keys,
     kept,
     load_rows,
     masked,
@@ -79,6 +80,8 @@ def forward_kernel(
     last = keys
     if CAUSAL:
         last = tl.minimum(keys, first_i + M + keys - queries)
+    if PADDING:  # tiles wholly of padding are not read
+        last = tl.minimum(last, end_of_keys(padding, keys, 512))
     for first_j in range(0, last, N):
         k_rows = load_rows(k, first_j, keys, k_row, D, N, WIDTH, EVEN)
         side = side_of(first_i, first_j, queries, keys, reach, M, N)

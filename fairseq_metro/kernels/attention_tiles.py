@@ -52,6 +52,17 @@ def masked(
 
 
 @triton.jit
+def end_of_keys(padding, keys, BLOCK: tl.constexpr):
+    """1 + the last key of a row of padding (keys,) that is none; 0 where all are."""
+    ends = tl.zeros((BLOCK,), tl.int32)
+    for first in range(0, keys, BLOCK):
+        j = first + tl.arange(0, BLOCK)
+        seen = tl.load(padding + j, mask=j < keys, other=1) == 0
+        ends = tl.maximum(ends, tl.where(seen, j + 1, 0))
+    return tl.max(ends, axis=0)
+
+
+@triton.jit
 def side_of(first_i, first_j, queries, keys, reach, M: tl.constexpr, N: tl.constexpr):
     """-1 or 1 for a tile all of whose keys are at least ``reach`` behind or ahead of its queries,
     so that they share one bias; 0 for the others."""

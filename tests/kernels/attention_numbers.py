@@ -71,7 +71,7 @@ shapes = st.builds(
 )
 
 
-@settings(max_examples=200 if torch.cuda.is_available() else 6)
+@settings(max_examples=20 if torch.cuda.is_available() else 6)
 @given(shapes)
 def test_any_shape(case):
     check(attention_fused, *case.inputs(device=device()))
@@ -83,16 +83,48 @@ def test_an_input_of_padding_only_gives_zero_and_takes_no_gradient():
     assert found["out"][1].any() and found["d_query"][1].any()
 
 
+PADDED = {  # queries and keys, lengths of two inputs
+    "self, bias": (Case(100, reach=70, dropout=0.2), (50, 100)),
+    "causal, bias": (Case(70, reach=9, causal=True), (64, 70)),
+    "cross": (Case(9, 140, dropout=0.1), (65, 0)),
+}
+
+
+@pytest.mark.parametrize("name", PADDED)
+def test_tiles_of_padding_are_not_read_and_change_nothing(name):
+    """What stands there may be no number; with zeros there the bits are the same."""
+    case, lengths = PADDED[name]
+    query, memory, options, gradient = case.inputs(device=device())
+    keys = (query if memory is None else memory)[:, :, -2:]
+    place = torch.arange(keys.size(1), device=device())
+    options["key_padding_mask"] = place >= torch.tensor(lengths, device=device())[:, None]
+    check(attention_fused, query, memory, options, gradient)
+    tiles = place // 64 * 64 >= torch.tensor(lengths, device=device())[:, None]
+    assert tiles.any()
+    found = []
+    for filling in (0.0, float("nan")):
+        keys[tiles] = filling
+        found.append(run(attention_fused, query, memory, options, gradient))
+    for what, value in found[0].items():
+        assert torch.equal(found[1][what], value), what
+
+
 def test_huge_scores_stay_finite_and_right():
     inputs = Case(20, size=100.0, reach=4).inputs(device=device())
-    query = inputs[0]
+    query, gradient = inputs[0], inputs[3]
     assert (query[:, :, 0, 0] @ query[:, :, 1, 0].transpose(1, 2)).abs().max() > 1e4
     exact = run(attention_reference, *inputs, torch.float64)
     found = run(attention_fused, *inputs)
-    off = errors(found, exact)
-    # Nearly every weight is 0 or 1, where gradients are differences of equal numbers.
-    assert off["out"] < 1e-6 and off["d_query"] < 5e-3
-    assert (found["d_table"] - exact["d_table"]).abs().max() < 5e-4
+    off = errors({"out": found["out"]}, {"out": exact["out"]})
+    # Every weight is 0 or 1: a score's gradient is the difference of two equal sums d_out v in
+    # float32, each off by its rounding (see attention_backward.py), and so is what is summed of it.
+    value, length = query[:, :, 2, 0], query.size(1)
+    rounding = 16 * 2**-24 * (gradient[:, :, 0].abs() @ value.abs().transpose(1, 2)).max()
+    score = rounding * query.size(-1) ** -0.5 * query.abs().max()
+    assert off["out"] < 1e-6
+    parts = (found["d_query"] - exact["d_query"]).abs().amax((0, 1, 3, 4))
+    assert parts[0] < score and parts[1] < length * score and parts[2] < 1e-4
+    assert (found["d_table"] - exact["d_table"]).abs().max() < 2 * length * rounding
 
 
 def test_a_gradient_beyond_half_precision_is_infinite_and_not_cut_off():
