@@ -4,28 +4,44 @@
 #   PYTHON=python3                          a Python with torch for CUDA (2.11 or newer), Triton, pytest
 #   WHEELS=DIR                              wheels of what it lacks (fairseq-fixed and what fairseq needs),
 #                                           installed for this run alone, without a network
-# Each part has its own limit and its own log, OUT/NAME.log; OUT/summary.txt has a line for each: its
-# status (0: well, 124: cut off) and its seconds. A part that fails stops no other. Status 1 if any did.
+# What the machine lacks is said in one line, status 2. Each part has its own limit and its own log,
+# OUT/NAME.log; OUT/summary.txt has a line for each as it ends: its status (0: well, 124: cut off) and
+# its seconds. A part that fails stops no other. Status 1 if any did. The tests run side by side (most
+# of their time is compiling, on a core each), the measurements alone and one after the other.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 OUT=${1:-benchmarks/results/gpu}
 PYTHON=${PYTHON:-python3}
-mkdir -p "$OUT" || exit 1
-: > "$OUT/summary.txt"
+refuse() { echo "error: $*" >&2; exit 2; }
+command -v "$PYTHON" >/dev/null || refuse "there is no $PYTHON; name one with torch for CUDA: PYTHON=/path/to/python3"
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-4} PYTHONUNBUFFERED=1 MPLBACKEND=Agg
-unset TRITON_INTERPRET
-failed=0
+unset TRITON_INTERPRET FAIRSEQ_METRO_KERNELS
 
 if [ -n "${WHEELS:-}" ]; then
     site=$(mktemp -d)
     trap 'rm -rf "$site"' EXIT
-    "$PYTHON" -m pip install -q --no-index --no-deps --no-compile --target "$site" "$WHEELS"/*.whl || exit 1
+    "$PYTHON" -m pip install -q --no-index --no-deps --no-compile --target "$site" "$WHEELS"/*.whl ||
+        refuse "the wheels of WHEELS=$WHEELS cannot be installed by $PYTHON -m pip"
     export PYTHONPATH=$site
 fi
-if ! "$PYTHON" -c 'import torch, sys; sys.exit(not torch.cuda.is_available())'; then
-    echo "error: $PYTHON sees no GPU; name one that does: PYTHON=/path/to/python3" >&2
-    exit 1
-fi
+lacks=$("$PYTHON" -W ignore - 2>&1 <<'PY'
+import importlib.util
+needed = "torch triton numpy pytest hypothesis fairseq omegaconf hydra sacrebleu bitarray regex tqdm yaml"
+missing = [name for name in needed.split() if importlib.util.find_spec(name) is None]
+if missing:
+    print("it lacks " + ", ".join(missing) + " (WHEELS=DIR of wheels is installed for this run)")
+else:
+    import torch
+    if not torch.cuda.is_available():
+        print(f"torch {torch.__version__} sees no GPU")
+    elif torch.cuda.get_device_capability() < (8, 0):
+        print(f"{torch.cuda.get_device_name()} is older than the kernels are for (compute capability 8.0)")
+PY
+) || lacks=${lacks##*$'\n'}
+[ -z "$lacks" ] || refuse "$PYTHON: $lacks; name another with PYTHON=/path/to/python3"
+
+mkdir -p "$OUT" || refuse "$OUT cannot be made"
+: > "$OUT/summary.txt"
 { nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader
   "$PYTHON" -c 'import torch, triton; print("torch", torch.__version__, "triton", triton.__version__)'
   git rev-parse HEAD 2>/dev/null; } | tee "$OUT/machine.txt"
@@ -36,22 +52,28 @@ part() {
     shift 2
     timeout --signal=INT --kill-after=5 "$limit" "$@" > "$OUT/$name.log" 2>&1
     status=$?
-    [ "$status" -eq 0 ] || failed=1
     printf '%-24s status %3d  %4d s\n' "$name" "$status" $((SECONDS - began)) | tee -a "$OUT/summary.txt"
 }
-tests() { part "$1" "$2" "$PYTHON" -m pytest -q -p no:cacheprovider --override-ini=timeout=0 "${@:3}"; }
+# tests NAME FILE [PYTEST'S WORDS]: in the background, 170 s at most.
+tests() {
+    local name=$1 file=$2
+    shift 2
+    FAIRSEQ_METRO_KERNELS=fused part "$name" 170 "$PYTHON" -m pytest -v -p no:cacheprovider \
+        --override-ini=timeout=0 "tests/kernels/$file" "$@" &
+}
 
-export FAIRSEQ_METRO_KERNELS=fused
-tests attention_numbers 100 tests/kernels/attention_numbers.py
-tests attention_dropout 15 tests/kernels/attention_dropout.py
-tests attention_model 60 tests/kernels/attention_model.py
+tests attention_gradients attention_numbers.py -k "equal_float64s"
+tests attention_halves attention_numbers.py -k "half_precision or lengths_of_training"
+tests attention_shapes attention_numbers.py -k "any_shape"
+tests attention_rest attention_numbers.py \
+    -k "not (equal_float64s or half_precision or lengths_of_training or any_shape)"
+tests attention_dropout attention_dropout.py
+tests attention_model attention_model.py
 for name in residual_norm head_loss model; do
-    tests "${name}_cases" 40 "tests/kernels/${name}_cases.py"
+    tests "$name" "${name}_cases.py"
 done
-unset FAIRSEQ_METRO_KERNELS
-part kernels 110 "$PYTHON" benchmarks/kernels.py --seconds 90 --out "$OUT/kernels.jsonl"
-if [ -f benchmarks/pretrain_throughput.py ]; then
-    part pretrain_throughput 130 "$PYTHON" benchmarks/pretrain_throughput.py \
-        --arch base --batch 64 --json "$OUT/pretrain_throughput.json"
-fi
-exit "$failed"
+wait
+part pretrain_throughput 150 "$PYTHON" benchmarks/pretrain_throughput.py \
+    --arch base --batch 64 --json "$OUT/pretrain_throughput.jsonl"
+part kernels 150 "$PYTHON" benchmarks/kernels.py --seconds 130 --out "$OUT/kernels.jsonl"
+! grep -qv 'status   0' "$OUT/summary.txt"

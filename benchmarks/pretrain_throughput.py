@@ -1,6 +1,6 @@
 """Speed of METRO-T5 pretraining: ours fused, ours in plain torch, and Hugging Face's T5 stacks.
 
-    python benchmarks/pretrain_throughput.py --arch tiny small --json FILE        (a CPU, one thread)
+    python benchmarks/pretrain_throughput.py --arch tiny small --json FILE.jsonl  (a CPU, one thread)
     python benchmarks/pretrain_throughput.py --arch base --batch 64 --json FILE   (a GPU)
 
 All variants do the same work: auxiliary model, sampling, encoder, decoder, the three losses, clipping,
@@ -16,7 +16,7 @@ published peak, ``share_of_matmul`` against a matrix product measured in the sam
 """
 
 import argparse
-import logging
+import json
 import os
 import platform
 import statistics
@@ -45,6 +45,7 @@ from fairseq_metro.criterions.metro_t5 import MetroT5Criterion  # noqa: E402
 from fairseq_metro.errors import UserError, run_command  # noqa: E402
 from fairseq_metro.files import write_json  # noqa: E402
 from fairseq_metro.kernels import choice  # noqa: E402
+from fairseq_metro.logs import quieted  # noqa: E402
 from fairseq_metro.models.metro_t5 import ARCHITECTURES, MetroT5Config, MetroT5Model  # noqa: E402
 from fairseq_metro.models.metro_t5.initialization import initialize  # noqa: E402
 from fairseq_metro.models.metro_t5.model import MetroOutput  # noqa: E402
@@ -287,6 +288,8 @@ def measured(arch, args, device, dtype):
         matmul_tflops=round(plain, 4),
         torch=torch.__version__,
         transformers=getattr(transformers, "__version__", None),
+        python=platform.python_version(),
+        load=[round(x, 1) for x in os.getloadavg()],  # of the machine over 1, 5, 15 minutes
         commit=commit(),
     )
     return [row(run, args, flops, plain, peak, facts) for run in runs]
@@ -342,19 +345,22 @@ def main(argv=None):
     parser.add_argument("--rounds", type=int, default=10, help="turns of every variant")
     parser.add_argument("--steps", type=int, default=6, help="steps of a turn")
     parser.add_argument("--threads", type=int, default=1, help="of a CPU; see the README")
-    parser.add_argument("--json", type=Path, help="write the rows here")
+    parser.add_argument("--json", type=Path, help="write the rows here; a .jsonl file: append them")
     args = parser.parse_args(argv)
     if args.device not in ("cpu", "cuda"):
         raise UserError(f"--device {args.device}: must be cpu or cuda")
     torch.set_num_threads(args.threads)
-    logging.getLogger("fairseq_metro").setLevel(logging.WARNING)
     args.length = args.length or (512 if args.device == "cuda" else 128)
     dtype = torch.bfloat16 if args.device == "cuda" else torch.float32
     rows = []
     for arch in args.arch:
-        rows += measured(arch, args, args.device, dtype)
+        with quieted("fairseq_metro"):
+            rows += measured(arch, args, args.device, dtype)
         show([r for r in rows if r["arch"] == arch])
-        if args.json:
+        if args.json and args.json.suffix == ".jsonl":
+            with args.json.open("a", encoding="utf-8") as stream:
+                stream.writelines(json.dumps(r) + "\n" for r in rows if r["arch"] == arch)
+        elif args.json:
             write_json(args.json, rows)
     return 0
 

@@ -46,3 +46,13 @@ def test_hugging_faces_model_has_our_sizes_and_all_of_it_learns():
             expected = loss
         else:
             torch.testing.assert_close(loss, expected)  # more logits, the same loss
+
+
+def test_rows_are_appended_where_they_are_to_be_lines(tmp_path, monkeypatch):
+    monkeypatch.setattr(benchmark, "measured", lambda arch, *unused: [{"arch": arch, "name": arch}])
+    monkeypatch.setattr(benchmark, "show", lambda rows: None)
+    out = tmp_path / "rows.jsonl"
+    for _ in range(2):
+        benchmark.main(["--arch", "tiny", "small", "--device", "cpu", "--json", str(out)])
+    rows = [json.loads(line)["arch"] for line in out.read_text().splitlines()]
+    assert rows == ["tiny", "small"] * 2

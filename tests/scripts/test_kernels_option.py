@@ -1,4 +1,4 @@
-"""--kernels among a script's options: FAIRSEQ_METRO_KERNELS of the training, and no option of its own."""
+"""--kernels among a script's options: the training's FAIRSEQ_METRO_KERNELS, no option of fairseq."""
 
 import os
 import subprocess
