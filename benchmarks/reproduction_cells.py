@@ -145,9 +145,10 @@ def fewshot(fields, place):
                 )
             else:
                 task, k = load_task(name), fields["k"]
+                # The same rows for every template: but a folder's stamp tells of one task.
+                root = "kshot" if name == fields["task"] else f"kshot-{Path(name).stem}"
                 folders = {
-                    (name, k, seed): kshot_split(task, originals, k, seed, "kshot",
-                                                 short_labels="halve")
+                    (name, k, seed): kshot_split(task, originals, k, seed, root, short_labels="halve")
                     for seed in fields["seeds"]
                 }  # fmt: skip
                 grid = dataclasses.replace(
@@ -171,22 +172,22 @@ OTHERS = {  # template, label words: with words that every vocabulary of benchma
 
 
 def _variants(task, place):
-    """Files of the task with another template, and with other label words (figure 3)."""
+    """Files of the task with another template, and with other label words (figure 3), beside the
+    models: their names."""
     from importlib.resources import files
 
     entry = yaml.safe_load(
         files("fairseq_metro.smash").joinpath("tasks", f"{task}.yaml").read_text("utf-8")
     )
     for name, (template, words) in OTHERS.items():
-        path = (place.work / "smash" / f"{task}-{name}.yaml").resolve()
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path = place.work / "smash" / f"{task}-{name}.yaml"
         changed = {
             **entry,
             "template": template or entry["template"],
             "words": words or entry["words"],
         }
         path.write_text(yaml.safe_dump(changed, sort_keys=False), "utf-8")
-        yield str(path)
+        yield path.name  # of the folder one stands in: rows name no folder of this machine
 
 
 def check(fields, place):

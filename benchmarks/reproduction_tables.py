@@ -197,17 +197,20 @@ def _of_csv(name, path, rows):
 
 def _smash(target, place, base):
     """SMASH's own table or figures for our few-shot runs, and its verdict."""
+    from benchmarks.smash import CURVES
+    from benchmarks.smash_fewshot import standing_in
     from benchmarks.smash_report import verdict
     from fairseq_metro.evaluate.fewshot.grid import read_cells
-    from fairseq_metro.smash.tasks import load_task
+    from fairseq_metro.smash.tasks import load_task, task_names
     from fairseq_metro.smash_results.figures import main as smash_figure
     from fairseq_metro.smash_results.tables import main as smash_table
 
-    path, settings = fewshot_file(place), target.settings["smash"]
+    settings = target.settings["smash"]
+    path = CURVES if target.at("cpu").get("ablation") else fewshot_file(place)
     if not path.exists():
         return ["", "No few-shot run is finished yet."]
     out = base.parent / base.name
-    with contextlib.redirect_stdout(io.StringIO()):
+    with standing_in(place.work / "smash"), contextlib.redirect_stdout(io.StringIO()):
         if "table" in settings:
             smash_table([settings["table"], "--results", str(path), "--out", str(out)])
         for number in settings.get("figure", ()):
@@ -216,6 +219,6 @@ def _smash(target, place, base):
             except UserError as error:
                 return ["", f"Figure {number} is not drawn yet: {error}."]
     cells = [{**cell, "model": "smash" if cell["model"].startswith("smash") else cell["model"]}
-             for cell in read_cells(path).values()]  # fmt: skip
+             for cell in read_cells(path).values() if cell["task"] in task_names()]  # fmt: skip
     tasks = {cell["task"]: load_task(cell["task"]) for cell in cells if cell["k"] == 16}
     return ["", f"Table and pictures: `{base.name}/`.", "", *verdict(cells, tasks)]
