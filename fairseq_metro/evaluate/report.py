@@ -31,7 +31,9 @@ def headline(suite):
     if suite["mean"] is None:
         return f"{suite['title']}: no examples."
     sets = f"{suite['sets_done']} set{'s' * (suite['sets_done'] != 1)}"
-    of = "" if suite["complete"] else f" (NOT the whole suite: {suite['sets_of']} sets)"
+    of = "" if suite["complete"] else " (NOT the whole suite)"
+    if suite["sets_done"] < suite["sets_of"]:
+        of = f" (NOT the whole suite: {suite['sets_of']} sets)"
     text = f"{suite['title']}: {_percent(suite['mean'])} on average over {sets}{of}"
     if suite["se"] is not None:
         text += f", standard error {100 * suite['se']:.2f}"

@@ -19,6 +19,7 @@ def summarize(suites, results, settings, left_out=None):
     "run", "value", "se", "examples", "dropped"}]}. se: standard errors over rows; std: over templates.
     """
     found = []
+    part = settings.get("sets") or settings.get("limit")
     for suite, runs in suites:
         sets = [
             entry
@@ -29,7 +30,7 @@ def summarize(suites, results, settings, left_out=None):
         found.append({
             "name": suite.name, "title": suite.title, **_overall(sets), "sets_done": len(sets),
             "sets_of": len(suite.sets), "sets": sets,
-            "complete": len(sets) == len(suite.sets) and settings.get("limit") is None,
+            "complete": len(sets) == len(suite.sets) and not part,
             "left_out": {one.name: missing[one.name] for one in suite.sets if one.name in missing},
         })  # fmt: skip
     return {"settings": settings, "suites": found}

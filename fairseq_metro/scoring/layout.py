@@ -30,8 +30,10 @@ def target_shape(targets, longest):
     """(rows, row length) of an input's targets (S_c,): one row of all where the decoder takes one so
     long, otherwise a row each.
 
-    >>> target_shape([torch.zeros(3), torch.zeros(4)], 8), target_shape([torch.zeros(9)] * 2, 8)
-    ((1, 7), (2, 9))
+    >>> target_shape([torch.zeros(3), torch.zeros(5)], 8)
+    (1, 8)
+    >>> target_shape([torch.zeros(4), torch.zeros(5)], 8)
+    (2, 5)
     """
     total = sum(map(len, targets))
     if total <= longest:

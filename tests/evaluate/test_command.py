@@ -181,6 +181,8 @@ def test_options_change_the_scores(toys, whole, tmp_path, options):
     one, other = (read_results(f)["toy_pick_pick"] for f in (whole, tmp_path / "out"))
     assert one["per_example"]["scores"] != other["per_example"]["scores"]
     assert other["examples"] == (5 if "--limit" in options else 17)
+    said = "over 2 sets (NOT the whole suite), " in (tmp_path / "out" / "report.md").read_text()
+    assert said == ("--limit" in options)
     if "bfloat16" in options:
         for row, half in zip(
             one["per_example"]["scores"], other["per_example"]["scores"], strict=True
@@ -265,3 +267,10 @@ def test_a_wrong_row_is_one_line(toys, tmp_path):
     assert main(words) == 0  # nothing is printed for a label without an option: no example
     assert read_results(tmp_path / "out")["toy_pick_pick"]["value"] is None
     assert "no examples" in (tmp_path / "out" / "report.md").read_text()
+
+
+def test_a_set_by_name_is_not_the_suite(toys, tmp_path):
+    assert main(arguments(toys, tmp_path / "out", "--sets", "Kind")) == 0
+    assert "over 1 set (NOT the whole suite), " in (tmp_path / "out" / "report.md").read_text()
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert not summary["suites"][0]["complete"]

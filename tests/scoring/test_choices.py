@@ -82,8 +82,8 @@ def test_predictions_equal_in_any_order_and_any_batch():
         assert best(scores) == [expected[i] for i in order]
 
 
-# The tiny model has 64 positions: the first and the last example's choices do not fit in one row.
-LONG = [(5, [30, 1, 40]), (5, [2, 3]), (9, [31, 31]), (3, [63]), (4, [60, 2, 2, 0, 1])]
+# The tiny model has 64 positions: the choices of the first and the last but one fit in no one row.
+LONG = [(5, [30, 1, 40]), (5, [2, 3]), (9, [31, 31]), (3, [63]), (4, [60, 2, 2, 0, 1]), (5, [1] * 7)]
 
 
 @pytest.mark.parametrize("max_tokens", [1, 150, 10**6])
@@ -100,7 +100,7 @@ def test_a_batch_changes_no_score_beyond_1e_5():
     inputs, targets = random_examples(RAGGED + LONG)
     alone = [ours(model, [i], [each], 1)[0] for i, each in zip(inputs, targets, strict=True)]
     for max_tokens in (1, 30, 200, 10**6):
-        for order in (range(11), [10, 3, 0, 7, 1, 5, 9, 2, 4, 8, 6]):
+        for order in (range(12), [10, 3, 0, 7, 1, 5, 9, 2, 11, 4, 8, 6]):
             scores = ours(
                 model, [inputs[i] for i in order], [targets[i] for i in order], max_tokens
             )
