@@ -221,4 +221,8 @@ def _smash(target, place, base):
     cells = [{**cell, "model": "smash" if cell["model"].startswith("smash") else cell["model"]}
              for cell in read_cells(path).values() if cell["task"] in task_names()]  # fmt: skip
     tasks = {cell["task"]: load_task(cell["task"]) for cell in cells if cell["k"] == 16}
-    return ["", f"Table and pictures: `{base.name}/`.", "", *verdict(cells, tasks)]
+    lines = verdict(cells, tasks)
+    if not any(cell["model"] == "teacher" for cell in cells):
+        unknown = "No teacher was run: whether the scale says anything is not known."
+        lines = [unknown if "uninformative" in line else line for line in lines]
+    return ["", f"Table and pictures: `{base.name}/`.", "", *lines]
