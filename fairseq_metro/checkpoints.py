@@ -11,6 +11,7 @@ import os
 import pickle
 import re
 import shutil
+import struct
 import zipfile
 from pathlib import Path
 
@@ -21,6 +22,11 @@ from fairseq_metro.errors import UserError
 
 logger = logging.getLogger(__name__)
 
+# What torch raises over a file whose bytes were changed, beside pickle's own error.
+DAMAGED = (
+    RuntimeError, EOFError, OSError, ValueError, TypeError, LookupError, AttributeError,
+    AssertionError, OverflowError, struct.error,
+)  # fmt: skip
 LAST = "checkpoint_last.pt"
 
 # What fairseq's save_checkpoint writes; not .tmp, .truncated, nor what other tools put there.
@@ -52,6 +58,11 @@ def is_whole(path):
     return any(member.filename.endswith("/data.pkl") for member in members)
 
 
+def first_line(error):
+    """What an exception says, or its kind where it says nothing; one line."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 def read_facts(path):
     """What a checkpoint says of itself, without reading its weights into memory.
 
@@ -81,8 +92,8 @@ def read_facts(path):
             f"{path}: holds objects that are not loaded for safety's sake: {refused}; if you trust "
             "the file, load it with torch.load(weights_only=False) and save it without them"
         ) from None
-    except (RuntimeError, EOFError, OSError) as error:
-        raise UserError(f"{path}: cannot be read as a checkpoint ({error})") from None
+    except DAMAGED as error:
+        raise UserError(f"{path}: cannot be read as a checkpoint ({first_line(error)})") from None
     if not (isinstance(state, dict) and isinstance(state.get("model"), dict)):
         raise UserError(f"{path}: not a checkpoint of fairseq (it holds no 'model')")
     if not isinstance(state.get("cfg"), dict):
@@ -187,7 +198,7 @@ def _age(path):
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         updates = _num_updates(state)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError):
+    except (pickle.UnpicklingError, *DAMAGED):
         updates = None
     return (-1 if updates is None else updates), path.stat().st_mtime_ns
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from fairseq_metro.checkpoints import DAMAGED, first_line
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import read_json, write_json
 from fairseq_metro.interchange.whole_folder import whole_folder
@@ -200,8 +201,8 @@ def _load(path):
         raise UserError(
             f"{path}: holds objects that are not loaded for safety's sake: {refused}"
         ) from None
-    except (RuntimeError, EOFError, OSError) as error:
-        raise UserError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from None
+    except DAMAGED as error:
+        raise UserError(f"{path}: cannot be read ({first_line(error)})") from None
     if not (isinstance(named, dict) and all(torch.is_tensor(value) for value in named.values())):
         raise UserError(f"{path}: not a state dict; download the folder again")
     return named

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from fairseq_metro.checkpoints import LAST, is_whole, read_facts
+from fairseq_metro.checkpoints import DAMAGED, LAST, first_line, is_whole, read_facts
 from fairseq_metro.data.vocabulary import VOCAB_FOLDER
 from fairseq_metro.errors import UserError
 from fairseq_metro.interchange.authors_keys import (
@@ -108,8 +108,8 @@ def read_checkpoint(path):
                 f"{_refused(path) or str(error).splitlines()[0]}; if you trust the file, load it "
                 "with torch.load(weights_only=False) and save it without them"
             ) from None
-        except (RuntimeError, EOFError, OSError) as error:
-            reason = str(error).splitlines()[0]
+        except DAMAGED as error:
+            reason = first_line(error)
             raise UserError(f"{path}: cannot be read as a checkpoint ({reason})") from None
     if not (isinstance(state, dict) and isinstance(state.get("model"), dict)):
         raise UserError(f"{path}: not a checkpoint of fairseq (it holds no 'model')")

@@ -70,7 +70,10 @@ def ours(name):
     def run(argv, capsys):
         module = importlib.import_module(f"fairseq_metro.{COMMANDS[name][0]}")
         capsys.readouterr()
-        status = run_command(module.main, list(map(str, argv)))
+        try:
+            status = run_command(module.main, list(map(str, argv)))
+        except Exception as error:
+            return "Traceback", repr(error)
         return status or 0, capsys.readouterr().err
 
     return run
@@ -83,7 +86,7 @@ def fairseq_train(argv, capsys):
     except Exception as error:
         message = str(error) if isinstance(error, UserError) else user_message(error)
         if message is None:
-            return "traceback", "".join(traceback.format_exception(error)[-3:])
+            return "Traceback", "".join(traceback.format_exception(error)[-3:])
         return 1, f"error: {message}\n"
     return 0, ""
 
