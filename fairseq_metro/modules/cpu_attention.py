@@ -18,7 +18,8 @@ def trains_on_cpu(query, bias, dropout):
     learns, and in other precisions, torch's own attention is."""
     if query.device.type != "cpu" or query.dtype != torch.float32:
         return False
-    return dropout > 0 or (bias is not None and torch.is_grad_enabled())
+    learns = bias is not None and bias.requires_grad and torch.is_grad_enabled()
+    return dropout > 0 or learns
 
 
 def cpu_attention(query, memory=None, *, bias=None, hidden=None, dropout=0.0, scale=None):

@@ -82,13 +82,20 @@ PRECISIONS = {
 }
 
 
-def layer_bytes(cfg, length, element, mask, padded):
-    """Bytes that (an encoder layer, a decoder layer) keep for one token; see activation_bytes."""
+def layer_bytes(cfg, length, element, mask, padded, share=None):
+    """Bytes that (an encoder layer, a decoder layer) keep for one token; see kept_bytes.
+
+    share: of the positions, where a last layer computes those alone after its last attention; they
+    are copied out first.
+    """
     dim, heads = cfg.embed_dim, cfg.attention_heads
     bias = heads * length * element if padded else 0
+    copied = 0 if share is None else share * dim
+    share = 1 if share is None else share
+    after = copied + share * (3 * dim + cfg.ffn_dim)
     return (
-        (8 * dim + cfg.ffn_dim) * element + 2 * dim * mask + 16 + 4 * heads + bias,
-        (14 * dim + cfg.ffn_dim) * element + 3 * dim * mask + 24 + 8 * heads,
+        (5 * dim + after) * element + 2 * share * dim * mask + 16 * share + 4 * heads + bias,
+        (11 * dim + after) * element + (1 + 2 * share) * dim * mask + 8 + 16 * share + 8 * heads,
     )
 
 
@@ -113,6 +120,8 @@ def kept_bytes(
       is kept too: H T e, where the batch has padding (otherwise once for the batch).
     * decoder layer: as much without the bias, and cross-attention: q, k, v, output, LayerNorm's
       input and output: (14 C + F) e; masks 3 C; statistics 24 + 8 H.
+    * the last layer of METRO-T5's auxiliary model and decoder (RTD on the encoder): from the output
+      of its last attention on, the positions with loss alone, and a copy of that output there.
     * embeddings: LayerNorm's input C e, a mask C, statistics 8. The encoder's output: C e.
     * RTD head: the inner layer and its LayerNorm's output, 2 C e and 8 more; the loss 16.
     * rows of the states that carry loss, C e each.
@@ -122,23 +131,28 @@ def kept_bytes(
     """
     lean = getattr(cfg, "checkpoint_activations", False)
 
-    def stack(c, layers, kind):
+    def stack(c, layers, kind, share=None):
         dim = c.embed_dim
-        layer = dim * element if lean else layer_bytes(c, length, element, mask, padded)[kind]
-        return dim * element + dim * mask + 8 + layers * layer
+        layer = last = dim * element
+        if not lean:
+            layer = layer_bytes(c, length, element, mask, padded)[kind]
+            last = layer_bytes(c, length, element, mask, padded, share)[kind]
+        return dim * element + dim * mask + 8 + (layers - 1) * layer + last
 
     dim = cfg.embed_dim
     main = stack(cfg, cfg.encoder_layers, 0) + dim * element
-    decoder = stack(cfg, cfg.decoder_layers, 1)
     if objective == "t5":
+        decoder = stack(cfg, cfg.decoder_layers, 1)
         return T5_SOURCE_SHARE * main + target_share * (decoder + dim * element)
+    decoder = stack(cfg, cfg.decoder_layers, 1, mask_prob if cfg.rtd_on == "encoder" else None)
     auxiliary = auxiliary_config(cfg)
     rows = mask_prob * (dim + auxiliary.embed_dim) * element
     for head, transformed in ((cfg.mlm_head, "transform"), (cfg.clm_head, "projection")):
         if head == transformed:
             rows += mask_prob * (2 * dim * element + 8)
     rtd = 16 + (0 if cfg.rtd_head == "simple" else 2 * dim * element + 8)
-    return main + stack(auxiliary, cfg.auxiliary_layers, 0) + decoder + rows + rtd
+    beside = stack(auxiliary, cfg.auxiliary_layers, 0, mask_prob)
+    return main + beside + decoder + rows + rtd
 
 
 def activation_bytes(objective, cfg, length, element, **details):
