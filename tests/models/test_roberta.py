@@ -47,7 +47,6 @@ def test_masked_rows_are_rows_of_all_logits():
     everything, some = model(x), model(x, masked_index=index)
     assert everything.shape == (3, 7, V) and some.shape == (4, V)
     torch.testing.assert_close(some, everything.flatten(0, 1)[index])
-    last = model.encode(x).last
     torch.testing.assert_close(model.project(model.mask_vector(x, index)), some)
     assert model(x, masked_index=index[:0]).shape == (0, V)
 
