@@ -159,8 +159,10 @@ def check(name, run, argv, path, damage, out, capsys):
     names = (path.name, path.parent.name, path.parent.parent.name, path.stem)
     if not any(known in errors[0] for known in names):
         return f"{where}: the line names no file: {errors[0]}"
-    if out is not None and out.exists() and any(out.rglob("*.bin")):
-        return f"{where}: left a part of the output in {sorted(out.rglob('*'))[:3]}"
+    # What a hidden folder holds waits for the same command to go on.
+    left = [p for p in out.rglob("*.bin") if f"{out}/." not in str(p)] if out is not None else []
+    if left:
+        return f"{where}: left a part of the output in {left[:3]}"
     return None
 
 
@@ -199,7 +201,7 @@ def test_missing_and_empty_files_of_two_commands(tmp_path, inputs, mask_model, k
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(3600)
 def test_every_damage_to_every_input(tmp_path, inputs, mask_model, kshot, capsys):
     tried, wrong = sweep(tmp_path, inputs, mask_model, kshot, capsys)
     print(f"{tried} damaged inputs, {len(wrong)} not answered as they should be")
