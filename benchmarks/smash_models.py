@@ -195,3 +195,12 @@ def distil(setting, group, args):
         "--lr", 0.0005, *_common(DISTILLATION, EVERY), "--save-dir", run,
     ]  # fmt: skip
     train(run, words)
+    name_last(run)
+
+
+def name_last(run):
+    """Give the last checkpoint, which fairseq leaves without, a name with its updates: figure 2
+    reads them there."""
+    named = run / f"checkpoint_0_{DISTILLATION}.pt"
+    if not any(run.glob(f"checkpoint_*_{DISTILLATION}.pt")):
+        os.link(run / "checkpoint_last.pt", named)
