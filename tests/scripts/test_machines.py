@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 
+import pytest
 import torch
 from fairseq import options as fairseq_options
 
@@ -25,6 +26,7 @@ def start(machine, port, words, log):
     )  # fmt: skip
 
 
+@pytest.mark.timeout(900)  # two starts of torchrun and fairseq, on a machine that may be busy
 def test_two_machines_equal_one_process_that_accumulates(data, tmp_path):  # noqa: F811
     options = ["--max-update=3", "--dropout=0", "--attention-dropout=0", "--disable-validation"]
     options += ["--no-initial-validation"]
@@ -38,7 +40,7 @@ def test_two_machines_equal_one_process_that_accumulates(data, tmp_path):  # noq
     with open(tmp_path / "first.log", "w+") as first, open(tmp_path / "second.log", "w+") as second:
         machines = [start(number, port, words, log) for number, log in ((0, first), (1, second))]
         try:
-            status = [machine.wait(120) for machine in machines]
+            status = [machine.wait(400) for machine in machines]
         finally:
             for machine in machines:
                 if machine.poll() is None:  # the agent with its rank
