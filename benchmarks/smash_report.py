@@ -115,7 +115,8 @@ def _said(found):
 
 
 def _curves(curves, results):
-    task = next(iter(read_cells(curves).values()))["task"]
+    cells = list(read_cells(curves).values())
+    task, splits = cells[0]["task"], len({cell["seed"] for cell in cells})
     words = ["2a", "--results", str(curves), "--task", task, "--out", str(results.parent)]
     figure(words)
     for suffix in (".csv", ".png"):
@@ -124,5 +125,6 @@ def _curves(curves, results):
         "## Figure 2's settings on one task",
         "",
         f"`smash_curves.png` and `.csv`: {load_task(task).title}, by distillation updates of 32 "
-        "prompts; lines across are models without distillation. As many updates for each setting.",
+        "prompts; lines across are models without distillation. As many updates for each setting, "
+        f"{splits} splits at one learning rate.",
     ]
