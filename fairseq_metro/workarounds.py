@@ -30,6 +30,23 @@ def undo_tpu_of_bf16(args):
         args.tpu = False
 
 
+def load_on_every_rank(args):
+    """Let every process read the checkpoint that a run goes on from; called by an architecture.
+
+    By default rank 0 reads it and sends it to the others as a pickle, in which fairseq has put an
+    OmegaConf configuration: weights-only loading refuses that, so no run of several processes could
+    be resumed. A config, with which fairseq calls the function again, is left alone.
+    """
+    if isinstance(args, Namespace):
+        args.load_checkpoint_on_all_dp_ranks = True
+
+
+def adjust(args):
+    """All that an architecture changes of the trainer's options."""
+    undo_tpu_of_bf16(args)
+    load_on_every_rank(args)
+
+
 def has_xla():
     """Whether torch_xla, fairseq's way to a TPU, is installed."""
     return importlib.util.find_spec("torch_xla") is not None

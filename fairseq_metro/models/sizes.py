@@ -4,7 +4,7 @@ import dataclasses
 
 from fairseq.models import ARCH_CONFIG_REGISTRY, register_model_architecture
 
-from fairseq_metro.workarounds import undo_tpu_of_bf16
+from fairseq_metro.workarounds import adjust
 
 
 def refuse_unknown_fields(name, sizes, config_class):
@@ -24,10 +24,10 @@ def register_sizes(model, names, sizes_of):
         sizes_of(name, "paper")
 
         def fill_in(args, name=name):
-            undo_tpu_of_bf16(args)
+            adjust(args)
             recipe = getattr(args, "recipe", None) or "paper"
             for key, value in sizes_of(name, recipe).items():
                 setattr(args, key, getattr(args, key, value))
 
         register_model_architecture(model, f"{model}_{name}")(fill_in)
-    ARCH_CONFIG_REGISTRY[model] = undo_tpu_of_bf16  # fairseq's own does nothing: no named size
+    ARCH_CONFIG_REGISTRY[model] = adjust  # fairseq's own does nothing: no named size
