@@ -58,6 +58,7 @@ def config(row, batches, name):
     groups["distributed_training"] = {"distributed_world_size": batches.processes}
     groups = grouped(groups, values(row, batches, ""), words(row, batches))
     groups["checkpoint"]["save_dir"] = f"${{hydra:runtime.cwd}}/checkpoints/{name}"
+    groups["checkpoint"]["load_checkpoint_on_all_dp_ranks"] = True  # see workarounds.py
     return groups
 
 
