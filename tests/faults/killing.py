@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from fairseq_metro.checkpoints import is_whole, read_facts
 from tests.training import ROOT
 
 PYTHON = [sys.executable, "-W", "ignore"]
@@ -32,10 +33,13 @@ def fairseq(program, *words):
 
 @dataclass(frozen=True)
 class Stage:
-    """words: folder -> the command that works in it; state: folder -> what it leaves, comparable."""
+    """words: folder -> the command that works in it; state: folder -> what it leaves, comparable;
+    over: folder -> whether there is nothing left to do (fairseq-train, begun again at its last
+    update, would make one more)."""
 
     words: Callable
     state: Callable
+    over: Callable = lambda folder: False
 
 
 def start(words, **options):
@@ -86,10 +90,13 @@ def endure(stage, folder, kills, seed):
         work.mkdir()
         folders += 1
         # The first half second is the interpreter's; from then on every instant is as likely.
-        while done < kills and killed_after(stage.words(work), rng.uniform(0.5, seconds)):
-            done += 1
-        status, said, _ = finish(stage.words(work))
-        assert status == 0, f"folder {folders} after {done} kills: {said[-3000:]}"
+        ended = False
+        while done < kills and not (ended or stage.over(work)):
+            ended = not killed_after(stage.words(work), rng.uniform(0.5, seconds))
+            done += not ended
+        if not (ended or stage.over(work)):
+            status, said, _ = finish(stage.words(work))
+            assert status == 0, f"folder {folders} after {done} kills: {said[-3000:]}"
         assert stage.state(work) == expected, f"folder {folders} after {done} kills"
     return done, folders
 
@@ -114,6 +121,12 @@ def trained(run):
             told = value.numpy().tobytes() if torch.is_tensor(value) else str(value).encode()
             found[f"{number} {name}"] = hashlib.sha256(told).hexdigest()
     return found
+
+
+def finished(run, updates):
+    """Whether a run's last checkpoint is there, whole, and of so many updates."""
+    path = Path(run) / "checkpoint_last.pt"
+    return is_whole(path) and read_facts(path)["num_updates"] >= updates
 
 
 def json_lines(path, key, without=()):

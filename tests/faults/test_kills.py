@@ -5,7 +5,7 @@ import pytest
 from tests import distillation
 from tests.evaluate.conftest import SUITE
 from tests.evaluate.fakes import write_rows
-from tests.faults.killing import Stage, endure, fairseq, files, json_lines, ours, trained
+from tests.faults.killing import Stage, endure, fairseq, files, finished, json_lines, ours, trained
 from tests.interchange.t5_folders import write_folder
 from tests.tasks import test_prompt_finetuning as finetuning
 from tests.training import command
@@ -40,6 +40,7 @@ def pretrain_stage(inputs):
             "train", *command(inputs / "bin", folder / "run", *SAVING, "--disable-validation")
         ),
         lambda folder: trained(folder / "run"),
+        lambda folder: finished(folder / "run", 12),
     )
 
 
@@ -50,6 +51,7 @@ def finetune_stage(inputs):
             "train", *finetuning.command(inputs / "prompts", folder / "run", *words)
         ),
         lambda folder: trained(folder / "run"),
+        lambda folder: finished(folder / "run", 12),
     )
 
 

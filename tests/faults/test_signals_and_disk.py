@@ -30,8 +30,9 @@ def test_asked_to_end_it_ends_and_goes_on(name, said, inputs, tmp_path):
     expected, seconds = calm(stage, tmp_path / "calm")
     work.mkdir()
     asked = sum(killed_after(stage.words(work), rng.uniform(0.5, seconds), said) for _ in range(4))
-    status, output, _ = finish(stage.words(work))
-    assert status == 0, output[-3000:]
+    if not stage.over(work):
+        status, output, _ = finish(stage.words(work))
+        assert status == 0, output[-3000:]
     assert asked and stage.state(work) == expected
 
 
