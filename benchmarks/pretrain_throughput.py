@@ -50,6 +50,7 @@ from fairseq_metro.models.metro_t5 import ARCHITECTURES, MetroT5Config, MetroT5M
 from fairseq_metro.models.metro_t5.initialization import initialize  # noqa: E402
 from fairseq_metro.models.metro_t5.model import MetroOutput  # noqa: E402
 from fairseq_metro.models.metro_t5.parameters import VOCABULARY  # noqa: E402
+from fairseq_metro.models.symbols import Symbols  # noqa: E402
 from fairseq_metro.modules.heads import RTDHead, select_rows  # noqa: E402
 from fairseq_metro.modules.sampling import sample_tokens  # noqa: E402
 from fairseq_metro.optim.fused_adam import FusedAdamW  # noqa: E402
@@ -60,19 +61,6 @@ from fairseq_metro.stamp import commit  # noqa: E402
 PEAK = {"H200": 989.0, "H100": 989.0, "A100": 312.0}  # TFLOP/s, bf16, dense
 VARIANTS = ("ours-fused", "ours-reference", "huggingface", "huggingface-all")
 PAD, MASK = 1, 4
-
-
-class Words:
-    """As much of a dictionary as a model asks for."""
-
-    def __init__(self, size):
-        self.size = size
-
-    def __len__(self):
-        return self.size
-
-    def pad(self):
-        return PAD
 
 
 class HuggingFaceMetro(nn.Module):
@@ -121,7 +109,7 @@ def build(variant, cfg, vocabulary):
     """A variant's model, with random weights of the same scale."""
     torch.manual_seed(1)
     if variant.startswith("ours"):
-        model = MetroT5Model(cfg, Words(vocabulary))
+        model = MetroT5Model(cfg, Symbols(vocabulary))
     else:
         model = HuggingFaceMetro(cfg, vocabulary, variant == "huggingface-all")
     initialize(model)
@@ -160,7 +148,7 @@ class Training:
             recipe_choices=choices("paper", "base"),
             cfg=SimpleNamespace(mask_prob=0.15),
             commonest_token=5,
-            source_dictionary=Words(vocabulary),
+            source_dictionary=Symbols(vocabulary),
         )
         self.criterion = MetroT5Criterion(task, 50.0, 1.0, "recipe")
         self.times, self.parts, self.memory = [], {}, None

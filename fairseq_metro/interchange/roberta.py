@@ -27,6 +27,7 @@ from fairseq_metro.interchange.roberta_vocabulary import (
 )
 from fairseq_metro.interchange.training_facts import training_of
 from fairseq_metro.models.roberta import RobertaMLMConfig, RobertaMLMModel
+from fairseq_metro.models.symbols import Symbols
 from fairseq_metro.smash.tokenizers import VocabularyTokenizer
 
 logger = logging.getLogger(__name__)
@@ -191,20 +192,6 @@ def check_shapes(state, config):
                 f"{name} would be {tuple(state[name].shape)}, but by its configuration it is "
                 f"{tuple(tensor.shape)}"
             )
-
-
-class Symbols:
-    """What a model asks of a dictionary: how many symbols, which is padding."""
-
-    def __init__(self, count):
-        self.count = count
-
-    def __len__(self):
-        return self.count
-
-    def pad(self):
-        """RoBERTa's."""
-        return PAD
 
 
 def initialize_roberta(model, cfg, vocabulary, source):

@@ -10,25 +10,13 @@ import torch
 
 from fairseq_metro.models.metro_t5 import MetroT5Model, T5TransformerModel
 from fairseq_metro.models.metro_t5.model import auxiliary_config
+from fairseq_metro.models.symbols import Symbols
 
 # Tokens that the T5 baseline's encoder and decoder see for a token of text, measured on blocks of
 # 512 with 15 % noise: sentinels come in for spans of 3 tokens on average.
 T5_SOURCE_SHARE, T5_TARGET_SHARE = 0.92, 0.185
 
 GIB = 2**30
-
-
-class _Words:
-    """As much of a dictionary as building a model needs."""
-
-    def __init__(self, size):
-        self.size = size
-
-    def __len__(self):
-        return self.size
-
-    def pad(self):
-        return 1
 
 
 PARTS = {
@@ -46,7 +34,7 @@ def parameters(objective, cfg, vocabulary):
     """Parameters of each part of the model, tied tables once: dict of name -> number."""
     kind = MetroT5Model if objective == "metro_t5" else T5TransformerModel
     with torch.device("meta"):
-        model = kind(cfg, _Words(vocabulary))
+        model = kind(cfg, Symbols(vocabulary))
     found = {}
     for name, parameter in model.named_parameters():
         part = next(title for prefix, title in PARTS.items() if name.startswith(prefix + "."))

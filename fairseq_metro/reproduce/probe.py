@@ -6,21 +6,12 @@ import torch
 
 from fairseq_metro.models.metro_t5 import ARCHITECTURES, MetroT5Config, MetroT5Model
 from fairseq_metro.models.metro_t5.initialization import INITIALIZATIONS
+from fairseq_metro.models.symbols import Symbols
 from fairseq_metro.reproduce.steps import PRETRAINING, PROBE
 
 UPDATES = 4
 PIECES = 2000
 MFU = 0.3  # of what a GPU's matrix products reach, in training
-
-
-class _Words:
-    """As much of a dictionary as a model needs."""
-
-    def __len__(self):
-        return PIECES
-
-    def pad(self):
-        return 1
 
 
 def slowness(updates=UPDATES):
@@ -38,7 +29,7 @@ def slowness(updates=UPDATES):
 def _batch():
     torch.manual_seed(0)
     cfg = MetroT5Config(**{**ARCHITECTURES[PROBE], "dropout": 0.0, "attention_dropout": 0.0})
-    model = MetroT5Model(cfg, _Words())
+    model = MetroT5Model(cfg, Symbols(PIECES))
     INITIALIZATIONS[cfg.initialization](model)
     return model, torch.randint(4, PIECES, (8, 128)), torch.arange(0, 1024, 7)
 

@@ -101,7 +101,7 @@ def test_activations_are_what_autograd_keeps_within_three_percent(changes, padde
     A CPU has fused attention only without dropout of its weights and for a bias without gradient.
     """
     cfg = replace(SMALL, **changes)
-    model = MetroT5Model(cfg, costs._Words(50)).train()
+    model = MetroT5Model(cfg, costs.Symbols(50)).train()
     for name, parameter in model.named_parameters():
         parameter.requires_grad_("relative_positions" not in name)
     rows, length = 6, 64

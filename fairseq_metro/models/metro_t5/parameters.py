@@ -5,6 +5,8 @@ from types import SimpleNamespace
 
 import torch
 
+from fairseq_metro.models.symbols import Symbols
+
 # METRO-T0, Tables 2 and 5; the vocabulary with its specials and sentinels is the authors' own.
 PAPER = {"base": "226M", "basepp": "256M", "largepp": "775M"}
 VOCABULARY = {"tiny": 1133, "small": 8133, "base": 33280, "basepp": 64512, "largepp": 64512}
@@ -21,25 +23,12 @@ auxiliary model a larger head; both are below 1M. Vocabulary sizes of base, base
 the authors', 512 sentinels included."""
 
 
-class _Words:
-    """As much of a dictionary as counting needs."""
-
-    def __init__(self, size):
-        self.size = size
-
-    def __len__(self):
-        return self.size
-
-    def pad(self):
-        return 1
-
-
 def count(arch, vocabulary_size):
     """Parameters of one architecture: dict of main, rtd_head, auxiliary (tied tables once)."""
     from fairseq_metro.models.metro_t5 import ARCHITECTURES, MetroT5Config, MetroT5Model
 
     with torch.device("meta"):
-        model = MetroT5Model(MetroT5Config(**ARCHITECTURES[arch]), _Words(vocabulary_size))
+        model = MetroT5Model(MetroT5Config(**ARCHITECTURES[arch]), Symbols(vocabulary_size))
     sizes = dict.fromkeys(("main", "rtd_head", "auxiliary"), 0)
     for name, parameter in model.named_parameters():
         part = name.split(".")[0]
