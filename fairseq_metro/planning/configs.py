@@ -54,14 +54,27 @@ def names():
 
 def config(row, batches, name):
     """The YAML file's content: a dict of fairseq's groups."""
-    groups = {"common": {"user_dir": "${hydra:runtime.cwd}/fairseq_metro"}}
-    groups["task"] = {"_name": row.objective, "data": ""}
+    groups = {"task": {"_name": row.objective, "data": ""}}
     groups["criterion"] = {"_name": row.objective}
     groups["model"] = {"_name": row.model, **architecture_sizes(row.model, row.size, row.recipe)}
-    groups["distributed_training"] = {"distributed_world_size": batches.processes}
-    groups = grouped(groups, values(row, batches, ""), words(row, batches))
-    groups["checkpoint"]["save_dir"] = f"${{hydra:runtime.cwd}}/checkpoints/{name}"
-    groups["checkpoint"]["load_checkpoint_on_all_dp_ranks"] = True  # see workarounds.py
+    return training(groups, values(row, batches, ""), words(row, batches), batches, name)
+
+
+def training(groups, options, said, batches, name):
+    """A file's content: what every training has, about the groups of a task, criterion and model.
+
+    options, said: as :func:`grouped` has them; name: of the file.
+    """
+    groups = {
+        "common": {"user_dir": "${hydra:runtime.cwd}/fairseq_metro"},
+        **groups,
+        "distributed_training": {"distributed_world_size": batches.processes},
+    }
+    groups = grouped(groups, options, said)
+    groups["checkpoint"] |= {
+        "save_dir": f"${{hydra:runtime.cwd}}/checkpoints/{name}",
+        "load_checkpoint_on_all_dp_ranks": True,  # see workarounds.py
+    }
     return groups
 
 

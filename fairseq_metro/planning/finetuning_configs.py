@@ -15,7 +15,7 @@ from fairseq_metro.planning.batches import share_sequences
 from fairseq_metro.planning.configs import (
     CPU_SIZES,
     architecture_sizes,
-    grouped,
+    training,
     write_all,
     yaml_text,
 )
@@ -49,15 +49,10 @@ def names():
 
 def config(row, batches, name):
     """The YAML file's content: a dict of fairseq's groups."""
-    groups = {"common": {"user_dir": "${hydra:runtime.cwd}/fairseq_metro"}}
-    groups["task"] = {"_name": TASK, "data": "", "init_from": UNSET}
+    groups = {"task": {"_name": TASK, "data": "", "init_from": UNSET}}
     groups["criterion"] = {"_name": TASK}
     groups["model"] = {"_name": row.model, **_sizes(row)}
-    groups["distributed_training"] = {"distributed_world_size": batches.processes}
-    groups = grouped(groups, values(row, batches, ""), words(row, batches))
-    groups["checkpoint"]["save_dir"] = f"${{hydra:runtime.cwd}}/checkpoints/{name}"
-    groups["checkpoint"]["load_checkpoint_on_all_dp_ranks"] = True  # see workarounds.py
-    return groups
+    return training(groups, values(row, batches, ""), words(row, batches), batches, name)
 
 
 def _sizes(row):

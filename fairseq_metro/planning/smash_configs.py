@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fairseq_metro.errors import run_command
 from fairseq_metro.planning.batches import share_sequences
-from fairseq_metro.planning.configs import grouped, write_all, yaml_text
+from fairseq_metro.planning.configs import training, write_all, yaml_text
 from fairseq_metro.planning.options import positive
 from fairseq_metro.planning.smash import TASK, values, words
 from fairseq_metro.planning.smash_table import GROUPS, SETTINGS, distillation
@@ -49,17 +49,12 @@ def row_of(name):
 
 def config(row, batches, name):
     """The YAML file's content: a dict of fairseq's groups."""
-    groups = {"common": {"user_dir": "${hydra:runtime.cwd}/fairseq_metro"}}
-    groups["task"] = {"_name": TASK, "data": "", "init_from": UNSET}
+    groups = {"task": {"_name": TASK, "data": "", "init_from": UNSET}}
     if row.taught:
         groups["task"]["teacher"] = ""
     groups["criterion"] = {"_name": TASK}
     groups["model"] = {"_name": _model(row), **_sizes(row)}
-    groups["distributed_training"] = {"distributed_world_size": batches.processes}
-    groups = grouped(groups, values(row, batches, ""), words(row, batches))
-    groups["checkpoint"]["save_dir"] = f"${{hydra:runtime.cwd}}/checkpoints/{name}"
-    groups["checkpoint"]["load_checkpoint_on_all_dp_ranks"] = True  # see workarounds.py
-    return groups
+    return training(groups, values(row, batches, ""), words(row, batches), batches, name)
 
 
 def _model(row):
