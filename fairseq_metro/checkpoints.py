@@ -63,6 +63,31 @@ def first_line(error):
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
+def load_weights_only(path, **options):
+    """A fairseq checkpoint as a dict that holds a dict ``model``; options: more of ``torch.load``'s.
+
+    Raises :class:`UserError` where the file is truncated, damaged, no checkpoint of fairseq, or
+    needs classes that weights-only loading refuses.
+    """
+    if not is_whole(path):
+        raise UserError(
+            f"{path}: truncated, or not a checkpoint ({path.stat().st_size:,} bytes); use another"
+        )
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True, **options)
+    except pickle.UnpicklingError as error:
+        refused = _refused_globals(path) or str(error).splitlines()[0]
+        raise UserError(
+            f"{path}: holds objects that are not loaded for safety's sake: {refused}; if you trust "
+            "the file, load it with torch.load(weights_only=False) and save it without them"
+        ) from None
+    except DAMAGED as error:
+        raise UserError(f"{path}: cannot be read as a checkpoint ({first_line(error)})") from None
+    if not (isinstance(state, dict) and isinstance(state.get("model"), dict)):
+        raise UserError(f"{path}: not a checkpoint of fairseq (it holds no 'model')")
+    return state
+
+
 def read_facts(path):
     """What a checkpoint says of itself, without reading its weights into memory.
 
@@ -80,22 +105,7 @@ def read_facts(path):
         start = stream.read(len(_LEGACY))
     if start[:4] != _MEMBER and start != _LEGACY:
         raise UserError(f"{path}: not a checkpoint ({path.stat().st_size:,} bytes)")
-    if not is_whole(path):
-        raise UserError(
-            f"{path}: truncated, or not a checkpoint ({path.stat().st_size:,} bytes); use another"
-        )
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=start != _LEGACY)
-    except pickle.UnpicklingError as error:
-        refused = _refused_globals(path) or str(error).splitlines()[0]
-        raise UserError(
-            f"{path}: holds objects that are not loaded for safety's sake: {refused}; if you trust "
-            "the file, load it with torch.load(weights_only=False) and save it without them"
-        ) from None
-    except DAMAGED as error:
-        raise UserError(f"{path}: cannot be read as a checkpoint ({first_line(error)})") from None
-    if not (isinstance(state, dict) and isinstance(state.get("model"), dict)):
-        raise UserError(f"{path}: not a checkpoint of fairseq (it holds no 'model')")
+    state = load_weights_only(path, mmap=start != _LEGACY)
     if not isinstance(state.get("cfg"), dict):
         raise UserError(
             f"{path}: no 'cfg' inside: of a fairseq before 0.10.2 or of another program; "

@@ -2,13 +2,12 @@
 
 import argparse
 import logging
-import pickle
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import torch
 
-from fairseq_metro.checkpoints import DAMAGED, LAST, first_line, is_whole, read_facts
+from fairseq_metro.checkpoints import LAST, load_weights_only, read_facts
 from fairseq_metro.data.vocabulary import VOCAB_FOLDER
 from fairseq_metro.errors import UserError
 from fairseq_metro.interchange.authors_keys import (
@@ -95,24 +94,8 @@ def read_checkpoint(path):
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such file or folder")
-    if not is_whole(path):
-        raise UserError(
-            f"{path}: truncated, or not a checkpoint ({path.stat().st_size:,} bytes); use another"
-        )
     with torch.serialization.safe_globals([argparse.Namespace]):
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        except pickle.UnpicklingError as error:
-            raise UserError(
-                f"{path}: holds objects that are not loaded for safety's sake: "
-                f"{_refused(path) or str(error).splitlines()[0]}; if you trust the file, load it "
-                "with torch.load(weights_only=False) and save it without them"
-            ) from None
-        except DAMAGED as error:
-            reason = first_line(error)
-            raise UserError(f"{path}: cannot be read as a checkpoint ({reason})") from None
-    if not (isinstance(state, dict) and isinstance(state.get("model"), dict)):
-        raise UserError(f"{path}: not a checkpoint of fairseq (it holds no 'model')")
+        state = load_weights_only(path)
     if PROMPT in state["model"]:
         raise UserError(
             f"{path}: a soft prompt and no model; give the model it was trained with, "
@@ -120,13 +103,6 @@ def read_checkpoint(path):
         )
     refuse_not_finite(state["model"], path)
     return state
-
-
-def _refused(path):
-    try:
-        return ", ".join(sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path)))
-    except (ValueError, RuntimeError, pickle.UnpicklingError):
-        return ""  # a file of the format before torch 1.6
 
 
 # Theirs

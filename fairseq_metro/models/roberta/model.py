@@ -12,7 +12,7 @@ from torch import nn
 
 from fairseq_metro.errors import UserError
 from fairseq_metro.models.checked_loading import CheckedLoading
-from fairseq_metro.models.metro_t5.model import padding_mask
+from fairseq_metro.models.metro_t5.model import at_last, padding_mask
 from fairseq_metro.models.roberta.config import RobertaMLMConfig
 from fairseq_metro.models.roberta.layers import RobertaLayer
 from fairseq_metro.modules.heads import project_to_vocabulary, select_rows
@@ -76,9 +76,8 @@ class RobertaEncoder(nn.Module):
         x = self.embed_tokens(tokens) + self.embed_positions(positions)
         x = F.dropout(self.layernorm_embedding(x), self.dropout, self.training)
         states, scores = [x], []
-        for number, layer in enumerate(self.layers, 1):
-            last = number == len(self.layers)
-            x, shown = layer(x, mask, attention, rows if last else None, real)
+        for layer, wanted in zip(self.layers, at_last(self.layers, rows), strict=True):
+            x, shown = layer(x, mask, attention, wanted, real)
             if hidden:
                 states.append(x)
             if attention:
