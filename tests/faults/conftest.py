@@ -1,3 +1,4 @@
+import random
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,6 @@ from tests.tasks.conftest import story
 @pytest.fixture(scope="session")
 def inputs(tmp_path_factory):
     """Folder that every stage reads: text/, vocab/, bin/ (pretraining), prompts/ (fine-tuning)."""
-    import random
-
     folder, rng = tmp_path_factory.mktemp("inputs"), random.Random(5)
     (folder / "text").mkdir()
     for split, documents in (("train", 400), ("valid", 8)):

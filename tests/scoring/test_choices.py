@@ -83,7 +83,14 @@ def test_predictions_equal_in_any_order_and_any_batch():
 
 
 # The tiny model has 64 positions: the choices of the first and the last but one fit in no one row.
-LONG = [(5, [30, 1, 40]), (5, [2, 3]), (9, [31, 31]), (3, [63]), (4, [60, 2, 2, 0, 1]), (5, [1] * 7)]
+LONG = [
+    (5, [30, 1, 40]),
+    (5, [2, 3]),
+    (9, [31, 31]),
+    (3, [63]),
+    (4, [60, 2, 2, 0, 1]),
+    (5, [1] * 7),
+]
 
 
 @pytest.mark.parametrize("max_tokens", [1, 150, 10**6])
