@@ -42,6 +42,7 @@ from fairseq_metro.interchange import export_roberta
 from fairseq_metro.interchange.model import ROBERTA, Model
 from fairseq_metro.interchange.roberta import load_roberta
 from fairseq_metro.interchange.run_folder import write_run_folder
+from fairseq_metro.logs import messages_on_stderr
 from fairseq_metro.models.roberta import RobertaMLMConfig, RobertaMLMModel
 from fairseq_metro.prepare import teacher_cache
 from fairseq_metro.prepare.intermediate import main as intermediate
@@ -270,6 +271,7 @@ def row(name, unit, rates, **more):
     }  # fmt: skip
 
 
+@messages_on_stderr(logging.WARNING)
 def main(argv=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -284,7 +286,6 @@ def main(argv=None):
     add("--work", type=Path, default=ROOT / "runs" / "distill", help="default: %(default)s")
     add("--json", type=Path, metavar="FILE", help="append the rows, a line each")
     args = parser.parse_args(argv)
-    logging.basicConfig(level=logging.WARNING, force=True)
     torch.set_num_threads(1)
     models, data, cache, caching = prepare(args.work.resolve())
     rows = []

@@ -10,12 +10,13 @@ reach the hook. Every other exception is left to the hook that was there before,
 """
 
 import errno
+import logging
 import os
 import re
 import sys
 import traceback
 
-from fairseq_metro.logs import quieted
+from fairseq_metro.logs import messages_on_stderr, quieted
 
 TRACEBACK_VARIABLE = "FAIRSEQ_METRO_TRACEBACK"
 
@@ -127,8 +128,8 @@ def run_command(main, argv=None):
     """Run a command's ``main(argv)``; a :class:`UserError` ends it with one line, status 1, and so
     does a disk that is full or not to be written."""
     try:
-        # Importing fairseq sets the root logger to DEBUG, and matplotlib has much to say there.
-        with quieted("matplotlib"):
+        # Importing fairseq sets the root logger to DEBUG, and many have much to say there.
+        with messages_on_stderr(logging.WARNING), quieted("matplotlib"):
             return main(argv)
     except UserError as error:
         if traceback_wanted():

@@ -1,7 +1,33 @@
-"""Loggers of other packages that a command of ours keeps quiet while it runs."""
+"""What a command says: our messages on stderr, and loggers of other packages kept quiet meanwhile."""
 
 import contextlib
 import logging
+import sys
+
+
+@contextlib.contextmanager
+def messages_on_stderr(level=logging.INFO):
+    """Log records from ``level`` up are bare lines on stderr inside; a command's ``main`` wears it.
+
+    Importing fairseq leaves the root logger at DEBUG with a handler of its own format: such handlers
+    are put aside, and all is as before afterwards, as a process may run several commands.
+    """
+    root = logging.getLogger()
+    others = [handler for handler in root.handlers if type(handler) is logging.StreamHandler]
+    ours = logging.StreamHandler(sys.stderr)
+    ours.setFormatter(logging.Formatter("%(message)s"))
+    before = root.level
+    for handler in others:
+        root.removeHandler(handler)
+    root.addHandler(ours)
+    root.setLevel(level)
+    try:
+        yield
+    finally:
+        root.setLevel(before)
+        root.removeHandler(ours)
+        for handler in others:
+            root.addHandler(handler)
 
 
 @contextlib.contextmanager

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import fairseq_metro
 from fairseq_metro.errors import UserError
+from fairseq_metro.logs import messages_on_stderr
 
 
+@messages_on_stderr(logging.WARNING)
 def main(argv=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -30,7 +32,6 @@ def main(argv=None):
     add("--max-len", type=int, metavar="N", help="longest output in tokens (default: 200)")
     add("--device", help="cpu, cuda, cuda:1, ... (default: a GPU where there is one)")
     args = parser.parse_args(argv)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     texts = texts_of(args.input)
     options = {"beam": args.beam, "max_len_b": args.max_len}
     options = {name: value for name, value in options.items() if value is not None}

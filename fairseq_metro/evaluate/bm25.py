@@ -8,14 +8,13 @@ needs no GPU. OUT has a line for each row, {"row": n, "passages": [best first]},
 import argparse
 import json
 import logging
-import sys
 from pathlib import Path
 
 from fairseq_metro.errors import UserError
 from fairseq_metro.evaluate.corpus_files import corpus_files, texts_of
 from fairseq_metro.evaluate.passages import FIELD
 from fairseq_metro.files import atomic_write
-from fairseq_metro.logs import quieted
+from fairseq_metro.logs import messages_on_stderr, quieted
 from fairseq_metro.task_data import open_dataset
 
 logger = logging.getLogger(__name__)
@@ -23,6 +22,7 @@ logger = logging.getLogger(__name__)
 AT_ONCE = 1024  # queries
 
 
+@messages_on_stderr()
 def main(argv=None):
     parser = argparse.ArgumentParser(
         prog="bm25.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -38,7 +38,6 @@ def main(argv=None):
     add("--passages", type=int, default=10, metavar="N", help="for each row (default: 10)")
     add("--out", type=Path, required=True, metavar="FILE")
     args = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     if args.passages < 1:
         raise UserError(f"--passages is {args.passages}, must be at least 1")
     library()

@@ -20,6 +20,7 @@ from fairseq_metro.evaluate.runner import Job, evaluate, open_sets
 from fairseq_metro.evaluate.suite import load_suite
 from fairseq_metro.evaluate.summary import summarize
 from fairseq_metro.files import atomic_write, sha256_file, write_json
+from fairseq_metro.logs import messages_on_stderr
 from fairseq_metro.prompts import find_templates
 from fairseq_metro.stamp import make_stamp
 
@@ -36,15 +37,15 @@ def main(argv=None):
 
     device = sharing.start()
     level = logging.INFO if sharing.rank() == 0 else logging.WARNING
-    logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr, force=True)
     out, device = args.out or default_out(args), args.device or device
     try:
-        if args.checkpoints:
-            evaluate_checkpoints(
-                args.model, out, lambda path, to: evaluate_model(args, path, to, device)
-            )
-        else:
-            evaluate_model(args, args.model, out, device)
+        with messages_on_stderr(level):
+            if args.checkpoints:
+                evaluate_checkpoints(
+                    args.model, out, lambda path, to: evaluate_model(args, path, to, device)
+                )
+            else:
+                evaluate_model(args, args.model, out, device)
     except OSError as error:
         raise UserError(
             f"{error.filename or args.out}: {error.strerror}; name another --out"

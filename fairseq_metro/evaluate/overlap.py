@@ -19,12 +19,14 @@ from fairseq_metro.evaluate.results import read_results
 from fairseq_metro.evaluate.spread import row_values
 from fairseq_metro.evaluate.suite import load_suite
 from fairseq_metro.files import write_json
+from fairseq_metro.logs import messages_on_stderr
 from fairseq_metro.stamp import make_stamp
 from fairseq_metro.task_data import open_dataset
 
 logger = logging.getLogger(__name__)
 
 
+@messages_on_stderr()
 def main(argv=None):
     parser = argparse.ArgumentParser(
         prog="overlap.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -40,7 +42,6 @@ def main(argv=None):
     add("--results", type=Path, metavar="DIR", help="output folder of an evaluation")
     add("--out", type=Path, metavar="FILE", help="write all numbers and the touched rows as JSON")
     args = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     if args.n < 1:
         raise UserError(f"--n is {args.n}, must be at least 1")
     suite = load_suite(args.suite)

@@ -10,7 +10,6 @@ import argparse
 import json
 import logging
 import shutil
-import sys
 from pathlib import Path
 
 from fairseq_metro.data.vocabulary import (
@@ -26,6 +25,7 @@ from fairseq_metro.data.vocabulary import (
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import sha256_file
 from fairseq_metro.interchange.whole_folder import whole_folder
+from fairseq_metro.logs import messages_on_stderr
 
 logger = logging.getLogger(__name__)
 
@@ -125,6 +125,7 @@ def import_vocabulary(folder, out, sentinels=SENTINELS, lowercase=None):
     return vocabulary
 
 
+@messages_on_stderr()
 def main(argv=None):
     parser = argparse.ArgumentParser(
         description=__doc__,
@@ -139,6 +140,5 @@ def main(argv=None):
         help="lower-case text first; auto: if the model's normaliser folds case, as the 32k "
              "vocabulary's does (default: auto)")  # fmt: skip
     args = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     import_vocabulary(args.folder, args.out, args.sentinels, LOWERCASE[args.lowercase])
     return 0

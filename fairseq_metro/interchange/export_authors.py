@@ -9,7 +9,6 @@ the auxiliary model and the RTD head. Either also holds vocab/, our vocabulary f
 import argparse
 import logging
 import shutil
-import sys
 from pathlib import Path
 
 import torch
@@ -27,6 +26,7 @@ from fairseq_metro.interchange.authors_vocabulary import THEIR_MODEL
 from fairseq_metro.interchange.hugging_face import TOKENIZER_CONFIG, write_release
 from fairseq_metro.interchange.model import METRO, read_model
 from fairseq_metro.interchange.whole_folder import whole_folder
+from fairseq_metro.logs import messages_on_stderr
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +34,7 @@ FORMATS = ("hugging-face", "training")
 CHECKPOINT = "checkpoint.pt"
 
 
+@messages_on_stderr()
 def main(argv=None):
     parser = argparse.ArgumentParser(
         description=__doc__,
@@ -47,7 +48,6 @@ def main(argv=None):
     add("--main-only", action="store_true",
         help="training format: leave the auxiliary model and the RTD head behind")  # fmt: skip
     args = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     if args.format == "training":
         export_training(args.source, args.out, args.main_only)
     else:

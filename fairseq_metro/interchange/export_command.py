@@ -2,14 +2,16 @@
 
 import argparse
 import logging
-import sys
 from pathlib import Path
+
+from fairseq_metro.logs import messages_on_stderr
 
 logger = logging.getLogger(__name__)
 
 FORMATS = {"auto": None, "safetensors": True, "bin": False}
 
 
+@messages_on_stderr()
 def export_command(description, read_run, write_folder, argv=None):
     """Parse ``SOURCE --out FOLDER --format …`` and write the folder; returns the exit status.
 
@@ -26,7 +28,6 @@ def export_command(description, read_run, write_folder, argv=None):
         help="safetensors: model.safetensors; bin: pytorch_model.bin; auto: the first if its "
              "package is installed (default)")  # fmt: skip
     args = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     write_folder(read_run(args.source), args.out, FORMATS[args.format])
     logger.info("%s: written", args.out)
     return 0

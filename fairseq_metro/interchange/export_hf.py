@@ -9,7 +9,6 @@ and fairseq_metro.load take OUT back.
 
 import argparse
 import logging
-import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -40,12 +39,14 @@ from fairseq_metro.interchange.run_folder import place_vocabulary
 from fairseq_metro.interchange.training_facts import facts_of
 from fairseq_metro.interchange.whole_folder import whole_folder
 from fairseq_metro.loading import find_checkpoint
+from fairseq_metro.logs import messages_on_stderr
 
 logger = logging.getLogger(__name__)
 
 LONGEST_OUTPUT = 200  # fairseq's max_len_b
 
 
+@messages_on_stderr()
 def main(argv=None):
     parser = argparse.ArgumentParser(
         description=__doc__,
@@ -60,7 +61,6 @@ def main(argv=None):
     add("--with-auxiliary", action="store_true",
         help="keep a METRO-T5's auxiliary model and heads (FairseqMetroForPreTraining)")  # fmt: skip
     args = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     export_hf(args.source, args.out, args.title, args.with_auxiliary)
     return 0
 

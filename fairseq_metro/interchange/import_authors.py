@@ -8,7 +8,6 @@ pretraining from it with --init-from FOLDER.
 import argparse
 import dataclasses
 import logging
-import sys
 from pathlib import Path
 
 import torch
@@ -16,10 +15,12 @@ import torch
 from fairseq_metro.interchange.authors_vocabulary import LOWERCASE
 from fairseq_metro.interchange.model import METRO, read_model
 from fairseq_metro.interchange.run_folder import write_run_folder
+from fairseq_metro.logs import messages_on_stderr
 
 logger = logging.getLogger(__name__)
 
 
+@messages_on_stderr()
 def main(argv=None):
     parser = argparse.ArgumentParser(
         description=__doc__,
@@ -42,7 +43,6 @@ def main(argv=None):
     add("--lowercase", choices=LOWERCASE, default="auto",
         help="lower-case text first; auto: if the model's normaliser folds case (default)")  # fmt: skip
     args = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     import_authors(
         args.source, args.out, args.vocab, args.main_only, args.max_distance, args.heads,
         args.max_positions, LOWERCASE[args.lowercase],

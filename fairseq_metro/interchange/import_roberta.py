@@ -8,16 +8,17 @@ beside. The folder written holds checkpoint_last.pt and vocab/; train it further
 
 import argparse
 import logging
-import sys
 import tempfile
 from pathlib import Path
 
 from fairseq_metro.interchange.roberta import read_any, vocabulary_of
 from fairseq_metro.interchange.run_folder import write_run_folder
+from fairseq_metro.logs import messages_on_stderr
 
 logger = logging.getLogger(__name__)
 
 
+@messages_on_stderr()
 def main(argv=None):
     parser = argparse.ArgumentParser(
         description=__doc__,
@@ -31,7 +32,6 @@ def main(argv=None):
              "or vocab.json and merges.txt, or a vocabulary of ours (default: beside it)")  # fmt: skip
     add("--heads", type=int, help="attention heads, where fairseq's checkpoint does not say")
     args = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     import_roberta(args.source, args.out, args.tokenizer, args.heads)
     return 0
 

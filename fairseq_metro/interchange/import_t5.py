@@ -7,16 +7,17 @@ and spiece.model. The folder written holds checkpoint_last.pt and vocab/; fine-t
 
 import argparse
 import logging
-import sys
 import tempfile
 from pathlib import Path
 
 from fairseq_metro.interchange.hf_t5 import read_folder
 from fairseq_metro.interchange.run_folder import write_run_folder
+from fairseq_metro.logs import messages_on_stderr
 
 logger = logging.getLogger(__name__)
 
 
+@messages_on_stderr()
 def main(argv=None):
     parser = argparse.ArgumentParser(
         description=__doc__,
@@ -25,7 +26,6 @@ def main(argv=None):
     parser.add_argument("folder", type=Path, help="the Hugging Face folder")
     parser.add_argument("--out", required=True, type=Path, help="the run's folder to write")
     args = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     import_t5(args.folder, args.out)
     return 0
 

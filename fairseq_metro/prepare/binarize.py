@@ -27,6 +27,7 @@ from fairseq_metro.data.indexed import STAMP, IndexedTokens, read_stamp
 from fairseq_metro.data.vocabulary import DICTIONARY, VOCAB_FOLDER, Vocabulary
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import sha256_file, write_json
+from fairseq_metro.logs import messages_on_stderr
 from fairseq_metro.prepare.assembling import Assembler, TextDigest
 from fairseq_metro.prepare.encoding import Encoders
 from fairseq_metro.prepare.folder_lock import locked, terminated_as_interrupted
@@ -65,8 +66,8 @@ class Plan:
         return self.dest / f"shard{shard}" if self.sharded else self.dest
 
 
+@messages_on_stderr()
 def main(argv=None):
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     args = parser().parse_args(argv)
     with terminated_as_interrupted():
         binarize(plan(args))

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import atomic_write, read_json, sha256_file, write_json
+from fairseq_metro.logs import messages_on_stderr
 from fairseq_metro.prepare import docstrings
 from fairseq_metro.stamp import make_stamp
 
@@ -39,6 +40,7 @@ LEAST_DOCUMENT = 200  # characters; a file with less to say is left out
 NOT_READ = {"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__"}
 
 
+@messages_on_stderr()
 def main(argv=None):
     parser = argparse.ArgumentParser(
         description=__doc__,
@@ -54,7 +56,6 @@ def main(argv=None):
         help="processes; the output does not depend on it (default: all cores, %(default)s)",
     )  # fmt: skip
     args = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     if not 0 < args.valid_share < 1:
         raise UserError(f"--valid-share is {args.valid_share}, must be between 0 and 1")
     write_corpus(args.out, args.valid_share, args.workers)

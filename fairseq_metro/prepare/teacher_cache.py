@@ -7,7 +7,6 @@ interrupted, the same command goes on where it was. The folder appears when it i
 
 import argparse
 import logging
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +34,7 @@ from fairseq_metro.errors import UserError
 from fairseq_metro.files import read_json, write_json
 from fairseq_metro.interchange.roberta_vocabulary import open_vocabulary
 from fairseq_metro.interchange.teachers import load_teachers
+from fairseq_metro.logs import messages_on_stderr
 from fairseq_metro.prepare.folder_lock import locked, terminated_as_interrupted
 from fairseq_metro.prepare.intermediate.pace import Pace
 from fairseq_metro.stamp import make_stamp
@@ -65,8 +65,8 @@ class Plan:
         return tags_of(self.stored, self.k, [each.hash for each in self.teachers], self.stamp)
 
 
+@messages_on_stderr()
 def main(argv=None):
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     with terminated_as_interrupted():
         cache(plan(parser().parse_args(argv)))
     return 0

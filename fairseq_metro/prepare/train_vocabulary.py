@@ -13,7 +13,6 @@ import logging
 import random
 import re
 import shutil
-import sys
 import time
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from fairseq_metro.data.vocabulary import (
 )
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import read_json
+from fairseq_metro.logs import messages_on_stderr
 from fairseq_metro.prepare.inputs import Inputs
 from fairseq_metro.prepare.required_words import require_words
 
@@ -40,6 +40,7 @@ TRAINING_THREADS = 4  # fixed: SentencePiece's sums depend on it
 LONGEST_SENTENCE = 20_000  # characters; longer lines are cut for training only
 
 
+@messages_on_stderr()
 def main(argv=None):
     parser = argparse.ArgumentParser(
         description=__doc__,
@@ -68,7 +69,6 @@ def main(argv=None):
         help="train on at most N lines, drawn uniformly (default: 2,000,000)")  # fmt: skip
     add("--seed", type=int, default=1, help="seed of that draw (default: 1)")
     args = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     train_vocabulary(
         args.input, args.out, args.vocab_size, args.lowercase, args.normalization, args.model_type,
         args.byte_fallback, args.require_words, args.input_sentences, args.seed,

@@ -2,11 +2,11 @@
 
 import argparse
 import logging
-import sys
 from pathlib import Path
 
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import atomic_write
+from fairseq_metro.logs import messages_on_stderr
 from fairseq_metro.smash.originals import DRAW_SEED
 from fairseq_metro.smash.splits import SEEDS, SHORT_LABELS, KShot, kshot_splits
 from fairseq_metro.smash.tasks import load_task, required_words, task_names
@@ -46,8 +46,8 @@ def parser():
     return found
 
 
+@messages_on_stderr()
 def main(argv=None):
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     args = parser().parse_args(argv)
     tasks = [load_task(name) for name in args.task or ()]
     if args.lmbff_cola and tasks and "cola" not in [task.name for task in tasks]:

@@ -20,6 +20,7 @@ from pathlib import Path
 from fairseq_metro.analysis.figures.plotting import save_picture, write_csv
 from fairseq_metro.errors import UserError
 from fairseq_metro.evaluate.fewshot.cells import PROMPT
+from fairseq_metro.logs import messages_on_stderr
 from fairseq_metro.smash_results.drawing import draw
 from fairseq_metro.smash_results.published import names, paper_values, published
 from fairseq_metro.smash_results.reading import ROLES, of_role, only, parse_patterns, read_scores
@@ -28,6 +29,7 @@ OURS, PAPER = "ours", "paper"
 _VARIANT = re.compile(r"(.+)-(template|verbalizer)-(\d+)")
 
 
+@messages_on_stderr(logging.WARNING)
 def main(argv=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -43,7 +45,6 @@ def main(argv=None):
     add("--k", type=int, default=16, help="examples a label, but for figure 4 (default: 16)")
     add("--out", type=Path, default=Path("."), metavar="DIR", help="default: here")
     args = parser.parse_args(argv)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", force=True)  # fairseq's: DEBUG
     scores = [score for score in read_scores(args.results) if score.row == PROMPT]
     rows = POINTS[args.number](args, scores)
     if not any(row["source"] == OURS for row in rows):

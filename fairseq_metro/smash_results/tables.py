@@ -17,6 +17,7 @@ from fairseq_metro.analysis.figures.plotting import (
     write_csv,
 )
 from fairseq_metro.files import atomic_write
+from fairseq_metro.logs import messages_on_stderr
 from fairseq_metro.smash.tasks import load_task, task_names
 from fairseq_metro.smash_results.published import names, paper_values, published
 from fairseq_metro.smash_results.reading import ROLES, of_role, only, parse_patterns, read_scores
@@ -24,6 +25,7 @@ from fairseq_metro.smash_results.reading import ROLES, of_role, only, parse_patt
 OURS, PAPER = SOURCES = "ours", "paper"
 
 
+@messages_on_stderr(logging.WARNING)
 def main(argv=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -42,7 +44,6 @@ def main(argv=None):
     add("--k", type=int, default=16, help="examples a label (default: %(default)s)")
     add("--out", type=Path, default=Path("."), metavar="DIR", help="default: here")
     args = parser.parse_args(argv)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", force=True)  # fairseq's: DEBUG
     scores = read_scores(args.results) if args.results else []
     lines = table_lines(args.number, scores, parse_patterns(args.role, ROLES), args.k)
     args.out.mkdir(parents=True, exist_ok=True)

@@ -16,6 +16,7 @@ from fairseq_metro.evaluate.fewshot.report import summarize, write_tables
 from fairseq_metro.evaluate.fewshot.scorers import WordScorer
 from fairseq_metro.evaluate.fewshot.training import scores_of
 from fairseq_metro.interchange.mask_models import load_mask_model
+from fairseq_metro.logs import messages_on_stderr
 from fairseq_metro.smash.regression import LOSSES, predicted_scores
 from fairseq_metro.smash.splits import SEEDS, SHORT_LABELS, kshot_split
 from fairseq_metro.smash.tasks import load_task, steps_for, task_names
@@ -70,8 +71,8 @@ def parser():
     return found
 
 
+@messages_on_stderr()
 def main(argv=None):
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["predict"]:
         return predict_main(argv[1:])

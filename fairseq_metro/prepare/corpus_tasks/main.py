@@ -9,7 +9,6 @@ topics are words of the corpus, which the sentences themselves do not mention.
 
 import argparse
 import logging
-import sys
 from pathlib import Path
 
 import yaml
@@ -17,6 +16,7 @@ import yaml
 from fairseq_metro.data.randomness import generator
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import atomic_write, sha256_file, write_json
+from fairseq_metro.logs import messages_on_stderr
 from fairseq_metro.prepare.corpus_tasks import rows
 from fairseq_metro.prepare.corpus_tasks.topics import choose_topics
 from fairseq_metro.prepare.docstring_tasks.main import write_rows
@@ -61,6 +61,7 @@ MAKERS = {
 }
 
 
+@messages_on_stderr()
 def main(argv=None):
     parser = argparse.ArgumentParser(
         description=__doc__,
@@ -72,7 +73,6 @@ def main(argv=None):
     add("--max-length", type=int, default=64, help="of a prompt, in tokens (default: 64)")
     add("--seed", type=int, default=1, help="which rows are drawn (default: %(default)s)")
     args = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for name, least in (("seed", 0), ("max_length", 32)):
         if getattr(args, name) < least:
             raise UserError(f"--{name.replace('_', '-')} must be at least {least}")

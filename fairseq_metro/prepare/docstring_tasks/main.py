@@ -12,13 +12,13 @@ import argparse
 import json
 import logging
 import os
-import sys
 import time
 from pathlib import Path
 
 from fairseq_metro.data.randomness import generator
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import atomic_write, read_json, sha256_file, write_json
+from fairseq_metro.logs import messages_on_stderr
 from fairseq_metro.prepare import default_corpus
 from fairseq_metro.prepare.docstring_tasks import rows, texts
 from fairseq_metro.prepare.docstring_tasks.texts import TRAIN, VALIDATION
@@ -36,6 +36,7 @@ STAMP = "docstring_tasks.json"
 ROWS = 32  # a purpose of draws (data/randomness.py)
 
 
+@messages_on_stderr()
 def main(argv=None):
     parser = argparse.ArgumentParser(
         description=__doc__,
@@ -50,7 +51,6 @@ def main(argv=None):
         help="processes; the output does not depend on it (default: all cores, %(default)s)",
     )  # fmt: skip
     args = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for name, least in (("seed", 0), ("workers", 1)):
         if getattr(args, name) < least:
             raise UserError(f"--{name} is {getattr(args, name)}, must be at least {least}")

@@ -3,10 +3,10 @@
 import contextlib
 import logging
 import shutil
-import sys
 import time
 
 from fairseq_metro.errors import UserError
+from fairseq_metro.logs import messages_on_stderr
 from fairseq_metro.prepare.folder_lock import locked, terminated_as_interrupted
 from fairseq_metro.prepare.intermediate.examples import check_enough, make_side
 from fairseq_metro.prepare.intermediate.folder import assemble, put_in_place, recognised
@@ -27,8 +27,8 @@ logger = logging.getLogger(__name__)
 BUILDING = ".building"  # in DEST: what is being made
 
 
+@messages_on_stderr()
 def main(argv=None):
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     plan = make_plan(parser().parse_args(argv))
     with terminated_as_interrupted():
         build(plan)

@@ -11,6 +11,7 @@ import numpy as np
 from fairseq_metro.data.prompted_files import MIXTURE
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import read_json
+from fairseq_metro.logs import messages_on_stderr
 from fairseq_metro.mixtures.mixture import TRAIN
 from fairseq_metro.prepare.folder_lock import locked, terminated_as_interrupted
 from fairseq_metro.prepare.prompted import overlap
@@ -29,8 +30,8 @@ from fairseq_metro.prepare.prompted.units import all_work, file_hashes
 logger = logging.getLogger(__name__)
 
 
+@messages_on_stderr()
 def main(argv=None):
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     args = parser().parse_args(argv)
     plan = make_plan(args)
     with terminated_as_interrupted():
