@@ -8,6 +8,7 @@ from fairseq.criterions import FairseqCriterion, register_criterion
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from fairseq.logging import metrics
 
+from fairseq_metro.criterions.parts import sum_of_parts
 from fairseq_metro.criterions.rtd_histogram import area_under_curve, rtd_histogram
 from fairseq_metro.criterions.totals import log_mean, totals
 from fairseq_metro.kernels.head_loss import loss_of_logits
@@ -100,10 +101,10 @@ class MetroT5Criterion(FairseqCriterion):
         if self.rtd_denominator == "tokens":
             per_token = sample["n_masked"] / sample["ntokens"]
         on_all_positions = "clm_index" in sample["net_input"]
-        loss = (
-            mlm.loss
-            + self.lambda_rtd * per_token * loss_rtd
-            + self.lambda_clm * (per_token if on_all_positions else 1.0) * clm.loss
+        loss = sum_of_parts(
+            mlm_loss=mlm.loss,
+            rtd_loss=self.lambda_rtd * per_token * loss_rtd,
+            clm_loss=self.lambda_clm * (per_token if on_all_positions else 1.0) * clm.loss,
         )  # eq. 13
         if sample["n_masked"] == 0:
             loss = loss * 0.0

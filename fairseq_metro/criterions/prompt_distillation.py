@@ -20,6 +20,7 @@ from fairseq_metro.criterions.distillation_options import (
     PromptDistillationCriterionConfig,
     checked_temperature,
 )
+from fairseq_metro.criterions.parts import sum_of_parts
 from fairseq_metro.criterions.totals import log_mean, totals
 
 
@@ -84,7 +85,7 @@ class PromptDistillationCriterion(FairseqCriterion):
             logits = logits_of(model(**net_input))
         signal = self.signal(sample, next(model.parameters()))
         ce = signal.cross_entropy(logits, self.temperature).sum()
-        loss = self.temperature**2 * ce
+        parts = {"ce": self.temperature**2 * ce}
         if states is not None:
             real = net_input["src_tokens"].ne(self.padding_idx)
             for name, weight, compare in (
@@ -94,7 +95,8 @@ class PromptDistillationCriterion(FairseqCriterion):
                 if weight:
                     pair = getattr(states, name), getattr(signal.states, name)
                     extra[name] = compare(*pair, real).sum()
-                    loss = loss + weight * extra[name]
+                    parts[name] = weight * extra[name]
+        loss = sum_of_parts(**parts)
         with torch.no_grad():
             agree = logits.argmax(-1).eq(signal.likeliest())
             return loss, {
@@ -128,11 +130,14 @@ class PromptDistillationCriterion(FairseqCriterion):
         ce = summed(signal.cross_entropy(logits, self.temperature), asked)
         target, guess = sample["target"], logits[place]
         mlm = summed(F.cross_entropy(guess.float(), target, reduction="none"), masked)
-        loss = of_mlm["ce_weight"] * self.temperature**2 * ce + of_mlm["mlm_weight"] * mlm
+        parts = {
+            "ce": of_mlm["ce_weight"] * self.temperature**2 * ce, "mlm": of_mlm["mlm_weight"] * mlm,
+        }  # fmt: skip
         found = {"ce": ce, "mlm": mlm}
         if cosine:
             found["cosine"] = cosine_loss(states.last, signal.states.last, real).sum()
-            loss = loss + cosine * found["cosine"]
+            parts["cosine"] = cosine * found["cosine"]
+        loss = sum_of_parts(**parts)
         with torch.no_grad():
             found |= {
                 "teacher_entropy": summed(signal.entropy(), asked),

@@ -14,6 +14,7 @@ from omegaconf import II, OmegaConf, open_dict
 
 from fairseq_metro import criterions, data_parallel, optim  # noqa: F401  they register options
 from fairseq_metro.checkpoints import read_facts, repair_last
+from fairseq_metro.criterions.parts import kept_apart
 from fairseq_metro.data.inference_dataset import SourceDataset
 from fairseq_metro.data.vocabulary import VOCAB_FOLDER
 from fairseq_metro.errors import UserError
@@ -24,6 +25,7 @@ from fairseq_metro.master_weights import MasterWeights
 from fairseq_metro.stamp import make_stamp
 from fairseq_metro.tasks.hydra_names import refuse_architecture_name
 from fairseq_metro.tasks.initial_validation import InitialValidation
+from fairseq_metro.tasks.not_finite import FiniteCheck
 from fairseq_metro.tasks.trainer_modes import check_trainer_modes
 from fairseq_metro.workarounds import (
     explain_fp16_overflow_on_cpu,
@@ -86,7 +88,7 @@ class TextTask(FairseqTask):
         self.decoder_start = vocabulary.index("decoder_start")
         self.pretraining_decoder_start = vocabulary.index("pretraining_decoder_start")
         self.architecture = ""
-        self.master_weights = MasterWeights()
+        self.master_weights, self.finite = MasterWeights(), FiniteCheck(cfg)
         self.initial_validation = InitialValidation(self, enabled=not cfg.no_initial_validation)
 
     @property
@@ -232,6 +234,7 @@ class TextTask(FairseqTask):
 
     def begin_epoch(self, epoch, model):
         super().begin_epoch(epoch, model)
+        self.finite.epoch = epoch
         self.initial_validation.run_once(model)
 
     def initially_validated(self):
@@ -245,7 +248,12 @@ class TextTask(FairseqTask):
         own_dropout_stream(self.cfg.seed, update_num, data_parallel.rank())
         explain_fp16_overflow_on_cpu(optimizer)
         self.master_weights.follow(model, optimizer)
-        return super().train_step(sample, model, criterion, optimizer, update_num, **kwargs)
+        self.finite.watch(model, criterion, optimizer, update_num)
+        with kept_apart() as parts:
+            found = super().train_step(sample, model, criterion, optimizer, update_num, **kwargs)
+        if not kwargs.get("ignore_grad"):
+            self.finite.note(sample, found[0], parts)
+        return found
 
     def state_dict(self):
         """What a checkpoint says about its origin. fairseq asks for it when it saves, and the
