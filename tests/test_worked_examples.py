@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from fairseq_metro.criterions.metro_t5 import MetroT5Criterion
+from fairseq_metro.modules.heads import Unprojected
 from tests import tiny
 
 SENTENCE = list(range(4, 14))  # Thank you for inviting me to your party last week
@@ -26,6 +27,9 @@ class Sure(torch.nn.Module):
         logits = torch.zeros(len(rows), len(table), dtype=rows.dtype)
         logits[torch.arange(3), torch.tensor([SENTENCE[2], GIVING, APPLE])] = 30.0
         return logits
+
+    def unprojected(self, rows, table):
+        return Unprojected(torch.eye(3, dtype=rows.dtype), self(rows, table).t(), None)
 
 
 def batch():

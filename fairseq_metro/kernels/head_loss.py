@@ -48,11 +48,25 @@ def sample_tokens(logits, uniform, temperature=1.0):
     and kept below it, so a token without mass is never drawn. Returns (M,) int64. No gradient.
     """
     with torch.no_grad():
-        mass = torch.softmax(logits.float() / temperature, dim=-1).cumsum(dim=-1)
-        total = mass[:, -1:]
-        threshold = uniform.to(mass.dtype).unsqueeze(-1) * total
-        threshold = torch.minimum(threshold, torch.nextafter(total, torch.zeros_like(total)))
-        return torch.searchsorted(mass, threshold, right=True).squeeze(-1)
+        return drawn_from(torch.softmax(logits.float() / temperature, -1).cumsum(-1), uniform)
+
+
+def drawn_from(mass, uniform):
+    """The draws (M,) of :func:`sample_tokens` from cumulative sums (M, V), which need not end at 1.
+    Where these are no numbers, the last token: the loss says so, not a table that has no such row."""
+    total = mass[:, -1:]
+    threshold = uniform.to(mass.dtype).unsqueeze(-1) * total
+    threshold = torch.minimum(threshold, torch.nextafter(total, torch.zeros_like(total)))
+    drawn = torch.searchsorted(mass, threshold, right=True).squeeze(-1)
+    return drawn.clamp_(max=mass.size(-1) - 1)
+
+
+def written(draw, drawn, target):
+    """The fields ``noised`` and ``replaced`` of :class:`HeadLoss` for the tokens drawn (N,)."""
+    noised = draw.tokens.flatten().index_copy(0, draw.index, drawn)
+    replaced = torch.zeros_like(noised, dtype=torch.bool).index_copy(0, draw.index, drawn != target)
+    shape = draw.tokens.shape
+    return dict(noised=noised.view(shape), replaced=replaced.view(shape))
 
 
 def loss_of_logits(logits, target, row_weight=None, entropy=False):
@@ -83,10 +97,7 @@ def head_loss_reference(
     if draw is None:
         return found
     drawn = sample_tokens(logits, draw.uniform, temperature)
-    noised = draw.tokens.flatten().index_copy(0, draw.index, drawn)
-    replaced = torch.zeros_like(noised, dtype=torch.bool).index_copy(0, draw.index, drawn != target)
-    shape = draw.tokens.shape
-    return found._replace(noised=noised.view(shape), replaced=replaced.view(shape))
+    return found._replace(**written(draw, drawn, target))
 
 
 def runs_fused(hidden):

@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from fairseq_metro.kernels.head_loss import head_loss_fused
+from fairseq_metro.kernels.head_loss import head_loss_fused, runs_fused
+from fairseq_metro.modules.cpu_head_loss import cpu_head_loss, takes_head_loss
 
 
 def select_rows(hidden, index):
@@ -25,7 +26,7 @@ def project_to_vocabulary(hidden, embedding, bias=None):
 class Unprojected(NamedTuple):
     """A vocabulary head but for its last product: states (N, C), table (V, C), bias (V,) or None.
 
-    The fused head takes it from here with the targets, so that no logits need be kept.
+    A head that :func:`takes_targets` goes on from here, so that no logits need be kept.
     """
 
     states: torch.Tensor
@@ -33,8 +34,15 @@ class Unprojected(NamedTuple):
     bias: torch.Tensor | None
 
     def loss(self, target, **options):
-        """:class:`~fairseq_metro.kernels.head_loss.HeadLoss` at the targets (N,), fused."""
-        return head_loss_fused(self.states, self.table, target, bias=self.bias, **options)
+        """:class:`~fairseq_metro.kernels.head_loss.HeadLoss` at the targets (N,); options: as
+        :func:`~fairseq_metro.kernels.head_loss.head_loss_reference` has them."""
+        run = head_loss_fused if runs_fused(self.table) else cpu_head_loss
+        return run(self.states, self.table, target, bias=self.bias, **options)
+
+
+def takes_targets(table):
+    """Whether head and loss are one function for this table (V, C), on a GPU or on a CPU."""
+    return runs_fused(table) or takes_head_loss(table)
 
 
 class VocabularyHead(nn.Module):

@@ -18,7 +18,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from fairseq_metro.errors import UserError
-from fairseq_metro.kernels.head_loss import Draw, HeadLoss, runs_fused
+from fairseq_metro.kernels.head_loss import Draw, HeadLoss
 from fairseq_metro.models.checked_loading import CheckedLoading
 from fairseq_metro.models.incremental import LayerCaches, ReorderedStates
 from fairseq_metro.models.metro_t5.config import MetroT5Config, T5TransformerConfig
@@ -29,6 +29,7 @@ from fairseq_metro.modules.heads import (
     VocabularyHead,
     project_to_vocabulary,
     select_rows,
+    takes_targets,
 )
 from fairseq_metro.modules.relative_position import RelativePositionBias
 from fairseq_metro.modules.sampling import sample_tokens
@@ -44,8 +45,8 @@ class MetroOutput(NamedTuple):
     clm_logits (M, V): the decoder at the masked tokens, or (N, V) at all rows of clm_index. copies:
     the CLM's probability is a mixture with a copy of X^noise (Table 4).
 
-    Where the fused head runs there are no logits: mlm is what it found in place of mlm_logits, clm
-    what it needs in place of clm_logits; they are None elsewhere.
+    Where head and loss are one function there are no logits: mlm is what it found in place of
+    mlm_logits, clm what it needs in place of clm_logits; they are None elsewhere.
     """
 
     mlm_logits: torch.Tensor | None
@@ -330,14 +331,14 @@ class MetroT5Model(T5TransformerModel):
         src_tokens (B, T) with masks; prev_output_tokens (B, T); masked_index (M,) int64 into the
         flattened (B, T); uniform (M,) float64; clm_index (N,) int64: rows that carry CLM loss, not
         given: the masked ones; padded: is there padding (None: unknown); masked_target (M,) int64,
-        the original tokens: with them the heads may run fused. Returns :class:`MetroOutput`.
-        Without masked_index: the main model's logits and a dict, and ``others`` are the main
-        model's.
+        the original tokens: with them heads and losses may be one function. Returns
+        :class:`MetroOutput`. Without masked_index: the main model's logits and a dict, and
+        ``others`` are the main model's.
         """
         if masked_index is None:
             return super().forward(src_tokens, src_lengths, prev_output_tokens, padded, **others)
         embedding = self.encoder.embed_tokens.weight
-        fused = masked_target is not None and runs_fused(embedding)
+        with_loss = masked_target is not None and takes_targets(embedding)
 
         if self.skips_positions:
             rows = self.auxiliary(src_tokens, padded=padded, rows=masked_index)["encoder_out"][0]
@@ -345,7 +346,7 @@ class MetroT5Model(T5TransformerModel):
             h_aux = self.auxiliary(src_tokens, padded=padded)["encoder_out"][0]
             rows = select_rows(h_aux, masked_index)
         mlm = mlm_logits = clm = clm_logits = None
-        if fused:
+        if with_loss:
             draw = Draw(uniform, src_tokens, masked_index)
             mlm = self.mlm_head.unprojected(rows, embedding).loss(
                 masked_target, draw=draw, temperature=self.temperature
@@ -367,7 +368,7 @@ class MetroT5Model(T5TransformerModel):
             h_dec = self.decoder.extract_features(prev_output_tokens, encoder_out)
             rtd_logits = self.rtd_head(h_enc if self.rtd_on == "encoder" else h_dec)
             rows = select_rows(h_dec, wanted)
-        if fused and not self.copies:  # the mixture with a copy needs every logit
+        if with_loss and not self.copies:  # the mixture with a copy needs every logit
             clm = self.clm_head.unprojected(rows, embedding)
         else:
             clm_logits = self.clm_head(rows, embedding)
