@@ -76,7 +76,7 @@ def load_weights_only(path, **options):
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, **options)
     except pickle.UnpicklingError as error:
-        refused = _refused_globals(path) or str(error).splitlines()[0]
+        refused = refused_globals(path) or str(error).splitlines()[0]
         raise UserError(
             f"{path}: holds objects that are not loaded for safety's sake: {refused}; if you trust "
             "the file, load it with torch.load(weights_only=False) and save it without them"
@@ -218,12 +218,13 @@ def _num_updates(state):
     return history[-1].get("num_updates") if history else None
 
 
-def _refused_globals(path):
-    """Names of the classes in a checkpoint that ``weights_only=True`` does not load, or ''."""
+def refused_globals(path):
+    """Names of the classes in a checkpoint that ``weights_only=True`` does not load, or '' where it is
+    no zip file as torch writes them."""
     try:
         return ", ".join(sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path)))
     except (ValueError, RuntimeError, pickle.UnpicklingError):
-        return ""  # a file of the old format
+        return ""
 
 
 def _size(path):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from fairseq_metro.checkpoints import DAMAGED, first_line
+from fairseq_metro.checkpoints import DAMAGED, first_line, refused_globals
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import read_json, write_json
 from fairseq_metro.interchange.whole_folder import whole_folder
@@ -196,8 +196,8 @@ def _finite(path, named):
 def _load(path):
     try:
         named = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        refused = ", ".join(sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path)))
+    except pickle.UnpicklingError as error:
+        refused = refused_globals(path) or first_line(error)
         raise UserError(
             f"{path}: holds objects that are not loaded for safety's sake: {refused}"
         ) from None

@@ -5,6 +5,8 @@ import pytest
 
 from fairseq_metro.prepare import binarize, train_vocabulary
 from tests import fewshot, prompted
+from tests.evaluate.conftest import SUITE
+from tests.evaluate.fakes import write_rows
 from tests.tasks.conftest import story
 
 
@@ -36,3 +38,16 @@ def kshot(tmp_path_factory):
     folder = tmp_path_factory.mktemp("splits")
     fewshot.split(folder)
     return folder / "kshot"
+
+
+@pytest.fixture(scope="session")
+def toys(tmp_path_factory):
+    """Folder with a suite of two small sets, suite.yaml, and their rows, tasks/."""
+    folder = tmp_path_factory.mktemp("toys")
+    (folder / "suite.yaml").write_text(SUITE)
+    rows = [{"text": f"old {i} words", "label": i % 2} for i in range(30)]
+    picks = [{"text": "one of", "options": ["a", "bb", str(i)], "label": i % 3, "subject": "art"}
+             for i in range(17)]  # fmt: skip
+    write_rows(folder / "tasks", "toy/kind", rows, "validation")
+    write_rows(folder / "tasks", "toy/pick", picks, "validation")
+    return folder
