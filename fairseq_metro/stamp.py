@@ -17,9 +17,10 @@ def commit():
         return "unknown"
 
     def git(*words):
-        return subprocess.run(
-            ["git", "-C", str(root), *words], capture_output=True, text=True, timeout=10
-        )
+        # Without the lock that git takes to note what it saw: killed with us, it would leave the
+        # lock behind, and the clone could not be committed to.
+        words = ["git", "--no-optional-locks", "-C", str(root), *words]
+        return subprocess.run(words, capture_output=True, text=True, timeout=10)
 
     try:
         head, edited = git("rev-parse", "--short=12", "HEAD"), git("status", "--porcelain", "-uno")

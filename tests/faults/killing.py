@@ -1,9 +1,15 @@
-"""Commands as processes that are killed at random instants and begun again."""
+"""Commands as processes that are killed at random instants and begun again.
+
+``FAULT_COUNTS=FILE`` in the environment of the tests appends a line of JSON to FILE for each stage:
+what was done to it, how often and how long that took. ``benchmarks/results/faults.jsonl`` is such a
+file, of ``bash tests/run.sh -m slow tests/faults``.
+"""
 
 import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,9 +21,21 @@ from pathlib import Path
 import torch
 
 from fairseq_metro.checkpoints import is_whole, read_facts
+from fairseq_metro.stamp import commit
 from tests.training import ROOT
 
 PYTHON = [sys.executable, "-W", "ignore"]
+COUNTS_VARIABLE = "FAULT_COUNTS"
+
+
+def report(stage, fault, began, **counts):
+    """Say what a test has done, since ``began`` of time.monotonic(), and note it where asked."""
+    line = {"stage": stage, "fault": fault, **counts}
+    line |= {"seconds": round(time.monotonic() - began), "commit": commit()}
+    print(f"{stage}, {fault}: " + ", ".join(f"{n} {name}" for name, n in counts.items()))
+    if os.environ.get(COUNTS_VARIABLE):
+        with open(os.environ[COUNTS_VARIABLE], "a", encoding="utf-8") as stream:
+            stream.write(json.dumps(line) + "\n")
 
 
 def ours(name, *words):
@@ -71,34 +89,40 @@ def killed_after(words, seconds, with_signal=signal.SIGKILL):
         return True
 
 
-def endure(stage, folder, kills, seed):
+def endure(name, stage, folder, kills, seed):
     """Kill the stage at random instants, go on each time, and compare what is left in the end.
 
     Folders ``folder/N`` are used up one after the other: in each the command is begun again after a
-    kill until it comes to its end by itself. Returns (kills, folders). Every folder must end in the
-    state of one that nobody disturbed.
+    kill until it comes to its end by itself. Every folder must end in the state of one that nobody
+    disturbed.
     """
-    rng, done, folders = random.Random(seed), 0, 0
-    calm = folder / "calm"
-    calm.mkdir(parents=True)
-    status, said, seconds = finish(stage.words(calm))
-    assert status == 0, said[-3000:]
-    expected = stage.state(calm)
-    assert expected
+    rng, done, folders, began = random.Random(seed), 0, 0, time.monotonic()
+    expected, seconds = undisturbed(stage, folder / "calm")
     while done < kills:
         work = folder / str(folders)
         work.mkdir()
         folders += 1
-        # The first half second is the interpreter's; from then on every instant is as likely.
+        # At first it is the interpreter that starts; from then on every instant is as likely.
         ended = False
         while done < kills and not (ended or stage.over(work)):
-            ended = not killed_after(stage.words(work), rng.uniform(0.5, seconds))
+            ended = not killed_after(stage.words(work), rng.uniform(0.3, 1.0) * seconds)
             done += not ended
         if not (ended or stage.over(work)):
             status, said, _ = finish(stage.words(work))
             assert status == 0, f"folder {folders} after {done} kills: {said[-3000:]}"
         assert stage.state(work) == expected, f"folder {folders} after {done} kills"
-    return done, folders
+        shutil.rmtree(work)
+    report(name, "kill -9 at a random instant", began, kills=done, folders=folders, lost=0)
+
+
+def undisturbed(stage, folder):
+    """(state, seconds) of the stage where nobody disturbs it."""
+    folder.mkdir(parents=True)
+    status, said, seconds = finish(stage.words(folder))
+    assert status == 0, said[-3000:]
+    state = stage.state(folder)
+    assert state
+    return state, seconds
 
 
 def files(folder, *patterns):

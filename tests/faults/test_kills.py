@@ -1,10 +1,16 @@
 """kill -9 at random instants: begun again, every stage ends as if nobody had disturbed it."""
 
+import os
+import re
+import runpy
+import shutil
+import subprocess
+
 import pytest
 
+from fairseq_metro import stamp
 from tests import distillation
-from tests.evaluate.conftest import SUITE
-from tests.evaluate.fakes import write_rows
+from tests.evaluate.test_command import steady
 from tests.faults.killing import Stage, endure, fairseq, files, finished, json_lines, ours, trained
 from tests.interchange.t5_folders import write_folder
 from tests.tasks import test_prompt_finetuning as finetuning
@@ -55,43 +61,20 @@ def finetune_stage(inputs):
     )
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(3000)
-@pytest.mark.parametrize(
-    "stage, kills",
-    [(vocabulary_stage, 10), (binarize_stage, 50), (pretrain_stage, 50), (finetune_stage, 10)],
-    ids=["vocabulary", "binarize", "pretrain", "finetune"],
-)
-def test_killed_at_random_instants(stage, kills, inputs, tmp_path):
-    done, folders = endure(stage(inputs), tmp_path, kills, seed=1)
-    print(f"{done} kills, {folders} folders")
-    assert done == kills
-
-
-@pytest.mark.parametrize("stage", [binarize_stage, pretrain_stage], ids=["binarize", "pretrain"])
-def test_killed_once(stage, inputs, tmp_path):
-    assert endure(stage(inputs), tmp_path, 1, seed=2)[0] == 1
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1500)
-def test_caching_a_teacher_killed(tmp_path):
-    teacher = distillation.write_teacher(tmp_path / "teacher")
-    (tmp_path / "made").mkdir()
-    data = distillation.make_data(tmp_path / "made")
-    stage = Stage(
+def cache_stage(folder):
+    teacher = distillation.write_teacher(folder / "teacher")
+    (folder / "made").mkdir()
+    data = distillation.make_data(folder / "made")
+    return Stage(
         lambda folder: ours(
             "cache-teacher", data, "--teacher", teacher, "--dest", folder / "cache",
         ),
         lambda folder: files(folder / "cache", "*.npy", "*.bin"),
     )  # fmt: skip
-    assert endure(stage, tmp_path / "work", 10, seed=3)[0] == 10
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1500)
-def test_the_few_shot_grid_killed(mask_model, kshot, tmp_path):
-    stage = Stage(
+def fewshot_stage(mask_model, kshot):
+    return Stage(
         lambda folder: ours(
             "fewshot", "--model", mask_model, "--kshot", kshot, "--task", "sst2", "--seeds", 13,
             "--lr", "1e-3", "1e-2", "--batch", 2, 4, "--steps", 20, "--every", 5, "--k", 4,
@@ -102,28 +85,68 @@ def test_the_few_shot_grid_killed(mask_model, kshot, tmp_path):
             **files(folder / "out", "table.*"),
         },
     )  # fmt: skip
-    assert endure(stage, tmp_path, 10, seed=4)[0] == 10
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1500)
-def test_an_evaluation_killed(tmp_path):
-    from tests.evaluate.test_command import steady
-
-    toys = tmp_path / "toys"
-    toys.mkdir()
-    (toys / "suite.yaml").write_text(SUITE)
-    rows = [{"text": f"old {i} words", "label": i % 2} for i in range(30)]
-    picks = [{"text": "one of", "options": ["a", "bb", str(i)], "label": i % 3, "subject": "art"}
-             for i in range(17)]  # fmt: skip
-    write_rows(toys / "tasks", "toy/kind", rows, "validation")
-    write_rows(toys / "tasks", "toy/pick", picks, "validation")
-    write_folder(toys / "model")
-    stage = Stage(
+def evaluate_stage(toys, model):
+    return Stage(
         lambda folder: ours(
-            "evaluate", toys / "model", "--suite", toys / "suite.yaml", "--tasks", toys / "tasks",
+            "evaluate", model, "--suite", toys / "suite.yaml", "--tasks", toys / "tasks",
             "--device", "cpu", "--out", folder / "out",
         ),
         lambda folder: steady(folder / "out"),
     )  # fmt: skip
-    assert endure(stage, tmp_path / "work", 10, seed=5)[0] == 10
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+@pytest.mark.parametrize(
+    "stage, kills",
+    [(vocabulary_stage, 10), (binarize_stage, 50), (pretrain_stage, 50), (finetune_stage, 10)],
+    ids=["vocabulary", "binarize", "pretrain", "finetune"],
+)
+def test_killed_at_random_instants(stage, kills, inputs, tmp_path):
+    endure(stage.__name__.removesuffix("_stage"), stage(inputs), tmp_path, kills, seed=1)
+
+
+@pytest.mark.parametrize("stage", [binarize_stage, pretrain_stage], ids=["binarize", "pretrain"])
+def test_killed_once(stage, inputs, tmp_path):
+    endure(stage.__name__.removesuffix("_stage"), stage(inputs), tmp_path, 1, seed=2)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_caching_a_teacher_killed(tmp_path):
+    (tmp_path / "from").mkdir()
+    endure("cache-teacher", cache_stage(tmp_path / "from"), tmp_path / "work", 10, seed=3)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_the_few_shot_grid_killed(mask_model, kshot, tmp_path):
+    endure("fewshot", fewshot_stage(mask_model, kshot), tmp_path, 10, seed=4)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_an_evaluation_killed(toys, tmp_path):
+    write_folder(tmp_path / "model")
+    endure("evaluate", evaluate_stage(toys, tmp_path / "model"), tmp_path / "work", 10, seed=5)
+
+
+def test_a_killed_command_leaves_no_lock_in_the_clone(tmp_path):
+    """The commit that a stamp names is read without git's lock, which a kill would leave behind."""
+    package, index = tmp_path / "fairseq_metro", tmp_path / ".git/index"
+    package.mkdir()
+    shutil.copy(stamp.__file__, package / "stamp.py")
+    for words in (
+        ["init", "-q"], ["add", "fairseq_metro"],
+        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "a"],
+    ):  # fmt: skip
+        subprocess.run(["git", "-C", tmp_path, *words], check=True)
+    os.utime(package / "stamp.py", (1, 1))  # git looks at the file anew, and would note that
+    before = index.read_bytes()
+    module = runpy.run_path(str(package / "stamp.py"))
+    assert re.fullmatch(r"[0-9a-f]{12}", module["commit"]())
+    assert index.read_bytes() == before
+    subprocess.run(["git", "-C", tmp_path, "status", "-s"], check=True, stdout=subprocess.DEVNULL)
+    assert index.read_bytes() != before  # as it does by itself

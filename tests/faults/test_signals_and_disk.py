@@ -7,18 +7,10 @@ import signal
 
 import pytest
 
-from tests.faults.killing import finish, killed_after
+from tests.faults.killing import finish, killed_after, undisturbed
 from tests.faults.test_kills import binarize_stage, pretrain_stage
 
 STAGES = {"binarize": binarize_stage, "pretrain": pretrain_stage}
-
-
-def calm(stage, folder):
-    """(state, seconds) of the stage where nobody disturbs it."""
-    folder.mkdir()
-    status, said, seconds = finish(stage.words(folder))
-    assert status == 0, said[-3000:]
-    return stage.state(folder), seconds
 
 
 @pytest.mark.slow
@@ -27,7 +19,7 @@ def calm(stage, folder):
 @pytest.mark.parametrize("said", [signal.SIGTERM, signal.SIGINT], ids=lambda s: s.name)
 def test_asked_to_end_it_ends_and_goes_on(name, said, inputs, tmp_path):
     stage, work, rng = STAGES[name](inputs), tmp_path / "work", random.Random(said)
-    expected, seconds = calm(stage, tmp_path / "calm")
+    expected, seconds = undisturbed(stage, tmp_path / "calm")
     work.mkdir()
     asked = sum(killed_after(stage.words(work), rng.uniform(0.5, seconds), said) for _ in range(4))
     if not stage.over(work):
@@ -49,7 +41,7 @@ def small_files(size):
 @pytest.mark.parametrize("name", ["binarize", pytest.param("pretrain", marks=pytest.mark.slow)])
 def test_a_full_disk_is_said_and_harms_nothing(name, inputs, tmp_path):
     stage, work = STAGES[name](inputs), tmp_path / "work"
-    expected, _ = calm(stage, tmp_path / "calm")
+    expected, _ = undisturbed(stage, tmp_path / "calm")
     work.mkdir()
     status, said, _ = finish(stage.words(work), preexec_fn=small_files(20_000))
     assert status != 0
