@@ -138,11 +138,11 @@ def write_roberta(model, folder, facts):
 
 
 def write_generation(folder, config):
-    """``generation_config.json``: lengths as fairseq's; like it, never ``<pad>``."""
+    """``generation_config.json``: lengths as fairseq's, within the model's; like it, no ``<pad>``."""
     ids = ("bos_token_id", "pad_token_id", "eos_token_id", "decoder_start_token_id")
     write_json(folder / "generation_config.json", {
         **{key: config[key] for key in ids if key in config},
-        "max_new_tokens": LONGEST_OUTPUT,
+        "max_new_tokens": min(LONGEST_OUTPUT, config.get("max_positions", LONGEST_OUTPUT)),
         "suppress_tokens": [config["pad_token_id"]],
     })  # fmt: skip
 

@@ -107,6 +107,50 @@ def test_the_usual_calls_of_a_tokenizer(pairs, tmp_path):
     assert again(b) == tokenizer(b)
 
 
+def test_special_tokens_of_pairs_and_of_ready_ids(pairs):
+    vocabulary, tokenizer = pairs[0]
+    x, y = (expected(vocabulary, text) for text in ("the old river", "stone house"))
+    ones = [1, *[0] * len(x), 1, 1, *[0] * len(y), 1]
+    assert tokenizer.get_special_tokens_mask(x, y) == ones
+    ready = [0, *x, 2, 1, 1]
+    assert tokenizer.get_special_tokens_mask(ready, already_has_special_tokens=True) == [
+        1, *[0] * len(x), 1, 1, 1
+    ]  # fmt: skip
+    found = tokenizer("the old river", "stone house", return_token_type_ids=True)
+    assert found["token_type_ids"] == [0] * len(ones)
+
+
+def test_an_unknown_token_stays_in_the_text(pairs):
+    """It stands for something, unlike <s>, </s> and <pad>."""
+    for vocabulary, tokenizer in pairs:
+        ids = expected(vocabulary, "the 日 river")
+        assert 3 in ids
+        assert tokenizer.decode([0, *ids, 2, 1], skip_special_tokens=True) == vocabulary.decode(ids)
+        assert tokenizer.convert_ids_to_tokens(ids)[ids.index(3)] == "<unk>"
+
+
+def test_a_vocabulary_whose_sources_have_no_beginning(vocabularies, tmp_path, modules_cache):  # noqa: F811
+    """As T5's own: ``source_bos`` is false."""
+    folder = tmp_path / "vocab"
+    vocabularies[0].copy_to(folder)
+    path = folder / "tokenizer.json"
+    path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), "source_bos": False}))
+    vocabulary = Vocabulary.load(folder)
+    tokenizer = as_hf(vocabulary, tmp_path / "hf")
+    ids = expected(vocabulary, "the old river")
+    assert vocabulary.source_prefix == [] and tokenizer("the old river")["input_ids"] == [*ids, 2]
+    assert tokenizer(text_target="the old river")["input_ids"] == [*ids, 2]
+
+
+def test_another_dictionary_is_refused(vocabularies, tmp_path, modules_cache):  # noqa: F811
+    folder = tmp_path / "hf"
+    as_hf(vocabularies[0], folder)
+    with open(folder / "vocab" / "dict.txt", "a", encoding="utf-8") as stream:
+        stream.write(f"{WORDS[0]} 1\n{WORDS[0]} 1\n")
+    with pytest.raises(ValueError, match=r"dict\.txt: not the dictionary of fairseq_metro"):
+        transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=True)
+
+
 @pytest.mark.parametrize("name", ["vocab_32k", "vocab_64k"])
 def test_the_authors_golden_lines(shared, tmp_path, modules_cache, name):  # noqa: F811
     source = shared / "data" / "vocab"
