@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from fairseq_metro.kernels.attention import attention_fused, runs_fused
 from fairseq_metro.modules.cpu_attention import cpu_attention, hidden_keys, trains_on_cpu
+from fairseq_metro.modules.query_rows import QueryRows
 
 
 def packed_attention(
@@ -22,6 +23,7 @@ def packed_attention(
     causal=False,
     dropout=0.0,
     scale=None,
+    at=None,
 ):
     """Attention over projections as one linear map leaves them.
 
@@ -29,7 +31,22 @@ def packed_attention(
     bias: a module of relative positions, or (H, T, T), which torch's attention takes; visible:
     :class:`~fairseq_metro.modules.segments.OwnSegment` where examples are packed; the others as
     :func:`attention` has them, scale: 1 / sqrt(D) where not given. Returns (B, T, H, D).
+
+    at: of :func:`queries_at`; query is (M, 1, H, D) then, of these positions alone, with memory, and
+    what comes out (M, H, D).
     """
+    if at is not None:
+        bias = bias(at.length) if callable(bias) else bias
+        seen = None if visible is None else visible.mask
+        mixed = cpu_attention(
+            at.spread(query),
+            memory,
+            bias=None if bias is None else at.of_bias(bias),
+            hidden=at.of_hidden(hidden_keys(key_padding_mask, seen, causal, at.length)),
+            dropout=dropout,
+            scale=scale,
+        )
+        return at.gathered(mixed)
     if takes_fused(query) and not isinstance(bias, torch.Tensor):
         return attention_fused(
             query,
@@ -62,6 +79,15 @@ def packed_attention(
         scale=scale,
     )
     return mixed.transpose(1, 2)
+
+
+def queries_at(rows, x, bias, heads, dropout):
+    """:class:`QueryRows` where attention shall be given the queries of rows (M,) of x (B, T, C) alone:
+    in training on a CPU; else None."""
+    if rows is None or takes_fused(x.unflatten(-1, (heads, -1))):
+        return None
+    learned = getattr(bias, "weight", bias)
+    return QueryRows(rows, *x.shape[:2]) if trains_on_cpu(x, learned, dropout) else None
 
 
 def takes_fused(query, dtype=None):

@@ -25,9 +25,9 @@ def trains_on_cpu(query, bias, dropout):
 def cpu_attention(query, memory=None, *, bias=None, hidden=None, dropout=0.0, scale=None):
     """softmax(scale q k^T + bias + hidden) v, with dropout of the softmax.
 
-    query (B, T, 3, H, D), or (B, T, 1, H, D) with memory (B, S, 2, H, D); bias (H, T, S), which may
-    learn; hidden: of :func:`hidden_keys`. Returns (B, T, H, D). A query that sees no key gets finite
-    values.
+    query (B, T, 3, H, D), or (B, T, 1, H, D) with memory (B, S, 2, H, D); bias (H, T, S), or
+    (B, H, T, S), which may learn; hidden: of :func:`hidden_keys`. Returns (B, T, H, D). A query that
+    sees no key gets finite values.
     """
     scale = query.size(-1) ** -0.5 if scale is None else scale
     return _Attention.apply(query, memory, bias, hidden, dropout, scale)
@@ -87,7 +87,7 @@ class _Attention(torch.autograd.Function):
             kept, keep = kept_elements(weights.shape, dropout, weights.dtype), keep_scale(dropout)
             mixed = weights * kept
         out = torch.baddbmm(q, mixed, v, beta=0.0, alpha=keep)
-        ctx.numbers = heads, scale, keep
+        ctx.numbers, ctx.one_bias = (heads, scale, keep), bias is not None and bias.dim() == 3
         ctx.save_for_backward(own, None if memory is None else others, weights, kept)
         return _packed(out.unsqueeze(0), heads).squeeze(2)
 
@@ -109,7 +109,9 @@ class _Attention(torch.autograd.Function):
             d_weights.mul_(kept)
             mixed = weights * kept
         d_scores = torch._softmax_backward_data(d_weights, weights, -1, weights.dtype)
-        d_bias = d_scores.unflatten(0, (-1, heads)).sum(0) if ctx.needs_input_grad[2] else None
+        d_bias = d_scores.unflatten(0, (-1, heads)) if ctx.needs_input_grad[2] else None
+        if d_bias is not None and ctx.one_bias:
+            d_bias = d_bias.sum(0)
         d_own[0].baddbmm_(d_scores, k, beta=0.0, alpha=scale)
         targets[-2].baddbmm_(d_scores.mT, q, beta=0.0, alpha=scale)
         targets[-1].baddbmm_(mixed.mT, d_out, beta=0.0, alpha=keep)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from fairseq_metro.errors import UserError
-from fairseq_metro.modules.attention import attention, packed_attention
+from fairseq_metro.modules.attention import attention, packed_attention, queries_at
 from fairseq_metro.modules.dropout import dropout
 from fairseq_metro.modules.heads import select_rows
 from fairseq_metro.modules.norm import add_dropout_norm, adds_bias, apply_linear
@@ -50,16 +50,29 @@ class SelfAttention(nn.Module):
         visible=None,
         add_bias=True,
         rows=None,
+        at=None,
     ):
         """x (B, T, C), key_padding_mask (B, T) bool -> (B, T, C); bias, visible: as
         :func:`~fairseq_metro.modules.attention.packed_attention` has them.
 
         With a ``cache`` (dict, changed in place) x holds the newest positions only, and there is
         neither. add_bias: add the bias of the last map. rows (M,) int64 into the flattened (B, T):
-        the last map is asked at these positions alone -> (M, C).
+        the last map is asked at these positions alone -> (M, C); at: of
+        :func:`~fairseq_metro.modules.attention.queries_at` for them, or None.
         """
-        packed = self.qkv_proj(x).unflatten(-1, (3, self.heads, -1))
         dropout = self.dropout if self.training else 0.0
+        if at is not None:
+            mixed = packed_attention(
+                *self.queries_and_others(x, rows),
+                bias=bias,
+                key_padding_mask=key_padding_mask,
+                visible=visible,
+                causal=causal,
+                dropout=dropout,
+                at=at,
+            )
+            return apply_linear(self.out_proj, mixed.flatten(-2), add_bias)
+        packed = self.qkv_proj(x).unflatten(-1, (3, self.heads, -1))
         if cache is None:
             mixed = packed_attention(
                 packed,
@@ -80,6 +93,14 @@ class SelfAttention(nn.Module):
         if rows is not None:
             mixed = select_rows(mixed, rows)
         return apply_linear(self.out_proj, mixed, add_bias)
+
+    def queries_and_others(self, x, rows):
+        """Queries of the rows (M,) alone (M, 1, H, D), keys and values (B, T, 2, H, D)."""
+        dim = x.size(-1)
+        weight, bias = self.qkv_proj.weight, self.qkv_proj.bias
+        query = F.linear(select_rows(x, rows), weight[:dim], bias[:dim])
+        others = F.linear(x, weight[dim:], bias[dim:])
+        return query.unflatten(-1, (1, self.heads, -1)), others.unflatten(-1, (2, self.heads, -1))
 
 
 class CrossAttention(nn.Module):
@@ -106,20 +127,31 @@ class CrossAttention(nn.Module):
         visible=None,
         add_bias=True,
         rows=None,
+        at=None,
     ):
         """x (B, S, C), states (B, T, C), key_padding_mask (B, T) bool -> (B, S, C); visible: as
         :func:`~fairseq_metro.modules.attention.packed_attention` has it; rows: as self-attention
-        has them -> (M, C).
+        has them -> (M, C). at: of them, too; x is (M, C) already then.
 
         Several targets of each input: x (B * n, S, C), those of an input in neighbouring rows. They
         become one long row of queries (a query sees nothing of the others), so keys and values stay
         (B, ...) and are neither computed nor copied n times.
         """
+        dropout = self.dropout if self.training else 0.0
+        if at is not None:
+            mixed = packed_attention(
+                self.q_proj(x).unflatten(-1, (1, self.heads, -1)),
+                self.kv_proj(states).unflatten(-1, (2, self.heads, -1)),
+                key_padding_mask=key_padding_mask,
+                visible=visible,
+                dropout=dropout,
+                at=at,
+            )
+            return apply_linear(self.out_proj, mixed.flatten(-2), add_bias)
         inputs = (cache["key"] if cache else states).size(0)
         if x.size(0) % inputs:
             raise ValueError(f"{x.size(0)} targets cannot belong to {inputs} inputs in equal parts")
         q = self.q_proj(x.reshape(inputs, -1, x.size(-1))).unflatten(-1, (1, self.heads, -1))
-        dropout = self.dropout if self.training else 0.0
         if cache is None:
             mixed = packed_attention(
                 q,
@@ -202,8 +234,13 @@ class EncoderLayer(nn.Module):
             key_padding_mask,
             visible=visible,
             rows=rows,
+            at=self._queries_at(rows, x, bias),
         )
         return self._post(x, self.final_layer_norm, self.ffn)
+
+    def _queries_at(self, rows, x, bias=None):
+        attn = self.self_attn
+        return queries_at(rows, x, bias, attn.heads, attn.dropout if attn.training else 0.0)
 
 
 class DecoderLayer(EncoderLayer):
@@ -229,6 +266,9 @@ class DecoderLayer(EncoderLayer):
         """
         own, cross = (None, None) if cache is None else (cache["self"], cache["cross"])
         causal = x.size(1) > 1 and visible[0] is None
+        at = None
+        if cache is None and x.size(0) == states.size(0):
+            at = self._queries_at(rows, x)
         x = self._post(
             x,
             self.self_attn_layer_norm,
@@ -236,6 +276,8 @@ class DecoderLayer(EncoderLayer):
             causal=causal,
             cache=own,
             visible=visible[0],
+            rows=None if at is None else rows,
+            at=at,
         )
         attend = self.encoder_attn
         x = self._post(
@@ -246,7 +288,8 @@ class DecoderLayer(EncoderLayer):
             key_padding_mask,
             cross,
             visible[1],
-            rows=rows,
+            rows=rows if at is None else None,
+            at=at,
         )
         return self._post(x, self.final_layer_norm, self.ffn)
 
