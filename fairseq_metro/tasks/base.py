@@ -165,13 +165,14 @@ class TextTask(FairseqTask):
         self._resolve_decoder_starts(cfg)
         check_trainer_modes(self.cfg)
         self.check_model(cfg)
-        resumes = self._look_at_restored_checkpoint()
+        resumed = self._look_at_restored_checkpoint()
         model = super().build_model(cfg, from_checkpoint)
-        return self.begin(model, cfg, resumes)
+        return self.begin(model, cfg, resumed)
 
-    def begin(self, model, cfg, resumes):
-        """The model that training begins with, ``model`` having been built from ``cfg``."""
-        if self.cfg.init_from and resumes:
+    def begin(self, model, cfg, resumed):
+        """The model that training begins with, ``model`` having been built from ``cfg``; resumed:
+        :func:`~fairseq_metro.checkpoints.read_facts` of the checkpoint it goes on from, or None."""
+        if self.cfg.init_from and resumed:
             logger.info(f"--init-from {self.cfg.init_from}: not read, the run is resumed")
         elif self.cfg.init_from:
             self.initialize(model, cfg)
@@ -202,14 +203,15 @@ class TextTask(FairseqTask):
     def _look_at_restored_checkpoint(self):
         """Before fairseq loads it: mend a half-copied file, refuse another vocabulary.
 
-        Returns whether there is one.
+        Returns its facts, or None where there is none.
         """
         self.vocabulary.refuse_another_in(Path(self.cfg.save_dir) / VOCAB_FOLDER)
         path = repair_last(self.cfg.save_dir, self.cfg.restore_file)
         if path is None or not path.exists():
-            return False
-        self.check_restored(read_facts(path))
-        return True
+            return None
+        facts = read_facts(path)
+        self.check_restored(facts)
+        return facts
 
     def check_restored(self, facts):
         """Raise :class:`UserError` where the run cannot go on from a checkpoint's facts."""

@@ -17,6 +17,16 @@ from fairseq_metro.tasks.base import TextTask, TextTaskConfig
 
 logger = logging.getLogger(__name__)
 
+# Options of task and model that say what is learned: one run has one value of each.
+OBJECTIVE = (
+    "mask_pattern",
+    "clm_positions",
+    "decoding_target",
+    "rtd_on",
+    "clm_head",
+    "copy_mechanism",
+)
+
 
 @dataclass
 class PretrainingTaskConfig(TextTaskConfig):
@@ -76,6 +86,26 @@ class PretrainingTask(TextTask):
     @classmethod
     def read_stamp(cls, folder):
         return read_stamp(folder)
+
+    # Going on with a run
+
+    def begin(self, model, cfg, resumed):
+        if resumed:
+            self._refuse_another_objective(resumed, cfg)
+        return super().begin(model, cfg, resumed)
+
+    def _refuse_another_objective(self, facts, cfg):
+        """A run's folder holds one objective: an ablation begun in that of another would go on with
+        its parameters, and show something between the two."""
+        for part, now in (("task", self.cfg), ("model", cfg)):
+            then = facts["cfg"].get(part) or {}
+            for name in OBJECTIVE:
+                if name in then and str(then[name]) != str(getattr(now, name, then[name])):
+                    raise UserError(
+                        f"{facts['path']}: trained with {name} {then[name]}, and not "
+                        f"{getattr(now, name)}, which is another objective; give another "
+                        "--save-dir (SAVE=), and --init-from where it is to begin with these parameters"
+                    )
 
     # Data
 

@@ -228,10 +228,10 @@ class PromptFinetuningTask(TextTask):
         refuse_unfit_options(self.cfg, cfg)
         refuse_foreign_checkpoint(self.cfg, self.vocabulary)
 
-    def begin(self, model, cfg, resumes):
+    def begin(self, model, cfg, resumed):
         if self.cfg.soft_prompt_tokens:
-            return begin_soft_prompt(self, model, cfg, resumes)
-        return super().begin(model, cfg, resumes)
+            return begin_soft_prompt(self, model, cfg, resumed)
+        return super().begin(model, cfg, resumed)
 
     def check_restored(self, facts):
         kind = (facts["cfg"].get("task") or {}).get("_name")

@@ -47,14 +47,14 @@ def refuse_another_number(options, facts):
         )
 
 
-def begin_soft_prompt(task, model, cfg, resumes):
+def begin_soft_prompt(task, model, cfg, resumed):
     """The model to train: ``model`` just built from ``cfg``, frozen, behind a prompt.
 
     Its parameters are those that ``--init-from`` names; of a resumed run without it, those that the
     checkpoint names. Raises :class:`UserError` where neither is.
     """
     tokens, source = getattr(task.cfg, TOKENS), task.cfg.init_from or None
-    if source is None and not resumes:
+    if source is None and not resumed:
         raise UserError(
             f"--soft-prompt-tokens {tokens}: the model behind the prompt is not trained, so it "
             "must be a trained one; give it with --init-from"

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from fairseq_metro.data.vocabulary import Vocabulary
+from fairseq_metro.errors import UserError
 from tests.training import ROOT, command, equal, parameters, same_number, spawn, train
 
 
@@ -83,6 +84,24 @@ def test_a_resumed_run_equals_an_undisturbed_one_bit_by_bit(stop, run, data, tmp
     for key, state in ours["last_optimizer_state"]["state"].items():
         other = theirs["last_optimizer_state"]["state"][key]
         assert torch.equal(state["exp_avg_sq"], other["exp_avg_sq"])
+
+
+@pytest.mark.parametrize(
+    "option, said",
+    [
+        ("--rtd-on=decoder", "trained with rtd_on encoder, and not decoder"),
+        ("--copy-mechanism", "trained with copy_mechanism False, and not True"),
+        ("--clm-positions=all", "trained with clm_positions masked, and not all"),
+        ("--mask-pattern=span", "trained with mask_pattern iid, and not span"),
+        ("--clm-head=projection", "trained with clm_head linear, and not projection"),
+    ],
+)
+def test_a_run_does_not_go_on_with_another_objective(option, said, run, data):
+    before = (run[1] / "checkpoint_last.pt").read_bytes()
+    with pytest.raises(UserError, match=said) as caught:
+        train(data, run[1], option, "--max-update=14")
+    assert "another --save-dir" in str(caught.value) and "\n" not in str(caught.value)
+    assert (run[1] / "checkpoint_last.pt").read_bytes() == before
 
 
 def test_data_workers_change_nothing(run, data, tmp_path):
