@@ -11,6 +11,9 @@
 # independent copies that overwrite one another; this script tells them.
 set -euo pipefail
 fail() { echo "launch.sh: $*" >&2; exit 2; }
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source=train_scripts/kernels.sh
+source "$root/train_scripts/kernels.sh"
 (( $# >= 2 )) || { echo "usage: bash train_scripts/launch.sh N fairseq-train DATA [options]" >&2; exit 2; }
 N=$1; shift
 [[ $N =~ ^[1-9][0-9]*$ ]] || fail "N is '$N', must be a number of processes"
@@ -18,8 +21,7 @@ N=$1; shift
 words=()
 while (( $# )); do
   case $1 in
-    --kernels) (( $# >= 2 )) || fail "--kernels needs a value: auto, fused, reference or OPERATION=CHOICE,..."
-      export FAIRSEQ_METRO_KERNELS=$2; shift ;;
+    --kernels) export FAIRSEQ_METRO_KERNELS=$2; shift ;;
     --kernels=*) export FAIRSEQ_METRO_KERNELS=${1#*=} ;;
     *) words+=("$1") ;;
   esac
@@ -39,7 +41,6 @@ if (( MACHINES > 1 )); then
 fi
 
 # The environment that quickstart.sh and tests/run.sh make is used where none is active.
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 command -v "$1" >/dev/null || PATH=$root/.venv/bin:$PATH
 command -v "$1" >/dev/null || fail "$1 is not on the PATH, nor in .venv; run train_scripts/quickstart.sh once"
 

@@ -1,6 +1,8 @@
 # Starts pretraining from the one table of sizes, rates and batches (METRO-T0, Table 5),
 # fairseq_metro/planning/pretraining.yaml. Sourced by the pretrain_*.sh, which have set
 # -euo pipefail, stand in the clone, and have set DATA, ARCH, PROCESSES and SAVE.
+# shellcheck source=train_scripts/kernels.sh
+source train_scripts/kernels.sh
 
 # The environment that quickstart.sh and tests/run.sh make is used where none is active.
 command -v fairseq-train >/dev/null || PATH=$PWD/.venv/bin:$PATH

@@ -1,6 +1,8 @@
 # What the quickstarts share: a run in stages, each done once, that goes on where it was interrupted.
 # Sourced by quickstart*.sh, which have set -euo pipefail and SCRIPT, their name for messages, and
 # STAGES, how many there are; `here` is the folder they were started in; they stand in the clone.
+# shellcheck source=train_scripts/kernels.sh
+source train_scripts/kernels.sh
 
 say() { printf '[%s] %s\n' "$SCRIPT" "$*"; }
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }

@@ -4,6 +4,7 @@ A file of such tests has no name that pytest collects; a test of the usual kind 
 :func:`run_apart`. In it, :func:`device` is where the kernels run: the GPU, or the interpreter's CPU.
 """
 
+import importlib.metadata
 import importlib.util
 import os
 import subprocess
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pytest
 import torch
+
+from fairseq_metro.kernels.choice import interpreted
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -42,5 +45,21 @@ def device():
     """Where kernels run in this process."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
+
+def mend_interpreter():
+    """Triton 3.6's interpreter takes int() of arrays of one number, which NumPy 2.4 refuses."""
+    from triton.runtime import interpreter
+
+    patch = interpreter._patch_lang_tensor
+
+    def patch_lang_tensor(tensor, scope):
+        patch(tensor, scope)
+        scope.set_attr(tensor, "__index__", lambda self: int(self.handle.data.item()))
+
+    interpreter._patch_lang_tensor = patch_lang_tensor
+
+
+if interpreted() and importlib.metadata.version("triton").startswith("3.6."):
+    mend_interpreter()
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")

@@ -51,6 +51,58 @@ def test_a_forgotten_value_or_command_is_one_line(run):
         assert len(done.stderr.strip().splitlines()) == 1
 
 
+UNKNOWN = ["fuzed", "attention", "attentoin=fused", "attention=fuzed", "fused,reference"]
+UNKNOWN += ["attention=fused;head_loss=fused", "attention:fused", "fused=attention"]
+KNOWN = ["", "auto", " fused ", "reference,", "attention=fused", "attention=auto,,head_loss=fused"]
+KNOWN += [" residual_norm=reference , attention = fused"]
+
+
+@pytest.mark.parametrize("value", KNOWN + UNKNOWN)
+def test_the_scripts_know_the_words_that_the_package_knows(value, root):
+    script = f'source {root}/train_scripts/kernels.sh "$@"'
+    done = subprocess.run(["bash", "-c", script, "x", "--kernels", value], capture_output=True)
+    try:
+        choice.parse(value)
+    except UserError:
+        assert value in UNKNOWN and done.returncode == 2
+    else:
+        assert value in KNOWN and done.returncode == 0, done.stderr
+
+
+SCRIPTS = "launch.sh pretrain_metro.sh pretrain_t5.sh finetune_t0.sh smash_pair.sh quickstart.sh"
+
+
+@pytest.mark.parametrize("words", [["--kernels", "fuzed"], ["--kernels=fuzed"], []])
+@pytest.mark.parametrize("script", SCRIPTS.split())
+def test_an_unknown_word_is_one_line_before_anything_starts(script, words, run, tmp_path):
+    """Neither Python nor data, model or folder are looked at."""
+    for program in ("fairseq-train", "python"):
+        (tmp_path / "programs" / program).write_text(f"#!/bin/sh\necho began >> {tmp_path}/began\n")
+    given = dict(
+        DATA="data", TASKS="tasks", INIT="init", TEXT="text", ARCH="tiny", RUN=f"{tmp_path}/run"
+    )
+    given["SAVE"] = str(tmp_path / "save")
+    if not words:
+        given["FAIRSEQ_METRO_KERNELS"] = "fuzed"
+    leading = ["1", "fairseq-train"] if script == "launch.sh" else []
+    _, _, done = run(script, *leading, *words, **given)
+    (line,) = done.stderr.strip().splitlines()
+    assert done.returncode == 2 and "'fuzed' is unknown" in line and not done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["programs"]
+
+
+@pytest.mark.parametrize("plan", [{"PLAN": "1"}, "--plan"])
+def test_a_plan_takes_it_and_starts_nothing(plan, run, tmp_path):
+    where = dict(DATA="data", ARCH="tiny", SAVE=str(tmp_path / "run"))
+    words = ["--kernels", "reference"]
+    words, where = ([*words, plan], where) if isinstance(plan, str) else (words, where | plan)
+    chosen, _, done = run("pretrain_metro.sh", *words, **where)
+    assert done.returncode == 0, done.stderr
+    assert "parameters" in done.stdout and chosen is None and not (tmp_path / "run").exists()
+    *words, done = run("pretrain_metro.sh", "--plan", "--kernels", "fuzed", **where)
+    assert done.returncode == 2 and not done.stdout and "'fuzed' is unknown" in done.stderr
+
+
 def test_pretraining_passes_it_on_and_keeps_it_in_its_command(run, tmp_path):
     where = dict(DATA="data", ARCH="tiny", SAVE=str(tmp_path / "run"))
     chosen, seen, done = run("pretrain_metro.sh", "--kernels", "reference", "--lr", "7", **where)
