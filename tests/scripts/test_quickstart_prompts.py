@@ -34,7 +34,7 @@ def clone(tmp_path, root):
     clone = tmp_path / "clone"
     for folder in ("train_scripts", "preprocess", "programs"):
         (clone / folder).mkdir(parents=True)
-    for name in ("quickstart_prompts.sh", "stages.sh", "launch.sh"):
+    for name in ("quickstart_prompts.sh", "stages.sh", "launch.sh", "kernels.sh"):
         shutil.copy(root / "train_scripts" / name, clone / "train_scripts")
     (clone / "train_scripts" / "environment.sh").write_text(ENVIRONMENT)
     (clone / "train_scripts" / "quickstart.sh").write_text(QUICKSTART)

@@ -45,7 +45,7 @@ def clone(tmp_path, root):
     clone = tmp_path / "clone"
     for folder in ("train_scripts", "preprocess", "eval", "programs"):
         (clone / folder).mkdir(parents=True)
-    for name in ("quickstart_smash.sh", "stages.sh", "launch.sh"):
+    for name in ("quickstart_smash.sh", "stages.sh", "launch.sh", "kernels.sh"):
         shutil.copy(root / "train_scripts" / name, clone / "train_scripts")
     (clone / "train_scripts" / "environment.sh").write_text(stand_ins.ENVIRONMENT)
     (clone / "fairseq_metro").symlink_to(root / "fairseq_metro")
