@@ -14,7 +14,7 @@ from fairseq_metro.interchange.authors_keys import TOKENS
 from fairseq_metro.interchange.authors_vocabulary import is_ours
 from fairseq_metro.interchange.hugging_face import CONFIG, read_weights
 from fairseq_metro.interchange.training_facts import SECTION, training_of
-from fairseq_metro.models.metro_t5.model import auxiliary_config
+from fairseq_metro.models.metro_t5.config import auxiliary_config
 
 MODEL_TYPE = "fairseq_metro"
 SIZES = (

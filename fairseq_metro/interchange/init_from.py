@@ -12,7 +12,7 @@ from fairseq_metro.interchange.hf_t5 import initialize_hf_t5
 from fairseq_metro.interchange.model import read_model
 from fairseq_metro.interchange.roberta import initialize_roberta
 from fairseq_metro.models.hf_t5 import HfT5Model
-from fairseq_metro.models.metro_t5.model import auxiliary_config
+from fairseq_metro.models.metro_t5.config import auxiliary_config
 from fairseq_metro.models.roberta import RobertaMLMModel
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from fairseq_metro.models.metro_t5 import MetroT5Model, T5TransformerModel
-from fairseq_metro.models.metro_t5.model import auxiliary_config
+from fairseq_metro.models.metro_t5.config import auxiliary_config
 from fairseq_metro.models.symbols import Symbols
 
 # Tokens that the T5 baseline's encoder and decoder see for a token of text, measured on blocks of

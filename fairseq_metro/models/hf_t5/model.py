@@ -22,12 +22,8 @@ from fairseq_metro.models.hf_t5.initialization import initialize
 from fairseq_metro.models.hf_t5.layers import DecoderLayer, EncoderLayer, RMSNorm
 from fairseq_metro.models.hf_t5.relative_position import RelativePositions
 from fairseq_metro.models.incremental import LayerCaches, ReorderedStates
-from fairseq_metro.models.metro_t5.model import (
-    T5TransformerModel,
-    decoder_visibility,
-    padding_mask,
-    recomputed,
-)
+from fairseq_metro.models.metro_t5.model import T5TransformerModel
+from fairseq_metro.models.metro_t5.stacks import decoder_visibility, padding_mask, recomputed
 from fairseq_metro.modules.attention import hide
 from fairseq_metro.modules.heads import project_to_vocabulary
 from fairseq_metro.modules.segments import see_own_segment

@@ -1,9 +1,12 @@
 """Sizes and switches of METRO-T5, and of its main model alone."""
 
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Optional
 
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
+
+from fairseq_metro.errors import UserError
 
 
 @dataclass
@@ -127,3 +130,51 @@ class MetroT5Config(T5TransformerConfig):
             "probability of 'original', detached (Table 4; our reading of COCO-LM's head)"
         },
     )
+
+
+def auxiliary_config(cfg):
+    """Sizes and dropouts of the auxiliary encoder; head width and FFN ratio are the main model's."""
+    dim = cfg.auxiliary_embed_dim or cfg.embed_dim
+    dropout, attention_dropout = cfg.dropout, cfg.attention_dropout
+    if cfg.auxiliary_dropout is not None:
+        dropout = attention_dropout = cfg.auxiliary_dropout
+    heads = max(1, cfg.attention_heads * dim // cfg.embed_dim)
+    if dim % heads != 0:
+        raise UserError(
+            f"--auxiliary-embed-dim {dim} cannot be cut into {heads} heads; give a multiple of "
+            f"the main model's head width {cfg.embed_dim // cfg.attention_heads}"
+        )
+    return SimpleNamespace(
+        embed_dim=dim,
+        ffn_dim=cfg.ffn_dim * dim // cfg.embed_dim,
+        attention_heads=heads,
+        dropout=dropout,
+        attention_dropout=attention_dropout,
+        max_positions=cfg.max_positions,
+        relative_position_buckets=cfg.relative_position_buckets,
+        relative_position_max_distance=cfg.relative_position_max_distance,
+        checkpoint_activations=cfg.checkpoint_activations,
+    )
+
+
+def check_config(cfg):
+    """Raise :class:`UserError` for sizes that cannot be."""
+    if cfg.embed_dim % cfg.attention_heads != 0:
+        raise UserError(
+            f"--embed-dim {cfg.embed_dim} is not a multiple of --attention-heads "
+            f"{cfg.attention_heads}; change one of them"
+        )
+    buckets, distance = cfg.relative_position_buckets, cfg.relative_position_max_distance
+    if buckets < 4 or distance <= buckets // 4 + 1:
+        raise UserError(
+            f"--relative-position-buckets {buckets} with --relative-position-max-distance "
+            f"{distance}: at least 4 buckets, and a distance above a quarter of them plus 1"
+        )
+    width = getattr(cfg, "auxiliary_embed_dim", 0)
+    if width not in (0, cfg.embed_dim) and cfg.share_auxiliary != "token":
+        raise UserError(
+            f"--auxiliary-embed-dim {width} with --share-auxiliary {cfg.share_auxiliary}: tables "
+            "of different widths cannot be shared; share tokens only"
+        )
+    if getattr(cfg, "auxiliary_temperature", 1.0) <= 0:
+        raise UserError(f"--auxiliary-temperature is {cfg.auxiliary_temperature}, must be above 0")

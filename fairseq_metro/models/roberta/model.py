@@ -12,7 +12,7 @@ from torch import nn
 
 from fairseq_metro.errors import UserError
 from fairseq_metro.models.checked_loading import CheckedLoading
-from fairseq_metro.models.metro_t5.model import at_last, padding_mask
+from fairseq_metro.models.metro_t5.stacks import at_last, padding_mask
 from fairseq_metro.models.roberta.config import RobertaMLMConfig
 from fairseq_metro.models.roberta.layers import RobertaLayer
 from fairseq_metro.modules.heads import project_to_vocabulary, select_rows
