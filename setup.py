@@ -33,7 +33,7 @@ setup(
         "torch>=2.2",
         "zstandard>=0.22",
     ],
-    extras_require={"test": ["hypothesis", "pytest", "pytest-timeout", "ruff"]},
+    extras_require={"test": ["hypothesis", "pytest", "pytest-timeout", "pytest-xdist", "ruff"]},
     entry_points={
         "console_scripts": [
             "fairseq-metro = fairseq_metro.commands:main",
