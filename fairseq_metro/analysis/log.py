@@ -100,11 +100,22 @@ def parse_record(line):
     return Record(int(values.get("num_updates", 0)), values)
 
 
-def parse_log(lines):
-    """Read an iterable of log lines into a :class:`Log`.
+def append(kept, record):
+    """Add a record to a list whose updates rise.
 
     After a resume fairseq repeats the updates since the last checkpoint: the later numbers replace
-    the earlier ones. ``seconds`` adds up the time of each process, without the pauses between.
+    the earlier ones.
+    """
+    while kept and kept[-1].update >= record.update:
+        kept.pop()
+    kept.append(record)
+
+
+def parse_log(lines, keep=append):
+    """Read an iterable of log lines into a :class:`Log`.
+
+    keep: ``append``, or another function (list, record) that adds a record, for less memory.
+    ``seconds`` adds up the time of each process, without the pauses between.
     """
     log = Log()
     series = {TRAIN: log.train, EPOCH: log.epochs, VALID: log.valid}
@@ -129,10 +140,7 @@ def parse_log(lines):
         if line.logger == START:
             log.start = record
             continue
-        kept = series[line.logger]
-        while kept and kept[-1].update >= record.update:
-            kept.pop()
-        kept.append(record)
+        keep(series[line.logger], record)
     log.seconds += (previous - began).total_seconds() if began else 0.0
     return log
 
@@ -142,10 +150,10 @@ def _first_int(pattern, message, otherwise):
     return int(match.group(1).replace(",", "")) if match else otherwise
 
 
-def read_log(path):
+def read_log(path, keep=append):
     """:func:`parse_log` of a file. Raises :class:`UserError` where there is none."""
     try:
         with open(path, encoding="utf-8", errors="replace") as stream:
-            return parse_log(stream)
+            return parse_log(stream, keep)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); give a run's folder") from None

@@ -108,7 +108,7 @@ def _notes(settings):
     notes = (
         "Mean, median, quartiles, std and range are over a set's templates, std in points. SE: "
         "standard error over rows, of the mean over templates, in points. commonest: always the "
-        "place that is right most often."
+        "place that is right most often; guessing: the larger of chance and commonest, set by set."
     )
     if settings["rank_by"] != SUM or settings["shots"]:
         notes += " Published numbers are of plain sums and no exemplars."

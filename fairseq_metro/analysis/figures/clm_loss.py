@@ -40,7 +40,7 @@ def name_of(options):
 
 def collect(args):
     rows = []
-    for label, path, log in logs_of(args.runs, name_of):
+    for label, path, log in logs_of(args.runs, name_of, [NAME]):
         found = series_rows(label, log, NAME)
         refuse_empty(found, path, NAME)
         rows += found

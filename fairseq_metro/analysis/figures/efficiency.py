@@ -14,6 +14,7 @@ on with): validations and saves included, pauses not. FLOPs: tokens seen (``wpb`
 import statistics
 from pathlib import Path
 
+from fairseq_metro.analysis.figures.logs import thin
 from fairseq_metro.analysis.figures.plotting import (
     colours_of,
     new_figure,
@@ -23,7 +24,7 @@ from fairseq_metro.analysis.figures.plotting import (
 )
 from fairseq_metro.analysis.figures.scores import read_scores, shared_tasks
 from fairseq_metro.analysis.health import find_log
-from fairseq_metro.analysis.log import read_log
+from fairseq_metro.analysis.log import Record, append, read_log
 from fairseq_metro.errors import UserError
 from fairseq_metro.loading import find_checkpoint, open_checkpoint
 from fairseq_metro.planning.costs import flops_per_token
@@ -45,7 +46,7 @@ def collect(args):
     if not tasks:
         raise UserError(f"no task that all of {', '.join(scores)} have; their means say nothing")
     for label, run, points in series:
-        log, flops = read_log(find_log(run)), flops_of(run)
+        log, flops = read_log(find_log(run), running_totals), flops_of(run)
         for update, path in sorted(points):
             seconds, tokens = spent(log, update, run)
             rows.append({"series": label, "update": update, "hours": seconds / 3600,
@@ -84,27 +85,40 @@ def flops_of(run):
     return flops_per_token(objective, cfg.model, cfg.task.tokens_per_sample, vocabulary, **details)
 
 
+def running_totals(kept, record):
+    """For ``read_log``: of each record the run's seconds and tokens so far, of one without ``wall``
+    or ``wpb`` nothing; of a long log thinned."""
+    append(kept, Record(record.update, {}))
+    if not {"wall", "wpb"} <= record.values.keys():
+        return
+    before = kept[-2] if len(kept) > 1 else Record(0, {})
+    wall, told = record.values["wall"], before.values
+    earlier = told.get("earlier", 0.0)
+    if wall < told.get("seconds", 0.0) - earlier:  # a restart that had lost its clock
+        earlier = told["seconds"]
+    tokens = record.values["wpb"] * (record.update - before.update)
+    kept[-1].values.update(
+        earlier=earlier, seconds=earlier + wall, tokens=told.get("tokens", 0.0) + tokens
+    )
+    thin(kept)
+
+
 def spent(log, update, run):
     """(seconds on the run's clock, tokens seen) after ``update`` updates.
 
-    Raises :class:`UserError` where the log has not got that far.
+    log: read with :func:`running_totals`. Raises :class:`UserError` where it has not got that far.
     """
-    seconds = earlier = clock = tokens = 0.0
-    before = 0
+    last = Record(0, {"seconds": 0.0, "tokens": 0.0})
     for record in log.train:
-        values = record.values
-        if not {"wall", "wpb"} <= values.keys():
+        if not record.values:
             raise UserError(f"{run}: its log has no 'wall' or 'wpb'; log with --log-format json")
-        if values["wall"] < clock:  # a restart that had lost its clock
-            earlier += clock
-        share = min(1.0, (update - before) / (record.update - before))
-        now = earlier + values["wall"]
-        seconds += share * (now - seconds)
-        tokens += share * values["wpb"] * (record.update - before)
-        clock, before = values["wall"], record.update
         if record.update >= update:
+            share = (update - last.update) / (record.update - last.update)
+            pairs = ((last.values[key], record.values[key]) for key in ("seconds", "tokens"))
+            seconds, tokens = (one + share * (other - one) for one, other in pairs)
             return seconds, tokens
-    raise UserError(f"{run}: its log ends at update {before}, before {update}")
+        last = record
+    raise UserError(f"{run}: its log ends at update {last.update}, before {update}")
 
 
 def mean_score(scores, tasks):

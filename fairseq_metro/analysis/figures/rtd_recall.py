@@ -53,7 +53,7 @@ def name_of(options):
 
 def collect(args):
     rows = []
-    for label, path, log in logs_of(args.runs, name_of):
+    for label, path, log in logs_of(args.runs, name_of, [RECALL, AUC]):
         found = rows_of_log(label, log)
         if not found and args.data is not None:
             found = rows_of_checkpoints(label, path, args)

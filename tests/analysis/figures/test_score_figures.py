@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from fairseq_metro.analysis.figures import efficiency, scores
+from fairseq_metro.analysis.figures.efficiency import running_totals
 from fairseq_metro.analysis.figures.plotting import COLOURS
 from fairseq_metro.analysis.log import read_log
 from fairseq_metro.errors import UserError
@@ -174,7 +175,7 @@ def clocked(update):
 
 
 def test_time_and_tokens_up_to_an_update_are_those_of_a_loop(tmp_path):
-    log = read_log(log_of(tmp_path / "run", clocked) / "train.log")
+    log = read_log(log_of(tmp_path / "run", clocked) / "train.log", running_totals)
     for update in (20, 30, 400):
         seconds, tokens = efficiency.spent(log, update, "run")
         expected, done = 0.0, 0
@@ -195,12 +196,12 @@ def test_a_resumed_run_counts_both_processes_and_no_pause(tmp_path):
                    first=401, last=800)  # fmt: skip
     with open(folder / "train.log", "a") as stream:
         stream.write((later / "train.log").read_text())
-    seconds, tokens = efficiency.spent(read_log(folder / "train.log"), 800, "run")
+    seconds, tokens = efficiency.spent(read_log(folder / "train.log", running_totals), 800, "run")
     assert (seconds, tokens) == (800.0, 8000.0)
 
 
 def test_a_log_that_ends_too_early_is_one_line(tmp_path):
-    log = read_log(log_of(tmp_path / "run", clocked) / "train.log")
+    log = read_log(log_of(tmp_path / "run", clocked) / "train.log", running_totals)
     with pytest.raises(UserError, match="its log ends at update 400, before 500"):
         efficiency.spent(log, 500, "run")
 
