@@ -77,6 +77,12 @@ def test_a_mask_of_the_decoder_hides_a_token(model, batch):
         )
         assert torch.allclose(one, two, atol=1e-5) is same
         assert torch.allclose(one[:, :2], two[:, :2], atol=1e-5)  # earlier ones never see it
+    later = torch.cat([y[:, :4], y[:, 4:] + 9], 1)
+    one, two = (
+        model(input_ids=x, decoder_input_ids=each, decoder_attention_mask=seen).logits
+        for each in (y, later)
+    )
+    assert torch.equal(one[:, :4], two[:, :4]) and not torch.equal(one[:, 4], two[:, 4])
 
 
 @torch.no_grad()
@@ -190,6 +196,9 @@ def test_new_tokens_widen_the_one_table(model, batch):
     after = model(input_ids=x, decoder_input_ids=y).logits
     assert after.size(-1) == rows + 3 and model.config.vocab_size == rows + 3
     torch.testing.assert_close(after[..., :rows], before, rtol=0, atol=1e-6)
+    model.set_input_embeddings(torch.nn.Embedding(rows, 16))
+    assert model.get_input_embeddings() is model.encoder.embed_tokens
+    assert not torch.allclose(model(input_ids=x, decoder_input_ids=y).logits, before, atol=0.1)
 
 
 @pytest.mark.parametrize("share", ["token", "token_pos", "token_pos_norm"])
@@ -209,6 +218,7 @@ def test_no_parameter_is_missing_or_left_over(tmp_path, vocabulary, modules_cach
 
 
 def test_generation_and_tokenizer_know_the_models_limits(folders, model):
+    assert model.config.num_hidden_layers == len(model.decoder.layers) == 2  # of a cache
     settings = model.generation_config
     assert (settings.max_new_tokens, settings.suppress_tokens) == (40, [1])
     tokenizer = transformers.AutoTokenizer.from_pretrained(folders[0], trust_remote_code=True)
@@ -238,6 +248,18 @@ def test_another_start_of_the_decoder_goes_along(tmp_path, vocabulary, modules_c
     assert previous.tolist() == [[vocabulary.indices[mask], 5, 6]]
     assert read_model(tmp_path / "hf").config["decoder_start"] == mask
     assert fairseq_metro.load(tmp_path / "hf", "cpu").decoder_start == vocabulary.indices[mask]
+
+
+def test_a_t5_generates_what_ours_does(tmp_path, vocabulary, modules_cache):  # noqa: F811
+    """From the same start, which is not T5's <pad> here."""
+    run, _ = exports.write_run(tmp_path / "run", vocabulary, "hf_t5", decoder_layers=2)
+    export_hf.export_hf(run, tmp_path / "hf")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "hf", trust_remote_code=True)
+    texts = ["the old river carries stone", "winter house", "Bright"]
+    ids = load(tmp_path / "hf").generate(**tokenizer(texts, return_tensors="pt", padding=True))
+    found = tokenizer.batch_decode(ids[:, :10], skip_special_tokens=True)
+    expected = fairseq_metro.load(run, "cpu").generate(texts, beam=1, max_len_b=9)
+    assert [text.split() for text in found] == [text.split() for text in expected]
 
 
 # What comes back

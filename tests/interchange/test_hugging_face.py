@@ -62,6 +62,15 @@ def test_without_the_package_safetensors_the_remedy_is_named(tmp_path, monkeypat
         read_model(folder)
 
 
+@pytest.mark.parametrize("listed", [{"a": "../other.bin"}, {"a": "/x/other.bin"}, ["other.bin"]])
+def test_an_index_that_leads_out_of_its_folder_is_refused(tmp_path, listed):
+    folder = authors.write_release(tmp_path / "hf")
+    (folder / "pytorch_model.bin").rename(tmp_path / "other.bin")
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": listed}))
+    with pytest.raises(UserError, match=r"pytorch_model.bin.index.json: not an index of weights"):
+        read_model(folder)
+
+
 @pytest.mark.parametrize("buckets, distance", [(32, 128), (128, 256)])
 def test_a_distance_that_is_not_written_is_the_one_they_trained_with(
     tmp_path, monkeypatch, caplog, buckets, distance

@@ -9,7 +9,9 @@ import torch
 import fairseq_metro
 from fairseq_metro.interchange import export_hf
 from fairseq_metro.interchange.import_t5 import import_t5
+from fairseq_metro.interchange.model import Model
 from fairseq_metro.interchange.model_card import model_card
+from fairseq_metro.interchange.training_facts import facts_of
 from tests.interchange import exports, t5_folders
 from tests.interchange.exports import modules_cache  # noqa: F401  a fixture
 
@@ -76,6 +78,17 @@ def test_a_stock_t5_needs_no_code_and_says_so(tmp_path):
     assert "| imported from | theirs |" in card  # of the path its last part
     config = json.loads((tmp_path / "hf" / "config.json").read_text())
     assert str(tmp_path) not in json.dumps(config) + card
+
+
+def test_no_folder_of_the_machine_goes_along_wherever_it_stands():
+    stamp = {"command": "/a/b/train /c/d --x /e/f", "files": ["/g/h", {"at": ("/i/j", 3)}]}
+    facts = facts_of(
+        Model("metro_t5", {}, {}, None, "", 7, {**stamp, "title": "Old", "updates": 5})
+    )
+    assert facts == {
+        "title": "Old", "architecture": "metro_t5", "updates": 7,
+        "stamp": {"command": "train d --x f", "files": ["h", {"at": ["j", 3]}]},
+    }  # fmt: skip
 
 
 def test_a_title_and_a_table_keep_their_form():
