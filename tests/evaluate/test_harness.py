@@ -13,6 +13,7 @@ import torch
 import fairseq_metro
 from fairseq_metro.errors import UserError
 from fairseq_metro.evaluate import harness_command
+from fairseq_metro.interchange.export_hf import export_hf
 from tests.interchange import exports
 from tests.interchange.conftest import theirs, vocabulary  # noqa: F401  fixtures
 
@@ -91,14 +92,21 @@ def loop(predictor, source, target):
     return log_p.gather(1, target[:, None])[:, 0], log_p.argmax(-1) == target
 
 
-def test_the_harness_finds_the_accuracy_of_our_scoring(run, tasks):
+@pytest.mark.parametrize("form", ["run", "exported"])
+def test_the_harness_finds_the_accuracy_of_our_scoring(run, tasks, tmp_path, form):
+    """Of a run, and of the Hugging Face folder that it was exported to."""
     import lm_eval
     from lm_eval.tasks import TaskManager
 
     importlib.import_module("fairseq_metro.evaluate.harness")
     manager = TaskManager(include_path=str(tasks), include_defaults=False)
+    folder = run
+    if form == "exported":
+        pytest.importorskip("safetensors", reason="an export is in safetensors")
+        folder = tmp_path / "hf"
+        export_hf(run, folder)
     found = lm_eval.simple_evaluate(
-        model="fairseq_metro", model_args=f"pretrained={run},device=cpu", task_manager=manager,
+        model="fairseq_metro", model_args=f"pretrained={folder},device=cpu", task_manager=manager,
         tasks=["ours_choice", "ours_rolling", "ours_until"], bootstrap_iters=0, log_samples=True,
     )  # fmt: skip
     predictor = fairseq_metro.load(run, "cpu")
@@ -179,6 +187,83 @@ def test_generation_settings_become_fairseqs(lm):
     assert isinstance(lm.generate_until(requests((text, options)))[0], str)
     with pytest.raises(UserError, match="generation setting 'min_p' of the task is unknown"):
         lm.generate_until(requests((text, {"min_p": 0.1})))
+
+
+def test_every_setting_has_its_counterpart():
+    from fairseq_metro.evaluate.harness import _generation
+
+    plain = {"beam": 1, "max_len_b": 256}
+    sampled = {"sampling": True, "temperature": 1.0}
+    for settings, options in (
+        ({}, plain),
+        ({"max_gen_toks": 5, "max_tokens": 9}, {**plain, "max_len_b": 5}),
+        ({"max_new_tokens": 6}, {**plain, "max_len_b": 6}),
+        ({"temperature": 0.5}, {**plain, **sampled, "temperature": 0.5}),
+        ({"temperature": 0.5, "do_sample": False}, plain),
+        ({"do_sample": True, "top_k": 3.0, "top_p": "0.5"},
+         {**plain, **sampled, "sampling_topk": 3, "sampling_topp": 0.5}),
+        ({"temperature": 0, "top_k": 3}, plain),
+    ):  # fmt: skip
+        assert _generation({"until": ["x"], **settings}) == options
+
+
+def test_each_request_has_its_own_stop_strings(lm):
+    text = "the old river"
+    (whole,) = lm.generate_until(requests((text, {"max_gen_toks": 9})))
+    a, b = whole.split()[0][-1], whole.split()[-1][0]
+    stops = ["zzz", a, [b, a], ["", b]]
+    found = lm.generate_until(
+        requests(*[(text, {"max_gen_toks": 9, "until": each}) for each in stops])
+    )
+    first = min(whole.index(a), whole.index(b))
+    expected = [whole, whole[: whole.index(a)], whole[:first], whole[: whole.index(b)]]
+    assert found == expected
+
+
+def test_a_continuation_is_cut_where_the_decoder_ends(lm):
+    context, words = "the old river", "stone house " * 40
+    ((score, _),) = lm.loglikelihood(requests((context, f" {words}")))
+    ids = lm.predictor.vocabulary.encode(words.strip())
+    longest = lm.predictor.max_target
+    assert len(ids) > longest
+    kept = torch.tensor([*ids[: longest - 1], 2])  # </s> has the last place
+    log_p, _ = loop(lm.predictor, lm.predictor.sources([context])[0], kept)
+    assert score == pytest.approx(float(log_p.sum()), abs=1e-3)
+
+
+def test_a_context_is_encoded_once_and_batches_are_as_large_as_asked(run):
+    from fairseq_metro.evaluate.harness import FairseqMetroLM
+
+    lm, shapes = FairseqMetroLM(str(run), device="cpu", max_tokens=30), []
+    encoder, stock = lm.predictor.model.encoder, lm.predictor.model.encoder.forward
+
+    def forward(tokens, *args, **kwargs):
+        shapes.append(tuple(tokens.shape))
+        return stock(tokens, *args, **kwargs)
+
+    encoder.forward = forward
+    contexts = [q for q, _ in ROWS] * 3  # never two neighbours of one context
+    lm.loglikelihood(requests(*[(q, f" quiet {i}") for i, q in enumerate(contexts)]))
+    assert sum(rows for rows, _ in shapes) == len(ROWS)
+    assert all(rows * length <= 30 for rows, length in shapes if rows > 1) and len(shapes) > 1
+
+
+def test_answers_are_remembered_for_the_harnesss_cache(lm, monkeypatch):
+    kept = []
+    hook = SimpleNamespace(add_partial=lambda *told: kept.append(told))
+    monkeypatch.setattr(lm, "cache_hook", hook)
+    one = ("the old river", " quiet"), ("winter",), ("winter", {"max_gen_toks": 3})
+    names = "loglikelihood", "loglikelihood_rolling", "generate_until"
+    answers = [getattr(lm, name)(requests(args))[0] for name, args in zip(names, one, strict=True)]
+    assert kept == list(zip(names, one, answers, strict=True))
+
+
+def test_the_dtype_is_the_models(run):
+    from fairseq_metro.evaluate.harness import FairseqMetroLM
+
+    half = FairseqMetroLM(str(run), device="cpu", dtype="bfloat16")
+    assert {p.dtype for p in half.predictor.model.parameters()} == {torch.bfloat16}
+    assert half.get_model_info()["model_dtype"] == "bfloat16"
 
 
 def test_the_command_is_the_harness_with_our_model(run, tasks, monkeypatch, root):
