@@ -16,7 +16,7 @@ from fairseq_metro.evaluate.published_rows import (
     published_row,
     published_rows,
 )
-from fairseq_metro.evaluate.results import claim, write_result
+from fairseq_metro.evaluate.results import claim, read_results, write_result
 from fairseq_metro.evaluate.suite import load_suite
 
 
@@ -107,6 +107,36 @@ def test_folders_of_other_rows_are_refused(two, tmp_path):
     template = folder(tmp_path / "template", "template", [run("a9", "a", [1] * 120)])
     with pytest.raises(UserError, match="no template in common"):
         compare(read_side(two[0]), read_side(template))
+
+
+def test_as_many_rows_but_others_are_refused(tmp_path):
+    one, other = run("a1", "a", [1, 0, 1]), run("a1", "a", [1, 0, 1])
+    other["per_example"]["row"] = [0, 1, 3]
+    sides = [read_side(folder(tmp_path / n, n, [r])) for n, r in (("one", one), ("two", other))]
+    with pytest.raises(UserError, match="a: one has 3 rows, two 3, or others; evaluate both"):
+        compare(*sides)
+
+
+def test_a_run_without_examples_and_half_written_files_are_left_out(tmp_path):
+    empty = {**run("b1", "b", [1]), "value": None, "examples": 0,
+             "per_example": {"row": [], "gold": [], "prediction": []}}  # fmt: skip
+    path = tmp_path / "one"
+    folder(path, "one", [run("a1", "a", [1, 0]), empty])
+    (path / "results" / ".a2.json").write_text("half")  # a temporary name
+    assert list(read_results(path)) == ["a1", "b1"]
+    side = read_side(str(path))
+    assert side.runs.keys() == {"a"} and side.labels == {"a": "A"}
+
+
+def test_a_difference_that_may_be_chance_has_no_mark(tmp_path):
+    hits = [[1, 0, 1, 0, 1, 1, 0, 1], [0, 1, 1, 0, 1, 1, 0, 1]]
+    sides = [read_side(folder(tmp_path / n, n, [run("a1", "a", each)]))
+             for n, each in zip(("one", "two"), hits, strict=True)]  # fmt: skip
+    found = compare(*sides, draws=500)
+    (one,) = found["sets"]
+    assert one["low"] < 0 < one["high"] and one["difference"] == 0
+    (line,) = [text for text in describe(found).splitlines() if text.startswith("| A |")]
+    assert line.endswith("|  |")
 
 
 def test_published_rows_as_a_side(tmp_path):

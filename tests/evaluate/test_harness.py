@@ -149,6 +149,16 @@ def test_loglikelihood_equals_a_loop(lm, run):
     assert said[1].all()
 
 
+def test_greedy_is_every_token_the_likeliest(lm, monkeypatch):
+    said = [[True, True], [True, False], [False, False]]
+    log_p = torch.tensor([-1.0, -2.0])
+    monkeypatch.setattr(
+        lm, "_scores", lambda sources, targets: [[(log_p, torch.tensor(each)) for each in said]]
+    )
+    found = lm.loglikelihood(requests(("a", "x"), ("a", "y"), ("a", "z")))
+    assert found == [(-3.0, True), (-3.0, False), (-3.0, False)]
+
+
 def test_without_eos_a_continuation_has_its_tokens_alone(run, lm):
     from fairseq_metro.evaluate.harness import FairseqMetroLM
 
@@ -197,7 +207,7 @@ def test_every_setting_has_its_counterpart():
     for settings, options in (
         ({}, plain),
         ({"max_gen_toks": 5, "max_tokens": 9}, {**plain, "max_len_b": 5}),
-        ({"max_new_tokens": 6}, {**plain, "max_len_b": 6}),
+        ({"max_new_tokens": 6, "num_beams": 4}, {"beam": 4, "max_len_b": 6}),
         ({"temperature": 0.5}, {**plain, **sampled, "temperature": 0.5}),
         ({"temperature": 0.5, "do_sample": False}, plain),
         ({"do_sample": True, "top_k": 3.0, "top_p": "0.5"},
@@ -211,12 +221,13 @@ def test_each_request_has_its_own_stop_strings(lm):
     text = "the old river"
     (whole,) = lm.generate_until(requests((text, {"max_gen_toks": 9})))
     a, b = whole.split()[0][-1], whole.split()[-1][0]
-    stops = ["zzz", a, [b, a], ["", b]]
+    stops = ["zzz", a, [b, a], ["", b], whole[2:4]]
     found = lm.generate_until(
         requests(*[(text, {"max_gen_toks": 9, "until": each}) for each in stops])
     )
     first = min(whole.index(a), whole.index(b))
     expected = [whole, whole[: whole.index(a)], whole[:first], whole[: whole.index(b)]]
+    expected.append(whole[: whole.index(whole[2:4])])  # a string is one, not its letters
     assert found == expected
 
 

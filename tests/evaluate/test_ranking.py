@@ -45,6 +45,28 @@ def test_scores_are_those_by_hand(rank_by):
     assert len(fake.asked) == 1 + len(PRIORS.get(rank_by, ()))  # the same input is asked once
 
 
+def test_bytes_are_those_of_utf8():
+    fake = Fake(lambda text, choice: -6.0)
+    found = scores_of(fake, [Request("q", ("où", "日本", "ab"))], "byte_mean")
+    assert found == [[-6 / 3, -6 / 6, -6 / 2]]
+
+
+@pytest.mark.parametrize("rank_by", EXPECTED)
+def test_the_size_of_batches_is_handed_on(rank_by, monkeypatch):
+    fake, told = Fake(lambda text, choice: SUMS[text, choice]), []
+    stock = fake.score_choices
+
+    def score_choices(texts, choices, **options):
+        told.append(options)
+        return stock(texts, choices, **options)
+
+    monkeypatch.setattr(fake, "score_choices", score_choices)
+    request = Request("question", CHOICES, PRIORS.get(rank_by, ()))
+    for max_tokens, options in ((90, {"max_tokens": 90}), (None, {})):
+        scores_of(fake, [request], rank_by, max_tokens)
+        assert told.pop() == options and not told
+
+
 def test_the_first_of_equal_scores_is_predicted():
     assert predicted([-1.5, -1.0, -1.0]) == 1
 

@@ -37,6 +37,22 @@ def test_the_standard_error_of_one_template_is_that_of_a_share():
     )
 
 
+def test_the_standard_error_of_groups_is_that_of_the_mean_of_their_means():
+    hits = [1, 0, 1, 1, 0, 1, 1, 0, 0, 1, 1]
+    table = table_of([result(hits, [1] * 11, groups=["a"] * 4 + ["b"] * 6 + ["c"])])
+    a, b = np.var(hits[:4], ddof=1) / 4, np.var(hits[4:10], ddof=1) / 6
+    assert standard_error(table) == pytest.approx(math.sqrt(a + b) / 3)  # one row tells no spread
+
+
+def test_a_metric_of_a_corpus_has_no_rows():
+    told = {"per_example": {"row": [0, 1], "output": ["a", "b"], "bleu": [0.5, 0.1], "f1": [1, 0]},
+            "examples": 2}  # fmt: skip
+    assert table_of([{**told, "main": "bleu"}]) is None
+    assert table_of([{**told, "main": "rouge1"}]) is None
+    assert table_of([]) is None
+    assert table_of([{**told, "main": "f1"}]).mean() == 0.5
+
+
 def test_the_bootstrap_agrees_with_a_plain_loop_and_with_theory():
     rng = np.random.default_rng(4)
     ours = (rng.random((3, 80)) < 0.6).astype(float)
