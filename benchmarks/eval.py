@@ -11,8 +11,8 @@ usual     transformers' T5 in the loop of METRO-T0's and T0's evaluation: every 
           each of its choices, batches of 8 inputs in their order, logits of all positions, float32
 repeated  that loop with our model's forward: what is left is the way, not the implementation
 
-The rival is within 10 % of our forward pass where matrix products dominate: transformers' T5 has one
-attention, unfused, whose share falls with the width (small: 8 %, base: 4 % slower than ours).
+How far their forward pass is from ours is their attention: transformers 5 has torch's fused one for
+T5, as we do; up to 4 it is unfused, which costs the more the narrower the model is.
 
 A row says seconds of each (of processor time on a CPU: other work on the machine does not count), by
 part, peak memory above the model's, tokens per second of one equal forward pass of both models, and
@@ -28,6 +28,7 @@ import statistics
 import sys
 import time
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -365,7 +366,9 @@ def row(args, device):
         "largest_difference": largest, "predictions_that_differ": differ,
         "of_these_with_a_margin": clear, "max_tokens": args.max_tokens, "repeats": args.repeats,
         "device": torch.cuda.get_device_name() if clock.gpu else platform.processor() or "cpu",
-        "threads": torch.get_num_threads(), "torch": torch.__version__, "commit": commit(),
+        "threads": torch.get_num_threads(), "torch": torch.__version__,
+        "transformers": version("transformers"),
+        "their_attention": theirs.config._attn_implementation, "commit": commit(),
         "date": time.strftime("%Y-%m-%d"),
     }  # fmt: skip
 
