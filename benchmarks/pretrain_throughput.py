@@ -4,9 +4,10 @@
     python benchmarks/pretrain_throughput.py --arch base --batch 64 --json FILE   (a GPU)
 
 All variants do the same work: auxiliary model, sampling, encoder, decoder, the three losses, clipping,
-optimizer. ``huggingface`` has transformers' T5 encoder and decoders of the same sizes below our heads
-and loss, so it differs in the stacks alone; ``huggingface-all`` computes the decoder's logits at every
-position, as ``T5ForConditionalGeneration`` does, and keeps the masked ones. Variants take turns, a few
+optimizer. ``huggingface`` has transformers' T5 encoders and decoder of the same sizes below heads and
+losses in torch's own operations, which select the positions with a loss first; ``huggingface-all``
+computes the decoder's logits at every position, as ``T5ForConditionalGeneration`` does, and keeps the
+masked ones. Variants take turns, a few
 steps at a time, so that what else the machine does meets all alike.
 
 A row gives source tokens a second (median step; p20 and p80 beside it): on a GPU by the clock, on a
@@ -17,6 +18,7 @@ published peak, ``share_of_matmul`` against a matrix product measured in the sam
 
 import argparse
 import json
+import math
 import os
 import platform
 import statistics
@@ -85,7 +87,9 @@ class HuggingFaceMetro(nn.Module):
                 use_cache=False,
             )
             config.is_decoder = name == "decoder"
-            setattr(self, name, T5Stack(config, self.table))
+            stack = T5Stack(config)
+            stack.set_input_embeddings(self.table)
+            setattr(self, name, stack)
         self.rtd_head = RTDHead(cfg.embed_dim)
 
     def logits(self, rows):
@@ -243,16 +247,21 @@ def measured(arch, args, device, dtype):
         wanted = [name for name in wanted if name.startswith("ours")]
     runs = []
     for name in wanted:
-        run = Training(name, cfg, vocabulary, batch, device, dtype)
-        run.choose()
+        held = 0  # by the variants before
         if device == "cuda":
             torch.cuda.reset_peak_memory_stats()
+            held = torch.cuda.memory_allocated()
+        run = Training(name, cfg, vocabulary, batch, device, dtype)
+        run.choose()
         for _ in range(args.warmup):
             run.step()
         if device == "cuda":
-            run.memory = torch.cuda.max_memory_allocated() / 2**30
+            run.memory = (torch.cuda.max_memory_allocated() - held) / 2**30
         runs.append(run)
-    for _ in range(args.rounds):
+    began = time.monotonic()
+    for number in range(args.rounds):
+        if number and time.monotonic() - began > args.seconds:
+            break
         for run in runs:
             run.choose()
             run.measure(args.steps)
@@ -332,6 +341,9 @@ def main(argv=None):
     parser.add_argument("--warmup", type=int, default=5, help="steps before the first is timed")
     parser.add_argument("--rounds", type=int, default=10, help="turns of every variant")
     parser.add_argument("--steps", type=int, default=6, help="steps of a turn")
+    parser.add_argument(
+        "--seconds", type=float, default=math.inf, help="no further round of turns after this time"
+    )
     parser.add_argument("--threads", type=int, default=1, help="of a CPU; see the README")
     parser.add_argument("--json", type=Path, help="write the rows here; a .jsonl file: append them")
     args = parser.parse_args(argv)

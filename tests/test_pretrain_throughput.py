@@ -28,6 +28,14 @@ def test_rows_of_a_run(tmp_path):
         }  # fmt: skip
 
 
+def test_no_round_is_begun_after_the_time_is_over(tmp_path):
+    out = tmp_path / "rows.json"
+    words = "--arch tiny --batch 2 --length 8 --vocab-size 40 --warmup 0 --rounds 3 --steps 1"
+    words += " --variants ours-reference --device cpu --seconds 0"
+    benchmark.main([*words.split(), "--json", str(out)])
+    assert [row["steps"] for row in json.loads(out.read_text())] == [1]
+
+
 def test_hugging_faces_model_has_our_sizes_and_all_of_it_learns():
     cfg = MetroT5Config(**SIZES, auxiliary_layers=1, dropout=0.0, attention_dropout=0.0)
     batch = benchmark.batch_of(40, 2, 8, 0.15, "cpu")
