@@ -23,6 +23,11 @@ TRACEBACK_VARIABLE = "FAIRSEQ_METRO_TRACEBACK"
 # The last line of a formatted traceback; torch quotes whole tracebacks of workers and ranks.
 _QUOTED = re.compile(r"^(?:[\w.]+\.)?UserError: (.*)$", re.MULTILINE)
 
+# What torch's RuntimeError says where another process was lost.
+_LOST_READER = re.compile(r"DataLoader worker \(pid.*")
+_LOST_RANK = re.compile(r"gloo/transport/\S+\] (.*?)(?:\. |$)", re.MULTILINE)
+_AGAIN = "the same command goes on from the last checkpoint"
+
 
 class UserError(ValueError):
     """A mistake in what the user gave us: one line that names the place, the value, the remedy.
@@ -39,6 +44,8 @@ class UserError(ValueError):
 def user_message(error):
     """The message of the :class:`UserError` behind ``error``, or None.
 
+    A disk that is full or not to be written, and the loss of another process, have one as well.
+
     Behind means: the error itself, one whose traceback its text quotes, one it was raised from, or
     one during whose handling a bare ``Exception`` was raised, as fairseq's trainer does around
     ``load_state_dict``. An error of another class in such a handler is a defect of its own, and
@@ -50,8 +57,9 @@ def user_message(error):
         if isinstance(error, UserError):
             return str(error)
         quoted = _QUOTED.findall(str(error))
-        if quoted:
-            return quoted[-1]
+        message = quoted[-1] if quoted else disk_message(error) or lost_message(error)
+        if message:
+            return message
         within = type(error) is Exception and not error.__suppress_context__
         error = error.__cause__ or (error.__context__ if within else None)
     return None
@@ -113,8 +121,25 @@ def print_user_errors_as_one_line_under_hydra():
     module.JobReturn.return_value = property(return_value, stock.fset)
 
 
+def lost_message(error):
+    """One line for torch's error that says another process of the run was lost, else None."""
+    if not isinstance(error, RuntimeError):
+        return None
+    reader, rank = _LOST_READER.search(str(error)), _LOST_RANK.search(str(error))
+    if reader:
+        return (
+            f"{reader.group().strip()}: a process that reads data was lost; if memory ran out, give "
+            f"fewer --num-workers; {_AGAIN}"
+        )
+    if rank:
+        return f"another process of this run was lost ({rank.group(1)}); {_AGAIN}"
+    return None
+
+
 def disk_message(error):
     """One line for an :class:`OSError` that says a disk is full or not to be written, else None."""
+    if not isinstance(error, OSError):
+        return None
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         remedy = "free space, or give a folder on another disk, and run the same command again"
     elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):

@@ -5,6 +5,7 @@ at a chosen place. One process imports fairseq and forks for each case (an impor
 case a fraction of one); what a fork prints and its status are a process's like any other's.
 """
 
+import errno
 import json
 import os
 import pickle
@@ -324,6 +325,30 @@ def test_the_message_is_found_behind_causes_and_bare_exceptions():
     assert user_message(raised_during(error, Exception("Cannot load"))) == "a b"
     twice = raised_during(raised_during(error, Exception("x")), Exception("y"))
     assert user_message(twice) == "a b"
+
+
+READER = "DataLoader worker (pid(s) 27064) exited unexpectedly"
+RANK = (
+    "[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:553] Connection closed by peer "
+    "[127.0.0.1]:2433. This is typically caused by a remote worker crashing. GLHF!"
+)
+
+
+@pytest.mark.parametrize(
+    "error, said",
+    [
+        (RuntimeError(READER), f"{READER}: a process that reads data was lost"),
+        (RuntimeError(RANK), "another process of this run was lost (Connection closed by peer ["),
+        (PermissionError(errno.EACCES, "Permission denied", "saved/dummy"), "saved/dummy: permission"),
+        (OSError(errno.EFBIG, "File too large"), "a file: file too large; free space"),
+        (RuntimeError("another one"), None),
+        (FileNotFoundError(errno.ENOENT, "No such file", "x"), None),
+        (KeyError(READER), None),
+    ],
+)  # fmt: skip
+def test_what_happens_to_a_machine_is_one_line_too(error, said):
+    for found in (user_message(error), user_message(raised_during(error, Exception("x")))):
+        assert found is None if said is None else found.startswith(said) and "\n" not in found
 
 
 def test_a_defect_in_a_handler_is_not_hidden_by_the_error_it_handles():

@@ -189,7 +189,7 @@ def plan(sources, options, seconds=3.0):
         read += len("\n".join(paragraphs_of(text)).encode("utf-8"))
         if time.monotonic() - began > seconds:
             break
-    speed = read / max(time.monotonic() - began, 1e-6)
+    speed = max(read, 1) / max(time.monotonic() - began, 1e-6)
     plain = Inputs([local[0]]).text_bytes() if os.path.getsize(local[0]) < 1 << 28 else None
     share = plain / max(1, os.path.getsize(local[0])) if plain else 1.0
     text = stored * share
@@ -266,6 +266,11 @@ def convert_all(sources, options):
         print(f"{number + 1}/{len(sources)} {source}: {words}", file=sys.stderr)
     total = {name: sum(done[name] for done in state["done"]) for name in state["done"][0]}
     if total["documents"] == 0:
-        raise UserError(f"{out}: no document left of {len(sources)} sources; see --min-characters")
+        (out / STATE).unlink()  # nothing was made: neither empty files nor a note that it is done
+        for number in range(len(sources)):
+            for path in [*out.glob(f".{number:05d}.*"), *out.glob(f"*/{number:05d}.*")]:
+                path.unlink()
+        more = f" and {len(sources) - 1} more" if len(sources) > 1 else ""
+        raise UserError(f"{sources[0]}{more}: no document left for {out}; see --min-characters")
     print(f"{out}: {total['documents']:,} documents, {total['bytes'] / 1e6:.1f} MB of text")
     return 0

@@ -89,7 +89,10 @@ def _entries(path):
     content = {name: entry for name, entry in content.items() if not str(name).startswith("_")}
     for name, entry in content.items():
         _check_keys(path, name, entry, Description, {"name", "known"})
-        for layout in entry.get("layouts", ()):
+        layouts = entry.get("layouts", [])
+        if not isinstance(layouts, list) or not all(isinstance(one, dict) for one in layouts):
+            raise UserError(f"{path}: {name}: layouts is {layouts!r}, must be a list of mappings")
+        for layout in layouts:
             _check_keys(path, f"{name}, layouts", layout, Layout, set())
     return content
 

@@ -48,6 +48,10 @@ class FiniteCheck:
             except OverflowError:
                 self.warn_of(batches)
                 raise
+            except AttributeError as error:  # of --amp, which asks a scale that a CPU has not
+                if has_loss_scale(optimizer):
+                    raise
+                raise self.explained(batches) from error
             if not _finite([norm, *(loss for _, loss, _ in batches)]):
                 if not has_loss_scale(optimizer):
                     raise self.explained(batches)
@@ -78,10 +82,10 @@ class FiniteCheck:
         return error
 
     def warn_of(self, batches):
-        """Say that a loss was not finite, where fairseq leaves the update out."""
+        """Say that a loss was not finite, where a loss scale decides what becomes of the update."""
         losses = self._losses(batches)
         if losses:
-            logger.warning(f"{self._where()} is left out: {'; '.join(losses)}")
+            logger.warning(f"{self._where()}: {'; '.join(losses)}")
 
     def _where(self):
         return f"update {self.update_num + 1} (epoch {self.epoch})"
@@ -110,8 +114,8 @@ class FiniteCheck:
         found, named = [], [p for p in self.model.named_parameters() if p[1].requires_grad]
         with alone():
             for sample, _, _ in batches:
-                device = sample["id"].device.type
-                with kept_apart() as parts, torch.autocast(device, enabled=self.cfg.amp is True):
+                amp = self.cfg.amp is True and sample["id"].is_cuda  # fairseq's is of GPUs alone
+                with kept_apart() as parts, torch.autocast("cuda", enabled=amp):
                     loss, _, _ = self.criterion(self.model, sample)
                 for part, value in (parts or {"loss": loss}).items():
                     for _, parameter in named:

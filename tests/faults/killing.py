@@ -5,6 +5,7 @@ what was done to it, how often and how long that took. ``benchmarks/results/faul
 file, of ``bash tests/run.sh -m slow tests/faults``.
 """
 
+import atexit
 import hashlib
 import json
 import os
@@ -13,9 +14,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -24,7 +27,6 @@ from fairseq_metro.checkpoints import is_whole, read_facts
 from fairseq_metro.stamp import commit
 from tests.training import ROOT
 
-PYTHON = [sys.executable, "-W", "ignore"]
 COUNTS_VARIABLE = "FAULT_COUNTS"
 
 
@@ -40,13 +42,12 @@ def report(stage, fault, began, **counts):
 
 def ours(name, *words):
     """A console command of this package."""
-    return [*PYTHON, "-m", "fairseq_metro", name, *map(str, words)]
+    return ["fairseq-metro", name, *map(str, words)]
 
 
-def fairseq(program, *words):
-    """``fairseq-<program>``."""
-    code = f"from fairseq_cli.{program} import cli_main; cli_main()"
-    return [*PYTHON, "-c", code, *map(str, words)]
+def train(*words):
+    """``fairseq-train``."""
+    return ["fairseq-train", *map(str, words)]
 
 
 @dataclass(frozen=True)
@@ -60,33 +61,43 @@ class Stage:
     over: Callable = lambda folder: False
 
 
-def start(words, **options):
-    """The process, the first of a group of its own, so that its children can be killed with it."""
+@cache
+def server(folder):
+    """A :mod:`tests.faults.server`, which lives as long as the tests do."""
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(
-        words, cwd=ROOT, env=env, start_new_session=True, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options,
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-m", "tests.faults.server"], cwd=folder, env=env,
+        text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
     )  # fmt: skip
+    atexit.register(process.kill)
+    return process
 
 
-def finish(words, **options):
-    """Run to the end: exit status, output, seconds."""
-    began = time.monotonic()
-    process = start(words, **options)
-    said, _ = process.communicate(timeout=280)
-    return process.returncode, said, time.monotonic() - began
+def ask(words, seconds=None, with_signal=signal.SIGKILL, limit=None, bound=False, fault=None):
+    """Have the server run a command: (its answer, what the command said)."""
+    with tempfile.TemporaryDirectory() as folder:
+        request = {
+            "words": words, "said": f"{folder}/said", "seconds": seconds, "signal": int(with_signal),
+            "limit": limit, "bound": bound, "fault": fault,
+        }  # fmt: skip
+        process = server(ROOT)
+        print(json.dumps(request), file=process.stdin, flush=True)
+        answer = json.loads(process.stdout.readline())
+        said = Path(request["said"]).read_text("utf-8", errors="replace")
+    return answer, said
+
+
+def finish(words, **how):
+    """Run to the end: exit status, output, seconds. how: limit, bound, fault, as the server's."""
+    answer, said = ask(words, **how)
+    assert answer["ended"], f"hangs: {words} {said[-3000:]}"
+    return answer["status"], said, answer["seconds"]
 
 
 def killed_after(words, seconds, with_signal=signal.SIGKILL):
     """Whether the command was still at work after so many seconds and was ended by a signal."""
-    process = start(words)
-    try:
-        process.communicate(timeout=seconds)
-        return False
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, with_signal)
-        process.communicate(timeout=120)
-        return True
+    answer, _ = ask(words, seconds, with_signal)
+    return not answer["ended"]
 
 
 def endure(name, stage, folder, kills, seed):
@@ -102,10 +113,9 @@ def endure(name, stage, folder, kills, seed):
         work = folder / str(folders)
         work.mkdir()
         folders += 1
-        # At first it is the interpreter that starts; from then on every instant is as likely.
         ended = False
         while done < kills and not (ended or stage.over(work)):
-            ended = not killed_after(stage.words(work), rng.uniform(0.3, 1.0) * seconds)
+            ended = not killed_after(stage.words(work), rng.uniform(0, seconds))
             done += not ended
         if not (ended or stage.over(work)):
             status, said, _ = finish(stage.words(work))

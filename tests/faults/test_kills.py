@@ -11,7 +11,7 @@ import pytest
 from fairseq_metro import stamp
 from tests import distillation
 from tests.evaluate.test_command import steady
-from tests.faults.killing import Stage, endure, fairseq, files, finished, json_lines, ours, trained
+from tests.faults.killing import Stage, endure, files, finished, json_lines, ours, train, trained
 from tests.interchange.t5_folders import write_folder
 from tests.tasks import test_prompt_finetuning as finetuning
 from tests.training import command
@@ -42,8 +42,8 @@ def binarize_stage(inputs):
 
 def pretrain_stage(inputs):
     return Stage(
-        lambda folder: fairseq(
-            "train", *command(inputs / "bin", folder / "run", *SAVING, "--disable-validation")
+        lambda folder: train(
+            *command(inputs / "bin", folder / "run", *SAVING, "--disable-validation")
         ),
         lambda folder: trained(folder / "run"),
         lambda folder: finished(folder / "run", 12),
@@ -53,9 +53,7 @@ def pretrain_stage(inputs):
 def finetune_stage(inputs):
     words = [*SAVING, "--valid-subset=valid"]
     return Stage(
-        lambda folder: fairseq(
-            "train", *finetuning.command(inputs / "prompts", folder / "run", *words)
-        ),
+        lambda folder: train(*finetuning.command(inputs / "prompts", folder / "run", *words)),
         lambda folder: trained(folder / "run"),
         lambda folder: finished(folder / "run", 12),
     )

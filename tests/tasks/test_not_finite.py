@@ -33,6 +33,11 @@ class Spoilt(torch.autograd.Function):
         return gradient * float("nan")
 
 
+def plus(number):
+    """A loss that is no number while its gradient stays what it was, as of a NaN in a sum."""
+    return lambda x: x + number
+
+
 def times(factor):
     return lambda x: x * factor
 
@@ -80,7 +85,7 @@ def test_a_loss_that_is_no_number_names_part_update_and_samples(
     part, factor, data, tmp_path, monkeypatch
 ):
     with (
-        spoiling(monkeypatch, part, times(float(factor)), update=3) as spoilt,
+        spoiling(monkeypatch, part, plus(float(factor)), update=3) as spoilt,
         pytest.raises(UserError) as error,
     ):
         train(data, tmp_path, *OPTIONS)
@@ -92,7 +97,11 @@ def test_a_loss_that_is_no_number_names_part_update_and_samples(
 
 @pytest.mark.parametrize(
     "part, more",
-    [("mlm_loss", []), ("rtd_loss", ["--checkpoint-activations"]), ("clm_loss", ["--bf16"])],
+    [
+        ("mlm_loss", ["--amp"]),
+        ("rtd_loss", ["--checkpoint-activations"]),
+        ("clm_loss", ["--bf16"]),
+    ],
     ids=str,
 )
 def test_a_gradient_that_is_no_number_names_them_too(part, more, data, tmp_path, monkeypatch):
@@ -191,7 +200,15 @@ def test_a_loss_that_is_nan_under_a_loss_scale_is_named_and_left_out(caplog):
     with pytest.raises(OverflowError):
         optimizer.clip_grad_norm(0.0)
     (record,) = caplog.records
-    assert record.message == "update 7 (epoch 0) is left out: loss is nan on samples 5, 9"
+    assert record.message == "update 7 (epoch 0): loss is nan on samples 5, 9"
+
+
+def test_a_loss_alone_that_is_infinite_is_named_under_a_loss_scale(caplog):
+    optimizer = Parameter(3.0)
+    checked(optimizer, float("inf"))
+    assert optimizer.clip_grad_norm(0.0) == 3.0
+    (record,) = caplog.records
+    assert record.message == "update 7 (epoch 0): loss is inf on samples 5, 9"
 
 
 def test_the_smallest_loss_scale_ends_the_run_with_all_that_is_known():
