@@ -116,15 +116,20 @@ def _draw(target, scale, rows, path):
     figure = new_figure(4.5 + (4.5 if published else 0), 0.9 + 0.75 * max(len(judged), 3))
     axes = figure.subplots(1, 2 if published else 1, squeeze=False)[0]
     for place, one in enumerate(judged):
-        for colour, values in zip(COLOURS, (one.first, one.second), strict=False):
+        groups = (("the first it names", one.first), ("the second", one.second))
+        for colour, (label, values) in zip(COLOURS, groups, strict=False):
             numbers = [one.scale * each for each in values.values()]
-            axes[0].plot(numbers, [place] * len(numbers), "o", color=colour, markersize=6)
+            label = None if place else label
+            axes[0].plot(
+                numbers, [place] * len(numbers), "o", color=colour, markersize=6, label=label
+            )
             axes[0].plot(statistics.fmean(numbers), place, "|", color=colour, markersize=16)
     axes[0].set_yticks(
         range(len(judged)), [f"{one.text}\n{one.verdict}" for one in judged], fontsize=7
     )
     axes[0].invert_yaxis()
     axes[0].margins(y=0.3)
+    axes[0].legend(fontsize=7, frameon=False, loc="best")
     tidy(axes[0], " / ".join(dict.fromkeys(WORDS[one.outcome] for one in judged)), "", "ours")
     if published:
         values = [(name, row[-1]) for name, row in published.items() if row[-1] is not None]
