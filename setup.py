@@ -30,7 +30,7 @@ setup(
         "safetensors>=0.4",
         "sentencepiece>=0.2",
         "tensorboardX>=2.6",
-        "torch>=2.2",
+        "torch>=2.6",
         "zstandard>=0.22",
     ],
     extras_require={"test": ["hypothesis", "pytest", "pytest-timeout", "pytest-xdist", "ruff"]},
