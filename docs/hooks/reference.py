@@ -11,6 +11,7 @@ import dataclasses
 import enum
 import importlib
 import io
+import logging
 import re
 import sys
 from pathlib import Path
@@ -26,8 +27,11 @@ PUBLIC = "loading predictor scoring prompts mixtures task_data smash analysis in
 def on_files(files, config):
     """Add the three pages to those of the folder."""
     sys.path.insert(0, str(ROOT))
-    for name, make in (("commands", commands), ("options", options), ("python", python)):
-        files.append(File.generated(config, f"reference/{name}.md", content=make()))
+    from fairseq_metro.logs import messages_on_stderr
+
+    with messages_on_stderr(logging.WARNING):  # fairseq's import would set everyone to DEBUG
+        for name, make in (("commands", commands), ("options", options), ("python", python)):
+            files.append(File.generated(config, f"reference/{name}.md", content=make()))
     return files
 
 
