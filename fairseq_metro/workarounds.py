@@ -6,6 +6,7 @@ Three more live beside what they belong to: :mod:`fairseq_metro.master_weights` 
 """
 
 import importlib.util
+import logging
 import os
 from argparse import Namespace
 
@@ -14,6 +15,8 @@ import torch
 import torch.distributed as dist
 
 from fairseq_metro.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 
 def undo_tpu_of_bf16(args):
@@ -119,3 +122,14 @@ def own_dropout_stream(seed, update_num, rank):
     entropy = [seed % 2**64, update_num, rank]
     mixed = np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]
     torch.manual_seed(int(mixed >> np.uint64(1)))  # CPU and all CUDA devices; no wait for either
+
+
+def end_if_finished(update_num, max_update):
+    """End the process, with status 0, before an update that ``--max-update`` does not allow.
+
+    Stock ``fairseq-train`` looks only after an update: begun again after its last one, by a script
+    that was killed between training and what comes next, it makes one more each time.
+    """
+    if str(max_update).isdecimal() and 0 < int(max_update) <= update_num:
+        logger.info(f"nothing left to do: the run has made its {update_num} updates (--max-update)")
+        raise SystemExit(0)

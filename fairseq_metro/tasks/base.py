@@ -28,6 +28,7 @@ from fairseq_metro.tasks.initial_validation import InitialValidation
 from fairseq_metro.tasks.not_finite import FiniteCheck
 from fairseq_metro.tasks.trainer_modes import check_trainer_modes
 from fairseq_metro.workarounds import (
+    end_if_finished,
     explain_fp16_overflow_on_cpu,
     own_dropout_stream,
     refuse_independent_copies,
@@ -71,6 +72,7 @@ class TextTaskConfig(FairseqDataclass):
     memory_efficient_bf16: bool = II("common.memory_efficient_bf16")
     fp16_no_flatten_grads: bool = II("common.fp16_no_flatten_grads")
     ddp_backend: Any = II("distributed_training.ddp_backend")
+    max_update: Any = II("optimization.max_update")
 
 
 class TextTask(FairseqTask):
@@ -247,6 +249,7 @@ class TextTask(FairseqTask):
         """Called with the meters of each split that was validated before the first update."""
 
     def train_step(self, sample, model, criterion, optimizer, update_num, **kwargs):
+        end_if_finished(update_num, self.cfg.max_update)
         own_dropout_stream(self.cfg.seed, update_num, data_parallel.rank())
         explain_fp16_overflow_on_cpu(optimizer)
         self.master_weights.follow(model, optimizer)

@@ -52,13 +52,10 @@ def train(*words):
 
 @dataclass(frozen=True)
 class Stage:
-    """words: folder -> the command that works in it; state: folder -> what it leaves, comparable;
-    over: folder -> whether there is nothing left to do (fairseq-train, begun again at its last
-    update, would make one more)."""
+    """words: folder -> the command that works in it; state: folder -> what it leaves, comparable."""
 
     words: Callable
     state: Callable
-    over: Callable = lambda folder: False
 
 
 @cache
@@ -114,10 +111,10 @@ def endure(name, stage, folder, kills, seed):
         work.mkdir()
         folders += 1
         ended = False
-        while done < kills and not (ended or stage.over(work)):
+        while done < kills and not ended:
             ended = not killed_after(stage.words(work), rng.uniform(0, seconds))
             done += not ended
-        if not (ended or stage.over(work)):
+        if not ended:
             status, said, _ = finish(stage.words(work))
             assert status == 0, f"folder {folders} after {done} kills: {said[-3000:]}"
         assert stage.state(work) == expected, f"folder {folders} after {done} kills"

@@ -11,7 +11,7 @@ import pytest
 from fairseq_metro import stamp
 from tests import distillation
 from tests.evaluate.test_command import steady
-from tests.faults.killing import Stage, endure, files, finished, json_lines, ours, train, trained
+from tests.faults.killing import Stage, endure, files, json_lines, ours, train, trained
 from tests.interchange.t5_folders import write_folder
 from tests.tasks import test_prompt_finetuning as finetuning
 from tests.training import command
@@ -46,7 +46,6 @@ def pretrain_stage(inputs):
             *command(inputs / "bin", folder / "run", *SAVING, "--disable-validation")
         ),
         lambda folder: trained(folder / "run"),
-        lambda folder: finished(folder / "run", 12),
     )
 
 
@@ -55,7 +54,6 @@ def finetune_stage(inputs):
     return Stage(
         lambda folder: train(*finetuning.command(inputs / "prompts", folder / "run", *words)),
         lambda folder: trained(folder / "run"),
-        lambda folder: finished(folder / "run", 12),
     )
 
 

@@ -86,6 +86,15 @@ def test_a_resumed_run_equals_an_undisturbed_one_bit_by_bit(stop, run, data, tmp
         assert torch.equal(state["exp_avg_sq"], other["exp_avg_sq"])
 
 
+def test_a_run_begun_again_after_its_last_update_makes_no_more(data, tmp_path):
+    train(data, tmp_path, "--max-update=3")
+    before = (tmp_path / "checkpoint_last.pt").read_bytes()
+    with pytest.raises(SystemExit) as done:
+        train(data, tmp_path, "--max-update=3")
+    assert done.value.code == 0 and (tmp_path / "checkpoint_last.pt").read_bytes() == before
+    assert min(train(data, tmp_path, "--max-update=4").losses()) == 4
+
+
 @pytest.mark.parametrize(
     "option, said",
     [
