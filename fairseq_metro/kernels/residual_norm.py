@@ -16,7 +16,7 @@ from fairseq_metro.kernels.residual_norm_mask import keep_mask
 
 # ruff: noqa: UP045  torch derives the operators' schema from Optional
 
-WIDEST = 16384
+WIDEST = 8192
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
