@@ -156,17 +156,12 @@ def run_command(main, argv=None):
         # Importing fairseq sets the root logger to DEBUG, and many have much to say there.
         with messages_on_stderr(logging.WARNING), quieted("matplotlib"):
             return main(argv)
-    except UserError as error:
-        if traceback_wanted():
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        return 1
     except BrokenPipeError:
         # The reader of a pipe has gone (``| head``): not an error of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:
-        message = disk_message(error)
+    except (UserError, OSError) as error:
+        message = user_message(error)
         if message is None or traceback_wanted():
             raise
         print(f"error: {message}", file=sys.stderr)

@@ -124,12 +124,21 @@ def own_dropout_stream(seed, update_num, rank):
     torch.manual_seed(int(mixed >> np.uint64(1)))  # CPU and all CUDA devices; no wait for either
 
 
+def whole_number(option):
+    """An option of the trainer's as int, or None: the command line hands it over as text.
+
+    >>> whole_number("5120"), whole_number(5120), whole_number(None), whole_number("None")
+    (5120, 5120, None, None)
+    """
+    return int(option) if str(option).isdecimal() else None
+
+
 def end_if_finished(update_num, max_update):
     """End the process, with status 0, before an update that ``--max-update`` does not allow.
 
     Stock ``fairseq-train`` looks only after an update: begun again after its last one, by a script
     that was killed between training and what comes next, it makes one more each time.
     """
-    if str(max_update).isdecimal() and 0 < int(max_update) <= update_num:
+    if 0 < (whole_number(max_update) or 0) <= update_num:
         logger.info(f"nothing left to do: the run has made its {update_num} updates (--max-update)")
         raise SystemExit(0)

@@ -1,7 +1,6 @@
 """What a reader of the documentation has at hand: a clone, texts, task files, runs; all small."""
 
 import gzip
-import json
 import random
 import shutil
 import sys
@@ -11,6 +10,7 @@ from fairseq_metro.evaluate.suite import load_suite
 from fairseq_metro.prepare import binarize
 from tests import fewshot
 from tests.analysis.figures import samples as figure_samples
+from tests.evaluate.fakes import write_rows
 from tests.interchange import roberta_folders, t5_folders
 from tests.tasks.conftest import story
 from tests.training import ROOT, SIZES, call, command
@@ -66,18 +66,18 @@ def write_tasks(folder):
         for split, count in (("train", 40), ("validation", 277 if "rte" in name else 30)):
             rows = [{**{one: story(rng, 1) for one in columns}, "label": i % 2, "idx": i}
                     for i in range(count)]  # fmt: skip
-            _write_rows(folder / name / f"{split}.jsonl", rows)
+            write_rows(folder, name, rows, split)
     for split, count in (("train", 20), ("validation", 56)):
         rows = [{"premise": story(rng, 1), "hypothesis": story(rng, 1), "label": i % 3, "idx": i}
                 for i in range(count)]  # fmt: skip
-        _write_rows(folder / "super_glue/cb" / f"{split}.jsonl", rows)
+        write_rows(folder, "super_glue/cb", rows, split)
     sizes = dict(load_suite("mmlu").sets[0].group_rows)
     questions = [
         {"question": story(rng, 1), "choices": [story(rng, 1) for _ in range(4)],
          "answer": rng.randrange(4), "subject": subject}
         for subject, count in sizes.items() for _ in range(count)
     ]  # fmt: skip
-    _write_rows(folder / "mmlu" / "validation.jsonl", questions)
+    write_rows(folder, "mmlu", questions)
     fewshot.write_originals(folder, rows=200)
     header = "index\tsentence1\tsentence2\tlabel"
     (folder / "RTE").mkdir()
@@ -85,11 +85,6 @@ def write_tasks(folder):
         lines = [f"{i}\t{story(rng, 1)}\t{story(rng, 1)}\t{('not_entailment', 'entailment')[i % 2]}"
                  for i in range(count)]  # fmt: skip
         (folder / "RTE" / f"{name}.tsv").write_text("\n".join([header, *lines]) + "\n", "utf-8")
-
-
-def _write_rows(path, rows):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
 
 
 def write_models(shelf):

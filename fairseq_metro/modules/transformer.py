@@ -61,9 +61,9 @@ class SelfAttention(nn.Module):
         :func:`~fairseq_metro.modules.attention.queries_at` for them, or None.
         """
         dropout = self.dropout if self.training else 0.0
-        if at is not None:
+        if cache is None:
             mixed = packed_attention(
-                *self.queries_and_others(x, rows),
+                *((self.packed(x),) if at is None else self.queries_and_others(x, rows)),
                 bias=bias,
                 key_padding_mask=key_padding_mask,
                 visible=visible,
@@ -71,28 +71,21 @@ class SelfAttention(nn.Module):
                 dropout=dropout,
                 at=at,
             )
-            return apply_linear(self.out_proj, mixed.flatten(-2), add_bias)
-        packed = self.qkv_proj(x).unflatten(-1, (3, self.heads, -1))
-        if cache is None:
-            mixed = packed_attention(
-                packed,
-                bias=bias,
-                key_padding_mask=key_padding_mask,
-                visible=visible,
-                causal=causal,
-                dropout=dropout,
-            )
         else:
-            q, k, v = (part.transpose(1, 2) for part in packed.unbind(2))
+            q, k, v = (part.transpose(1, 2) for part in self.packed(x).unbind(2))
             if "key" in cache:
                 k = torch.cat([cache["key"], k], dim=2)
                 v = torch.cat([cache["value"], v], dim=2)
             cache["key"], cache["value"] = k, v
             mixed = attention(q, k, v, causal=causal, dropout=dropout).transpose(1, 2)
         mixed = mixed.flatten(-2)
-        if rows is not None:
+        if rows is not None and at is None:
             mixed = select_rows(mixed, rows)
         return apply_linear(self.out_proj, mixed, add_bias)
+
+    def packed(self, x):
+        """Queries, keys and values (B, T, 3, H, D)."""
+        return self.qkv_proj(x).unflatten(-1, (3, self.heads, -1))
 
     def queries_and_others(self, x, rows):
         """Queries of the rows (M,) alone (M, 1, H, D), keys and values (B, T, 2, H, D)."""
@@ -137,21 +130,15 @@ class CrossAttention(nn.Module):
         become one long row of queries (a query sees nothing of the others), so keys and values stay
         (B, ...) and are neither computed nor copied n times.
         """
-        dropout = self.dropout if self.training else 0.0
-        if at is not None:
-            mixed = packed_attention(
-                self.q_proj(x).unflatten(-1, (1, self.heads, -1)),
-                self.kv_proj(states).unflatten(-1, (2, self.heads, -1)),
-                key_padding_mask=key_padding_mask,
-                visible=visible,
-                dropout=dropout,
-                at=at,
-            )
-            return apply_linear(self.out_proj, mixed.flatten(-2), add_bias)
-        inputs = (cache["key"] if cache else states).size(0)
-        if x.size(0) % inputs:
-            raise ValueError(f"{x.size(0)} targets cannot belong to {inputs} inputs in equal parts")
-        q = self.q_proj(x.reshape(inputs, -1, x.size(-1))).unflatten(-1, (1, self.heads, -1))
+        dropout, grouped = self.dropout if self.training else 0.0, x
+        if at is None:
+            inputs = (cache["key"] if cache else states).size(0)
+            if x.size(0) % inputs:
+                raise ValueError(
+                    f"{x.size(0)} targets cannot belong to {inputs} inputs in equal parts"
+                )
+            grouped = x.reshape(inputs, -1, x.size(-1))
+        q = self.q_proj(grouped).unflatten(-1, (1, self.heads, -1))
         if cache is None:
             mixed = packed_attention(
                 q,
@@ -159,6 +146,7 @@ class CrossAttention(nn.Module):
                 key_padding_mask=key_padding_mask,
                 visible=visible,
                 dropout=dropout,
+                at=at,
             )
         else:
             if "key" not in cache:

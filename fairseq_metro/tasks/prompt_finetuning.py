@@ -30,6 +30,7 @@ from fairseq_metro.tasks.soft_prompts import (
     restored_soft_prompt,
 )
 from fairseq_metro.tasks.starting_models import refuse_foreign_checkpoint, refuse_unfit_model
+from fairseq_metro.workarounds import whole_number
 
 logger = logging.getLogger(__name__)
 
@@ -298,15 +299,6 @@ class PromptFinetuningTask(TextTask):
         scores = self.split_scores.get(split)
         if data_parallel.rank() == 0 and scores is not None and scores.logged(meters):
             scores.write(self.cfg.save_dir, meters, num_updates)
-
-
-def whole_number(option):
-    """An option of the trainer's as int, or None: the command line hands it over as text.
-
-    >>> whole_number("5120"), whole_number(5120), whole_number(None), whole_number("None")
-    (5120, 5120, None, None)
-    """
-    return int(option) if str(option).isdecimal() else None
 
 
 def _always(drawn):

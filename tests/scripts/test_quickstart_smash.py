@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
+from tests import newcomer
 from tests.scripts import stand_ins
 from tests.scripts.stand_ins import write_programs
-from tests.training import ROOT
 
 # Each script also leaves the files the next one needs.
 STEP = (
@@ -176,16 +176,7 @@ def test_other_settings_in_the_same_folder_are_one_line(clone):
 @pytest.mark.slow
 def test_the_whole_of_it_on_a_small_text(tmp_path):
     """Real stages, few updates: numbers that mean nothing, files that are all there."""
-    clone = tmp_path / "clone"
-    clone.mkdir()
-    for name in ("train_scripts", "preprocess", "eval", "fairseq_metro"):
-        if name == "train_scripts":
-            shutil.copytree(ROOT / name, clone / name)
-        else:
-            (clone / name).symlink_to(ROOT / name)
-    program = os.path.dirname(sys.executable)
-    environment = f'export PATH="{program}:$PATH" OMP_NUM_THREADS=1\n'
-    (clone / "train_scripts" / "environment.sh").write_text(environment)
+    clone = newcomer.clone(tmp_path / "clone")
     text = tmp_path / "text.txt"
     text.write_text(stories(), "utf-8")
     given = {"TEXT": str(text), "UPDATES": "80", "DISTILLATION": "20", "RUN": "runs/whole"}
