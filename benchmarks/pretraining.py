@@ -24,24 +24,10 @@ from fairseq_metro.analysis.log import read_log  # noqa: E402
 from fairseq_metro.analysis.summary import summarize  # noqa: E402
 from fairseq_metro.errors import UserError, run_command  # noqa: E402
 from fairseq_metro.files import atomic_write  # noqa: E402
+from fairseq_metro.reproduce.original import OPTIONS  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "pretraining.jsonl"
-VARIANTS = {  # METRO-T0, Table 4: script and options
-    "metro": ("pretrain_metro.sh", []),
-    "all-positions": ("pretrain_metro.sh", ["--clm-positions", "all"]),
-    "copy": ("pretrain_metro.sh", ["--copy-mechanism"]),
-    "rtd-decoder": ("pretrain_metro.sh", ["--rtd-on", "decoder"]),
-    "rtd-decoder-projection": (
-        "pretrain_metro.sh",
-        ["--rtd-on", "decoder", "--clm-head", "projection"],
-    ),
-    # figure 3a's strong clipping; how strong the paper does not say
-    "rtd-decoder-clip": ("pretrain_metro.sh", ["--rtd-on", "decoder", "--clip-norm", "0.1"]),
-    "projection": ("pretrain_metro.sh", ["--clm-head", "projection"]),
-    "span": ("pretrain_metro.sh", ["--mask-pattern", "span"]),
-    "t5": ("pretrain_t5.sh", []),
-    "t5-all-tokens": ("pretrain_t5.sh", ["--decoding-target", "all"]),
-}
+VARIANTS = ("metro", "t5", *OPTIONS)
 SHOWN = (
     "mlm_loss rtd_loss clm_loss mlm_accuracy clm_accuracy_replaced clm_accuracy_unreplaced "
     "unigram_accuracy rtd_auc rtd_recall replace_rate_masked lm_loss lm_accuracy"
@@ -92,7 +78,7 @@ def prepare(text, work, vocabulary_size, valid_lines, required_words=None):
 
 def run_cell(variant, seed, data, work, args, more=()):
     """Pretrain one cell; its row. more: options of fairseq-train that win over all others."""
-    script, options = VARIANTS[variant]
+    script = "pretrain_t5.sh" if variant.startswith("t5") else "pretrain_metro.sh"
     folder = work / f"{args.arch}-{variant}-{seed}"
     folder.mkdir(parents=True, exist_ok=True)
     every = str(max(1, args.updates // 5))
@@ -100,7 +86,14 @@ def run_cell(variant, seed, data, work, args, more=()):
         *("--seed", seed, "--max-update", args.updates, "--total-num-update", args.updates),
         *("--warmup-updates", args.updates * 6 // 100, "--dropout", 0, "--attention-dropout", 0),
         *("--save-interval-updates", every, "--validate-interval-updates", every),
-        *("--save-interval", 1000000, "--validate-interval", 1000000, *options, *more),
+        *(
+            "--save-interval",
+            1000000,
+            "--validate-interval",
+            1000000,
+            *OPTIONS.get(variant, ()),
+            *more,
+        ),
     ]
     progress = [sys.executable, "-m", "fairseq_metro.analysis.progress"]
     sh(

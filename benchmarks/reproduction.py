@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.reproduction_adopted import adopted_rows  # noqa: E402
-from benchmarks.reproduction_cells import Place, run_folder, run_step  # noqa: E402
+from benchmarks.reproduction_cells import Place, is_pretrained, run_folder, run_step  # noqa: E402
 from benchmarks.reproduction_pair import append, lines_of  # noqa: E402
 from benchmarks.reproduction_tables import finish  # noqa: E402
 from fairseq_metro.errors import UserError, run_command  # noqa: E402
@@ -47,13 +47,13 @@ def steps_of(target, scale, seeds=None):
 
 def pending(todo, rows, place):
     """The steps that are still to be run: those without a row, and pretraining whose row is there but
-    whose model is not, where another step needs it."""
+    whose model is not, or not to its end, where another step needs it."""
     left = [step for step in todo if step.key not in rows]
     trained = ("finetune", "spans", "evaluate")
     needed = {run_folder(one.fields, place) for one in left if one.kind in trained}
     again = [step for step in todo if step.kind == "pretrain" and step.key in rows
              and run_folder(step.fields, place) in needed
-             and not (run_folder(step.fields, place) / "checkpoint_last.pt").exists()]  # fmt: skip
+             and not is_pretrained(step.fields, place)]  # fmt: skip
     return [step for step in todo if step in left or step in again]
 
 

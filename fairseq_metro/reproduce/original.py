@@ -21,9 +21,15 @@ OPTIONS = {  # METRO-T0, Table 4 and figure 3a: options of the pretraining scrip
     "copy": ("--copy-mechanism",),
     "rtd-decoder": ("--rtd-on", "decoder"),
     "rtd-decoder-projection": ("--rtd-on", "decoder", "--clm-head", "projection"),
+    # figure 3a's strong clipping; how strong the paper does not say
     "rtd-decoder-clip": ("--rtd-on", "decoder", "--clip-norm", "0.1"),
+    "projection": ("--clm-head", "projection"),
     "span": ("--mask-pattern", "span"),
     "t5-all-tokens": ("--decoding-target", "all"),
+    # Follow-ups of a claim that does not show at a small scale
+    "lambda-rtd-10": ("--lambda-rtd", "10"),
+    "two-layer-auxiliary": ("--auxiliary-layers", "2"),
+    "temperature-0.5": ("--auxiliary-temperature", "0.5"),
 }
 SMASH_SCRIPTS = {
     "pair": "smash_pair.sh",
