@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -200,15 +201,19 @@ def quickstart_whole(clone, **given):
 
 
 def stories():
-    """A text of 400 documents, each about one thing of four; no sentence comes twice."""
+    """A text of 400 documents, each about one thing of four; no sentence comes twice. Names give it
+    the different words that a vocabulary of 2,000 pieces needs."""
     things = {"river": "boats", "garden": "flowers", "kitchen": "bread", "forest": "trees"}
-    documents = []
+    rng, documents = random.Random(1), []
+    syllables = [first + second for second in "aeiou" for first in "bcdfghjklmnpqrstvwxyz"]
+    names = ["".join(rng.choices(syllables, k=rng.randint(2, 4))) for _ in range(1500)]
     for number in range(400):
         thing, part = list(things.items())[number % 4]
+        village = names[number]
         lines = [
-            f"The {thing} of village {number} is known for its {part}. "
+            f"The {thing} of {village} is known for its {part}. "
             f"In year {day} they counted {17 * number + day} {part} there, and said so aloud. "
-            f"Nobody had seen that many near house {day} of street {number} before. "
+            f"Nobody had seen that many near house {day} of {rng.choice(names)} street in {rng.choice(names)} before. "
             f"So the {thing} was written about once more in letter {100 * number + day}."
             for day in range(1, 6)
         ]
