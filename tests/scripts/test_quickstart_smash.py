@@ -213,7 +213,8 @@ def stories():
         lines = [
             f"The {thing} of {village} is known for its {part}. "
             f"In year {day} they counted {17 * number + day} {part} there, and said so aloud. "
-            f"Nobody had seen that many near house {day} of {rng.choice(names)} street in {rng.choice(names)} before. "
+            f"Nobody had seen that many near house {day} of {rng.choice(names)} street "
+            f"in {rng.choice(names)} before. "
             f"So the {thing} was written about once more in letter {100 * number + day}."
             for day in range(1, 6)
         ]
