@@ -217,6 +217,12 @@ class TextTask(FairseqTask):
 
     def check_restored(self, facts):
         """Raise :class:`UserError` where the run cannot go on from a checkpoint's facts."""
+        kind, own = (facts["cfg"].get("task") or {}).get("_name"), self.cfg._name
+        if kind != own:
+            raise UserError(
+                f"{facts['path']}: a checkpoint of --task {kind}, which {own} cannot go on from; "
+                "begin with its parameters by --init-from, and another --save-dir"
+            )
         state = facts["task_state"]
         theirs = state.get("stamp", {}).get("vocabulary", self.vocabulary.hash)
         if theirs != self.vocabulary.hash:

@@ -235,14 +235,8 @@ class PromptFinetuningTask(TextTask):
         return super().begin(model, cfg, resumed)
 
     def check_restored(self, facts):
-        kind = (facts["cfg"].get("task") or {}).get("_name")
-        if kind != NAME:
-            raise UserError(
-                f"{facts['path']}: a checkpoint of --task {kind}, which {NAME} cannot go on from; "
-                "begin with its parameters by --init-from, and another --save-dir"
-            )
-        refuse_another_number(self.cfg, facts)
         super().check_restored(facts)
+        refuse_another_number(self.cfg, facts)
         theirs = facts["task_state"].get("stamp", {}).get("data", [])
         ours = [stamp["data"] for stamp in self.stamps]
         if theirs and ours and theirs != ours:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fairseq_metro.data.vocabulary import Vocabulary
-from fairseq_metro.errors import user_message
+from fairseq_metro.errors import UserError, user_message
 from fairseq_metro.tasks.t5 import T5Task, T5TaskConfig
 from tests.training import ROOT, call, command, equal, parameters, spawn, train
 
@@ -213,6 +213,15 @@ def test_a_vocabulary_with_too_few_sentinels(data, tmp_path):
 def test_an_architecture_with_an_auxiliary_model(data, tmp_path):
     message = message_of(data, tmp_path, architecture="metro_t5_tiny")
     assert "give --arch t5_transformer_tiny" in message
+
+
+def test_a_run_of_another_task_is_not_gone_on_with(run, data):
+    """METRO-T5's auxiliary model would be left out without a word, or be missing."""
+    before = (run[1] / "checkpoint_last.pt").read_bytes()
+    with pytest.raises(UserError, match="of --task t5, which metro_t5 cannot go on from") as caught:
+        train(data, run[1], "--max-update=14")
+    assert "--init-from, and another --save-dir" in str(caught.value)
+    assert (run[1] / "checkpoint_last.pt").read_bytes() == before
 
 
 def test_another_objectives_criterion(data, tmp_path):
