@@ -17,8 +17,9 @@ USES = {
 }
 
 
-def arguments(kernel, dtype="bf16", dim=64, use="encoder", dropout=True, even=True):
-    """(types and constants, launch options) of "forward", "query" or "key" for one configuration."""
+def arguments(kernel, capability, dtype="bf16", dim=64, use="encoder", dropout=True, even=True):
+    """(types and constants, launch options) of "forward", "query" or "key" for one configuration on
+    compute capability 80, 90 or 100."""
     tensor, multiple = f"*{dtype}:16", "i32:16"
     names = dict.fromkeys("q k v out d_out d_q d_k d_v".split(), tensor)
     names.update(dict.fromkeys("by_distance levels delta diagonals".split(), "*fp32:16"))
@@ -27,7 +28,7 @@ def arguments(kernel, dtype="bf16", dim=64, use="encoder", dropout=True, even=Tr
     names.update(dict.fromkeys(strides, multiple))
     names.update(dict.fromkeys("heads queries keys reach lowest".split(), "i32"))
     names.update(dict.fromkeys("scale softmax_scale keep_scale".split(), "fp32"))
-    shape = tile(kernel, SIZES[dtype], dim)
+    shape = tile(kernel, SIZES[dtype], dim, capability // 10)
     options = {name: shape.pop(name) for name in ("num_warps", "num_stages")}
     names.update(
         USES[use], DROPOUT=dropout, EVEN=even, D=dim, WIDTH=padded_width(dim), PRECISION="ieee",

@@ -15,10 +15,12 @@ BUCKET_BLOCK, SPREAD_BLOCK = 1024, 256
 # N is 64 (the dropout mask), M of ``query`` at most 64 (the diagonals of the bias's gradient).
 TILES = {
     (2, 64): {"forward": (128, 64, 8, 3), "query": (64, 64, 4, 2), "key": (64, 64, 4, 2)},
-    (2, 128): {"forward": (128, 64, 8, 2), "query": (64, 64, 8, 2), "key": (64, 64, 8, 2)},
-    (4, 64): {"forward": (32, 64, 8, 2), "query": (32, 64, 8, 1), "key": (32, 64, 16, 1)},
+    (2, 128): {"forward": (128, 64, 8, 2), "query": (64, 64, 8, 2), "key": (32, 64, 8, 2)},
+    (4, 64): {"forward": (32, 64, 8, 2), "query": (16, 64, 8, 1), "key": (32, 64, 16, 1)},
     (4, 128): {"forward": (32, 64, 4, 2), "query": (32, 64, 4, 2), "key": (32, 64, 4, 2)},
 }
+# The same from compute capability 10 on, where those need more registers than there are.
+BLACKWELL = {(2, 64): {"forward": (128, 64, 8, 2), "query": (64, 64, 8, 2)}}
 
 
 def padded_width(dim):
@@ -26,9 +28,12 @@ def padded_width(dim):
     return max(16, triton.next_power_of_2(dim))
 
 
-def tile(kernel, itemsize, dim):
-    """M, N and how many warps and stages a kernel ("forward", "query", "key") gets."""
-    m, n, warps, stages = TILES[itemsize, max(64, padded_width(dim))][kernel]
+def tile(kernel, itemsize, dim, major=9):
+    """M, N and how many warps and stages a kernel ("forward", "query", "key") gets on GPUs of compute
+    capability ``major``."""
+    size = itemsize, max(64, padded_width(dim))
+    of_size = TILES[size] | (BLACKWELL.get(size, {}) if major >= 10 else {})
+    m, n, warps, stages = of_size[kernel]
     return dict(M=m, N=n, num_warps=warps, num_stages=stages)
 
 
@@ -103,7 +108,8 @@ class Inputs:
 
     def switches(self, kernel):
         """By name, what a kernel is compiled for."""
-        shape = tile(kernel, self.q.element_size(), self.dim)
+        major = torch.cuda.get_device_capability(self.q.device)[0] if self.q.is_cuda else 0
+        shape = tile(kernel, self.q.element_size(), self.dim, major)
         return dict(
             BIAS=self.table is not None,
             PADDING=self.padding is not None,

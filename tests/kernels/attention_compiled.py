@@ -20,7 +20,7 @@ def check(kernel, names, options, capability):
 @pytest.mark.parametrize("capability", ARCHITECTURES)
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_the_encoders_attention_compiles_within_the_limits(kernel, capability):
-    check(KERNELS[kernel], *arguments(kernel), capability)
+    check(KERNELS[kernel], *arguments(kernel, capability), capability)
 
 
 @pytest.mark.parametrize("place", range(2))
@@ -35,5 +35,5 @@ def test_the_small_kernels_compile(place):
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_every_configuration_compiles_within_the_limits(kernel, use, dtype, dim, capability):
     for even, dropout in ((True, False), (False, True)):
-        names, options = arguments(kernel, dtype, dim, use, dropout, even)
+        names, options = arguments(kernel, capability, dtype, dim, use, dropout, even)
         check(KERNELS[kernel], names, options, capability)
