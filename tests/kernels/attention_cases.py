@@ -92,13 +92,11 @@ def errors(found, expected):
 
 
 def cancelled(query, memory, options, gradient, norm):
-    """How many times larger than the table's gradient (its norm) the sums along diagonals are that it is
-    the sum of: a row of scores' gradients adds up to 0, so few buckets nearly cancel, and what two
-    orders of addition differ by is relative to the terms. Float64; 1 or more."""
-    longest, bucket = (
-        max(query.size(1), (query if memory is None else memory).size(1)),
-        options["bucket"],
-    )
+    """How many times larger than the table's gradient (its norm) the sums along diagonals are that
+    it is the sum of: a row of scores' gradients adds up to 0, so few buckets nearly cancel, and what
+    two orders of addition differ by is relative to the terms. Float64; 1 or more."""
+    longest = max(query.size(1), (query if memory is None else memory).size(1))
+    bucket = options["bucket"]
     reach = bucket.numel() // 2
     distances = torch.arange(-longest, longest + 1, device=bucket.device).clamp(-reach, reach)
     each = {
