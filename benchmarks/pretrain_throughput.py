@@ -7,8 +7,8 @@ All variants do the same work: auxiliary model, sampling, encoder, decoder, the 
 optimizer. ``huggingface`` has transformers' T5 encoders and decoder of the same sizes below heads and
 losses in torch's own operations, which select the positions with a loss first; ``huggingface-all``
 computes the decoder's logits at every position, as ``T5ForConditionalGeneration`` does, and keeps the
-masked ones. Variants take turns, a few
-steps at a time, so that what else the machine does meets all alike.
+masked ones. Variants take turns, a few steps at a time, so that what else the machine does meets all
+alike. One that fails is a row with ``failed``, the others go on, and the status is 1.
 
 A row gives source tokens a second (median step; p20 and p80 beside it): on a GPU by the clock, on a
 CPU by the process's own CPU time, which with one thread is the clock's on an idle machine and does
@@ -24,6 +24,7 @@ import platform
 import statistics
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -245,29 +246,16 @@ def measured(arch, args, device, dtype):
     wanted = [name for name in args.variants if device == "cuda" or name != "ours-fused"]
     if transformers is None:
         wanted = [name for name in wanted if name.startswith("ours")]
-    runs = []
+    runs, failed = [], {}
     for name in wanted:
-        held = 0  # by the variants before
-        if device == "cuda":
-            torch.cuda.reset_peak_memory_stats()
-            held = torch.cuda.memory_allocated()
-        run = Training(name, cfg, vocabulary, batch, device, dtype)
-        run.choose()
-        for _ in range(args.warmup):
-            run.step()
-        if device == "cuda":
-            run.memory = (torch.cuda.max_memory_allocated() - held) / 2**30
-        runs.append(run)
+        with noted(name, failed):
+            runs.append(warmed_up(name, cfg, vocabulary, batch, device, dtype, args.warmup))
     began = time.monotonic()
     for number in range(args.rounds):
         if number and time.monotonic() - began > args.seconds:
             break
-        for run in runs:
-            run.choose()
-            run.measure(args.steps)
-    for run in runs:
-        run.choose()
-        run.measure_parts(args.steps)
+        each(runs, failed, lambda run: run.measure(args.steps))
+    each(runs, failed, lambda run: run.measure_parts(args.steps))
     flops = flops_per_token("metro", cfg, args.length, vocabulary)
     plain = product_speed(device, dtype, 8192 if device == "cuda" else 1024)
     where = torch.cuda.get_device_name() if device == "cuda" else platform.processor() or "CPU"
@@ -289,7 +277,45 @@ def measured(arch, args, device, dtype):
         load=[round(x, 1) for x in os.getloadavg()],  # of the machine over 1, 5, 15 minutes
         commit=commit(),
     )
-    return [row(run, args, flops, plain, peak, facts) for run in runs]
+    rows = [row(run, args, flops, plain, peak, facts) for run in runs if run.variant not in failed]
+    kind = "gpu" if device == "cuda" else "cpu"
+    return rows + [
+        {"name": f"{kind} {arch} {name}", "failed": why, **facts} for name, why in failed.items()
+    ]
+
+
+@contextmanager
+def noted(name, failed):
+    """What a variant dies of is said and kept by its name, so that the others are measured."""
+    try:
+        yield
+    except Exception as error:
+        failed[name] = f"{type(error).__name__}: {(str(error).strip() or '?').splitlines()[0]}"
+        print(f"{name} failed: {failed[name]}", file=sys.stderr)
+
+
+def each(runs, failed, what):
+    """Do something with every run that has not failed, its kernels chosen."""
+    for run in runs:
+        if run.variant not in failed:
+            with noted(run.variant, failed):
+                run.choose()
+                what(run)
+
+
+def warmed_up(name, cfg, vocabulary, batch, device, dtype, steps):
+    """A variant after the steps that are not timed, with the memory it took on a GPU."""
+    held = 0  # by the variants before
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        held = torch.cuda.memory_allocated()
+    run = Training(name, cfg, vocabulary, batch, device, dtype)
+    run.choose()
+    for _ in range(steps):
+        run.step()
+    if device == "cuda":
+        run.memory = (torch.cuda.max_memory_allocated() - held) / 2**30
+    return run
 
 
 def row(run, args, flops, plain, peak, facts):
@@ -356,13 +382,13 @@ def main(argv=None):
     for arch in args.arch:
         with quieted("fairseq_metro"):
             rows += measured(arch, args, args.device, dtype)
-        show([r for r in rows if r["arch"] == arch])
+        show([r for r in rows if r["arch"] == arch and "failed" not in r])
         if args.json and args.json.suffix == ".jsonl":
             with args.json.open("a", encoding="utf-8") as stream:
                 stream.writelines(json.dumps(r) + "\n" for r in rows if r["arch"] == arch)
         elif args.json:
             write_json(args.json, rows)
-    return 0
+    return 1 if any("failed" in r for r in rows) else 0
 
 
 if __name__ == "__main__":

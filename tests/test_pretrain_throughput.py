@@ -36,6 +36,24 @@ def test_no_round_is_begun_after_the_time_is_over(tmp_path):
     assert [row["steps"] for row in json.loads(out.read_text())] == [1]
 
 
+def test_a_variant_that_fails_is_a_row_and_the_others_are_measured(tmp_path, monkeypatch, capsys):
+    plain = benchmark.Training.step
+
+    def step(run, *words):
+        if run.variant == "huggingface":
+            raise RuntimeError("out of memory\nand a long list")
+        plain(run, *words)
+
+    monkeypatch.setattr(benchmark.Training, "step", step)
+    out = tmp_path / "rows.json"
+    words = "--arch tiny --batch 2 --length 8 --vocab-size 40 --warmup 0 --rounds 2 --steps 1"
+    assert benchmark.main([*words.split(), "--device", "cpu", "--json", str(out)]) == 1
+    rows = {row["name"].split()[-1]: row for row in json.loads(out.read_text())}
+    assert [rows[name].get("steps") for name in ("ours-reference", "huggingface-all")] == [2, 2]
+    assert rows["huggingface"]["failed"] == "RuntimeError: out of memory"
+    assert "huggingface failed: RuntimeError: out of memory\n" in capsys.readouterr().err
+
+
 def test_hugging_faces_model_has_our_sizes_and_all_of_it_learns():
     cfg = MetroT5Config(**SIZES, auxiliary_layers=1, dropout=0.0, attention_dropout=0.0)
     batch = benchmark.batch_of(40, 2, 8, 0.15, "cpu")
