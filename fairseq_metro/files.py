@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +20,15 @@ def named_errors(path):
         if error.filename is None:
             error.filename = str(path)
         raise
+
+
+@contextmanager
+def writing(place):
+    """Inside, an :class:`OSError` becomes a :class:`UserError`: PLACE cannot be written, and why."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{place}: cannot be written ({error.strerror or error})") from None
 
 
 @contextmanager
@@ -40,6 +50,26 @@ def atomic_write(path, mode="w", **kwargs):
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def filled_folder(place, over=False):
+    """Yield a new folder to fill, which becomes ``place`` at the end of the block: all or nothing.
+
+    over: remove what is there then. Raises :class:`UserError` where it cannot be written, or where
+    there is something else than an empty folder and ``over`` is not given.
+    """
+    place = Path(place)
+    temporary = place.with_name(f".{place.name}.{os.getpid()}.tmp")
+    with writing(place):
+        try:
+            temporary.mkdir(parents=True)
+            yield temporary
+            if over and place.exists():
+                shutil.rmtree(place)
+            os.replace(temporary, place)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_json(path, value):

@@ -9,7 +9,6 @@ authors' vocabularies, in which one symbol has three roles, need nothing but ano
 """
 
 import hashlib
-import os
 import re
 import shutil
 from functools import cached_property
@@ -20,7 +19,7 @@ import numpy as np
 
 from fairseq_metro.data.normalization import NORMALIZATIONS, Normalizer
 from fairseq_metro.errors import UserError
-from fairseq_metro.files import read_json, sha256_file
+from fairseq_metro.files import filled_folder, read_json, sha256_file
 
 VOCAB_FOLDER = "vocab"
 MODEL, DICTIONARY, TOKENIZER = FILES = ("spm.model", "dict.txt", "tokenizer.json")
@@ -172,18 +171,9 @@ class Vocabulary:
         self.refuse_another_in(folder)
         if all((folder / name).is_file() for name in FILES):
             return
-        temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-        try:
-            temporary.mkdir(parents=True)
+        with filled_folder(folder, over=True) as new:  # part of a copy, by something less careful
             for name in FILES:
-                shutil.copyfile(self.path / name, temporary / name)
-            if folder.exists():
-                shutil.rmtree(folder)  # part of a copy, by something less careful
-            os.replace(temporary, folder)
-        except OSError as error:
-            raise UserError(f"{folder}: cannot be written ({error.strerror or error})") from None
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+                shutil.copyfile(self.path / name, new / name)
 
 
 def vocabulary_hash(folder):

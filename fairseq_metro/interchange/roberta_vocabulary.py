@@ -5,7 +5,6 @@ in the order of ids, each symbol a piece's own name. Where ours holds ``spm.mode
 """
 
 import hashlib
-import os
 import re
 import shutil
 from itertools import chain
@@ -15,7 +14,7 @@ import numpy as np
 
 from fairseq_metro.data.vocabulary import DICTIONARY, MODEL, SPECIALS, Vocabulary
 from fairseq_metro.errors import UserError
-from fairseq_metro.files import read_json, write_json
+from fairseq_metro.files import filled_folder, read_json, write_json
 from fairseq_metro.smash.byte_bpe import MERGES, ONE, VOCABULARY
 from fairseq_metro.smash.tokenizers import ByteLevelTokenizer
 
@@ -122,17 +121,8 @@ class RobertaVocabulary:
         self.refuse_another_in(folder)
         if is_byte_level(folder) and (folder / DICTIONARY).is_file():
             return
-        temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-        try:
-            temporary.mkdir(parents=True)
-            self.write_into(temporary)
-            if folder.exists():
-                shutil.rmtree(folder)  # part of a copy, by something less careful
-            os.replace(temporary, folder)
-        except OSError as error:
-            raise UserError(f"{folder}: cannot be written ({error.strerror or error})") from None
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+        with filled_folder(folder, over=True) as new:  # part of a copy, by something less careful
+            self.write_into(new)
 
     def write_into(self, folder):
         """Copy the files into an existing folder."""

@@ -1,11 +1,10 @@
 """A folder that is either whole or absent: filled under a temporary name, then renamed."""
 
-import os
-import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
 from fairseq_metro.errors import UserError
+from fairseq_metro.files import filled_folder
 
 
 @contextmanager
@@ -17,14 +16,5 @@ def whole_folder(out):
     out = Path(out)
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise UserError(f"{out}: there is something already; give another --out, or remove it")
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        if out.is_dir():
-            out.rmdir()
-        os.replace(temporary, out)
-    except OSError as error:
-        raise UserError(f"{out}: cannot be written ({error.strerror or error})") from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with filled_folder(out) as folder:
+        yield folder

@@ -26,7 +26,7 @@ from pathlib import Path
 from fairseq_metro.data.indexed import STAMP, IndexedTokens, read_stamp
 from fairseq_metro.data.vocabulary import DICTIONARY, VOCAB_FOLDER, Vocabulary
 from fairseq_metro.errors import UserError
-from fairseq_metro.files import sha256_file, write_json
+from fairseq_metro.files import sha256_file, write_json, writing
 from fairseq_metro.logs import messages_on_stderr
 from fairseq_metro.prepare.assembling import Assembler, TextDigest
 from fairseq_metro.prepare.encoding import Encoders
@@ -360,7 +360,7 @@ class Shard:
             documents="blank-line" if self.plan.blank_ends_document else "file",
             splits=facts,
         )
-        try:
+        with writing(self.folder):
             if not (self.partial / DICTIONARY).exists():
                 shutil.copyfile(vocabulary.path / DICTIONARY, self.partial / DICTIONARY)
             # All of it is written here first: a kill at any moment leaves nothing elsewhere.
@@ -373,10 +373,6 @@ class Shard:
             for name in (*files, DICTIONARY, VOCAB_FOLDER, STAMP):
                 os.replace(self.partial / name, self.folder / name)
             shutil.rmtree(self.partial)
-        except OSError as error:
-            raise UserError(
-                f"{self.folder}: cannot be written ({error.strerror or error})"
-            ) from None
         return stamp
 
 

@@ -21,7 +21,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from fairseq_metro.errors import UserError
-from fairseq_metro.files import atomic_write, read_json, sha256_file, write_json
+from fairseq_metro.files import atomic_write, read_json, sha256_file, write_json, writing
 from fairseq_metro.logs import messages_on_stderr
 from fairseq_metro.prepare import docstrings
 from fairseq_metro.stamp import make_stamp
@@ -83,7 +83,7 @@ def write_corpus(out, valid_share=0.02, workers=1):
             f"{LEAST_BYTES / 1e6:.0f} MB: the installed packages carry too few docstrings "
             "(stripped?); give text files of your own instead"
         )
-    try:
+    with writing(out):
         out.mkdir(parents=True, exist_ok=True)
         for name, chosen in split.items():
             with atomic_write(out / f"{name}.txt") as stream:
@@ -99,8 +99,6 @@ def write_corpus(out, valid_share=0.02, workers=1):
         }
         corpus = make_stamp(**recipe, **facts)
         write_json(out / "corpus.json", corpus)
-    except OSError as error:
-        raise UserError(f"{out}: cannot be written ({error.strerror or error})") from None
     logger.info("%s: %s, %.0f s", out, in_words(corpus), time.monotonic() - started)
     return corpus
 

@@ -7,6 +7,7 @@ import signal
 import time
 
 from fairseq_metro.errors import UserError
+from fairseq_metro.files import writing
 
 PATIENCE = 10  # seconds: so long a killed run's workers may outlive it, and hold its lock
 
@@ -31,11 +32,9 @@ def locked(dest):
 
     Raises :class:`UserError` where another run keeps it for longer than PATIENCE.
     """
-    try:
+    with writing(dest):
         dest.mkdir(parents=True, exist_ok=True)
         handle = os.open(dest, os.O_RDONLY)
-    except OSError as error:
-        raise UserError(f"{dest}: cannot be written ({error.strerror or error})") from None
     try:
         until = time.monotonic() + PATIENCE
         while not _taken(handle):

@@ -31,7 +31,7 @@ from fairseq_metro.data.teacher_targets import (
     tags_of,
 )
 from fairseq_metro.errors import UserError
-from fairseq_metro.files import read_json, write_json
+from fairseq_metro.files import read_json, write_json, writing
 from fairseq_metro.interchange.roberta_vocabulary import open_vocabulary
 from fairseq_metro.interchange.teachers import load_teachers
 from fairseq_metro.logs import messages_on_stderr
@@ -130,12 +130,9 @@ def cache(plan):
         logger.info("%s: finished already, kept", plan.dest)
         return plan.dest
     building = plan.dest.with_name(f".{plan.dest.name}.building")
-    try:
-        with locked(building):
-            write(plan, building)
-            building.rename(plan.dest)
-    except OSError as error:
-        raise UserError(f"{plan.dest}: cannot be written ({error.strerror or error})") from None
+    with writing(plan.dest), locked(building):
+        write(plan, building)
+        building.rename(plan.dest)
     logger.info("%s: done", plan.dest)
     return plan.dest
 

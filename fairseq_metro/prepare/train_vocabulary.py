@@ -27,7 +27,7 @@ from fairseq_metro.data.vocabulary import (
     Vocabulary,
 )
 from fairseq_metro.errors import UserError
-from fairseq_metro.files import read_json
+from fairseq_metro.files import read_json, writing
 from fairseq_metro.logs import messages_on_stderr
 from fairseq_metro.prepare.inputs import Inputs
 from fairseq_metro.prepare.required_words import require_words
@@ -237,17 +237,16 @@ def vocabulary_there(out, settings):
 def write_folder(out, model, settings):
     """Write the three files to a temporary folder and rename it to ``out``."""
     temporary = out.with_name(f".{out.name}.partial")
-    try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        (temporary / MODEL).write_bytes(model)
-        (temporary / DICTIONARY).write_text(dictionary_text(model), "utf-8")
-        text = json.dumps(settings, indent=2, ensure_ascii=False)
-        (temporary / TOKENIZER).write_text(f"{text}\n", "utf-8")
-        if out.is_dir() and set(FILES) >= {path.name for path in out.iterdir()}:
-            shutil.rmtree(out)  # a part of a vocabulary, or nothing
-        temporary.rename(out)
-    except OSError as error:
-        raise UserError(f"{out}: cannot be written ({error.strerror or error})") from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with writing(out):
+        try:
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+            (temporary / MODEL).write_bytes(model)
+            (temporary / DICTIONARY).write_text(dictionary_text(model), "utf-8")
+            text = json.dumps(settings, indent=2, ensure_ascii=False)
+            (temporary / TOKENIZER).write_text(f"{text}\n", "utf-8")
+            if out.is_dir() and set(FILES) >= {path.name for path in out.iterdir()}:
+                shutil.rmtree(out)  # a part of a vocabulary, or nothing
+            temporary.rename(out)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)

@@ -7,15 +7,13 @@ turn up; train is the first K of each bucket, dev the next K, test the original 
 import hashlib
 import json
 import logging
-import os
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from fairseq_metro.errors import UserError
-from fairseq_metro.files import read_json, sha256_file
+from fairseq_metro.files import filled_folder, read_json, sha256_file, write_json
 from fairseq_metro.smash.originals import find_originals
 
 logger = logging.getLogger(__name__)
@@ -182,15 +180,7 @@ def _refuse_another(folder, stamp):
 
 
 def _put(folder, files, stamp):
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    try:
-        temporary.mkdir(parents=True)
+    with filled_folder(folder) as new:
         for name, content in files.items():
-            (temporary / name).write_bytes(content)
-        text = json.dumps(stamp, indent=2, ensure_ascii=False) + "\n"
-        (temporary / STAMP).write_text(text, "utf-8")
-        os.replace(temporary, folder)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written ({error.strerror or error})") from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            (new / name).write_bytes(content)
+        write_json(new / STAMP, stamp)

@@ -15,7 +15,7 @@ import yaml
 
 from fairseq_metro.data.randomness import generator
 from fairseq_metro.errors import UserError
-from fairseq_metro.files import atomic_write, sha256_file, write_json
+from fairseq_metro.files import atomic_write, sha256_file, write_json, writing
 from fairseq_metro.logs import messages_on_stderr
 from fairseq_metro.prepare.corpus_tasks import rows
 from fairseq_metro.prepare.corpus_tasks.topics import choose_topics
@@ -95,7 +95,7 @@ def write_tasks(corpus, out, max_length=64, seed=1):
             "TASKS of your own"
         )
     files = {}
-    try:
+    with writing(out):
         for name, found in made.items():
             for side, rows_of_side in found.items():
                 path = f"{FOLDER}/{name}/{side}.jsonl"
@@ -107,8 +107,6 @@ def write_tasks(corpus, out, max_length=64, seed=1):
         sources = {name: sha256_file(corpus / name) for name in SIDES.values()}
         stamp = make_stamp(seed=seed, corpus=sources, topics=list(topics), files=files)
         write_json(out / STAMP, stamp)
-    except OSError as error:
-        raise UserError(f"{out}: cannot be written ({error.strerror or error})") from None
     total = sum(one["rows"] for one in files.values())
     logger.info("%s: %d rows of the tasks %s", out, total, ", ".join(made))
     if "topic" in made:

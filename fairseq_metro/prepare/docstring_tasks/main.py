@@ -17,7 +17,7 @@ from pathlib import Path
 
 from fairseq_metro.data.randomness import generator
 from fairseq_metro.errors import UserError
-from fairseq_metro.files import atomic_write, read_json, sha256_file, write_json
+from fairseq_metro.files import atomic_write, read_json, sha256_file, write_json, writing
 from fairseq_metro.logs import messages_on_stderr
 from fairseq_metro.prepare import default_corpus
 from fairseq_metro.prepare.docstring_tasks import rows, texts
@@ -70,7 +70,7 @@ def write_tasks(out, seed=1, workers=1):
         return there
     found = texts.collect(workers)
     files = {}
-    try:
+    with writing(out):
         for split, docstrings in found.items():
             for name in MADE_BY if split == VALIDATION else TRAINED:
                 made = draw_rows(name, docstrings, seed, MOST[split])
@@ -83,8 +83,6 @@ def write_tasks(out, seed=1, workers=1):
                 files[path] = {"rows": len(made), "sha256": write_rows(out / path, made)}
         stamp = make_stamp(**recipe, files=files)
         write_json(out / STAMP, stamp)
-    except OSError as error:
-        raise UserError(f"{out}: cannot be written ({error.strerror or error})") from None
     counts = ", ".join(f"{len(docstrings)} for {split}" for split, docstrings in found.items())
     total = sum(one["rows"] for one in files.values())
     logger.info("%s: %d rows in %d data sets, of docstrings: %s, %.0f s",

@@ -6,6 +6,7 @@ import shutil
 import time
 
 from fairseq_metro.errors import UserError
+from fairseq_metro.files import writing
 from fairseq_metro.logs import messages_on_stderr
 from fairseq_metro.prepare.folder_lock import locked, terminated_as_interrupted
 from fairseq_metro.prepare.intermediate.examples import check_enough, make_side
@@ -42,16 +43,13 @@ def build(plan):
     written or was made otherwise. Until everything is there, ``DEST`` shows nothing of it.
     """
     started = time.monotonic()
-    try:
-        with locked(plan.dest):
-            stamp = recognised(plan.dest, plan.settings())
-            if stamp is not None:
-                logger.info("%s: finished already, kept", plan.dest)
-                return stamp
-            stamp = make(plan, plan.dest / BUILDING)
-            shutil.rmtree(plan.dest / BUILDING)
-    except OSError as error:
-        raise UserError(f"{plan.dest}: cannot be written ({error.strerror or error})") from None
+    with writing(plan.dest), locked(plan.dest):
+        stamp = recognised(plan.dest, plan.settings())
+        if stamp is not None:
+            logger.info("%s: finished already, kept", plan.dest)
+            return stamp
+        stamp = make(plan, plan.dest / BUILDING)
+        shutil.rmtree(plan.dest / BUILDING)
     report(plan, stamp, time.monotonic() - started)
     return stamp
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from fairseq_metro.data.prompted_files import MIXTURE
 from fairseq_metro.errors import UserError
-from fairseq_metro.files import read_json
+from fairseq_metro.files import read_json, writing
 from fairseq_metro.logs import messages_on_stderr
 from fairseq_metro.mixtures.mixture import TRAIN
 from fairseq_metro.prepare.folder_lock import locked, terminated_as_interrupted
@@ -52,11 +52,8 @@ def build(plan):
     works = all_work(plan)
     hashes = file_hashes(works, plan.workers)
     prints = {work.key: work.fingerprint(hashes) for work in works}
-    try:
-        with locked(plan.dest):
-            stamp = build_locked(plan, works, prints)
-    except OSError as error:
-        raise UserError(f"{plan.dest}: cannot be written ({error.strerror or error})") from None
+    with writing(plan.dest), locked(plan.dest):
+        stamp = build_locked(plan, works, prints)
     report(plan, stamp, time.monotonic() - started)
     return stamp
 
