@@ -88,6 +88,16 @@ def check(tensors, target, options, temperature=1.0, allowed=1e-5):
     return int(differ.sum())
 
 
+def test_the_first_of_equal_logits_is_the_prediction():
+    """As torch.argmax's on a CPU; the equal ones in one block and in others."""
+    (hidden, weight, bias), _, options = case(4, 8, 170)
+    hidden, bias = torch.zeros_like(hidden), torch.zeros_like(bias)
+    bias[[40, 41, 130]] = 1.0
+    target = torch.tensor([40, 41, 130, 0], device=DEVICE)
+    found = head_loss_fused(hidden, weight, target, bias=bias, **options)
+    assert found.correct.tolist() == [True, False, False, False]
+
+
 @settings(max_examples=8)
 @given(
     st.integers(1, 9),
