@@ -12,7 +12,7 @@ from fairseq_metro.evaluate.examples import Form
 from fairseq_metro.evaluate.options import check, parser
 from fairseq_metro.evaluate.passages import read_passages
 from fairseq_metro.evaluate.pictures import draw_templates
-from fairseq_metro.evaluate.published_rows import check_hits
+from fairseq_metro.evaluate.published_rows import check_hits, refuse_unfit_expectation
 from fairseq_metro.evaluate.ranking import CONTEXTUAL
 from fairseq_metro.evaluate.report import headline, picture_name, report
 from fairseq_metro.evaluate.results import claim, read_results
@@ -107,6 +107,7 @@ def evaluate_model(args, source, out, device):
     )  # fmt: skip
     facts = sharing.from_first(lambda: model_facts(source))
     settings = settings_of(args, suites, facts)
+    refuse_unfit_expectation(args.expect, settings)
     sharing.from_first(lambda: claim(out, settings))
     predictor = _Once(lambda: load_model(source, device, args.dtype))
     decisive = {"model": facts["sha256"], "rank_by": args.rank_by, "dtype": args.dtype}

@@ -42,12 +42,12 @@ def hit_counts():
 
 
 def comparable(suite, settings):
-    """Whether a summary's suite was evaluated as the hit counts were: whole sets, plain sums, float32.
+    """Whether the suite of a name is evaluated as the hit counts were: whole sets, plain sums, float32.
 
-    suite, settings: of ``summary.json``.
+    settings: of ``summary.json``.
     """
     return (
-        suite["name"] == hit_counts()["suite"]
+        suite == hit_counts()["suite"]
         and settings["rank_by"] == "sum"
         and settings["dtype"] == "float32"
         and not settings["shots"]
@@ -56,22 +56,29 @@ def comparable(suite, settings):
     )
 
 
-def check_hits(suite, settings, results, expect=None):
-    """Our hits beside those of a released model: lines of a report, [] where there is nothing to say.
-
-    expect: name of the released model that was evaluated, or None: a model whose name occurs in the
-    evaluated one's, or whose every count is ours. Raises :class:`UserError` for an unknown name.
-    """
+def refuse_unfit_expectation(expect, settings):
+    """Before anything is evaluated: raise :class:`UserError` where ``--expect`` names no released model
+    with hit counts, or settings under which no suite can be compared with them."""
     published = hit_counts()
     models = published["models"]
     if expect is not None and expect not in models:
         raise UserError(f"--expect {expect}: hit counts are known of {', '.join(models)}")
-    if not comparable(suite, settings):
-        if expect is not None:
-            raise UserError(
-                f"--expect {expect}: published hits are of the whole suite {published['suite']}, "
-                "plain sums, float32, no exemplars; evaluate so"
-            )
+    if expect is not None and not any(comparable(suite, settings) for suite in settings["suites"]):
+        raise UserError(
+            f"--expect {expect}: published hits are of the whole suite {published['suite']}, "
+            "plain sums, float32, no exemplars; evaluate so"
+        )
+
+
+def check_hits(suite, settings, results, expect=None):
+    """Our hits beside those of a released model: lines of a report, [] where there is nothing to say.
+
+    expect: name of the released model that was evaluated, or None: a model whose name occurs in the
+    evaluated one's, or whose every count is ours.
+    """
+    published = hit_counts()
+    models = published["models"]
+    if not comparable(suite["name"], settings):
         return []
     ours = _hits(suite, results, dict(zip(published["sets"], published["trials"], strict=True)))
     if not ours:

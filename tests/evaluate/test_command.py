@@ -12,6 +12,7 @@ from fairseq_metro.errors import UserError
 from fairseq_metro.evaluate import runner
 from fairseq_metro.evaluate.command import main
 from fairseq_metro.evaluate.results import read_results
+from fairseq_metro.interchange.import_t5 import main as import_t5
 from tests.evaluate.fakes import write_rows
 
 RUNS = ["toy_kind_silent", "toy_kind_which", "toy_pick_pick"]
@@ -190,6 +191,33 @@ def test_options_change_the_scores(toys, whole, tmp_path, options):
             assert half == pytest.approx(row, rel=0.1, abs=1.0)
 
 
+def test_random_wordings_by_row_or_in_order(toys, tmp_path):
+    suite, scores = tmp_path / "random.yaml", []
+    suite.write_text(
+        "version: 1\nname: random\nsets:\n  - dataset: toy/kind\n    prompts:\n      any:\n"
+        '        jinja: \'{{["river", "stone", "new", "old"] | choice}} {{text}} ||| small\'\n'
+        "        answer_choices: small ||| old\n"
+    )
+    for number, words in enumerate(([], ["--sequential-draws"])):
+        out = tmp_path / str(number)
+        assert main(arguments(toys, out, "--suite", str(suite), *words)) == 0
+        assert json.loads((out / "settings.json").read_text())["sequential_draws"] == bool(words)
+        scores.append(read_results(out)["toy_kind_any"]["per_example"]["scores"])
+    assert scores[0] != scores[1]
+
+
+def test_every_checkpoint_of_a_run_has_a_folder_and_a_point(toys, tmp_path):
+    run = tmp_path / "run"
+    assert import_t5([str(toys / "model"), "--out", str(run)]) == 0
+    words = [str(run), *arguments(toys, tmp_path / "out", "--limit", "5", "--checkpoints")[1:]]
+    del words[words.index("--out") : words.index("--out") + 2]
+    assert main(words) == 0
+    folder = run / "evaluation" / "suite-checkpoints"
+    (point,) = json.loads((folder / "curve.json").read_text())
+    assert (folder / point["checkpoint"].removesuffix(".pt") / "report.md").exists()
+    assert point["suites"]["toys"]["sets"].keys() == {"Kind", "Pick"}
+
+
 def test_a_set_without_files_is_left_out_unless_it_is_named(toys, tmp_path):
     suite = tmp_path / "more.yaml"
     suite.write_text(
@@ -238,6 +266,8 @@ def test_two_processes_are_one(toys, whole, tmp_path):
         (["--passages", "none.jsonl"], "none.jsonl"),
         (["--compare", "a", "b"], "--compare reads results and evaluates no model"),
         (["--templates", "nowhere"], "nowhere"),
+        (["--expect", "t0_bas"], "--expect t0_bas: hit counts are known of metro_t0_base, "),
+        (["--expect", "metro_t0_base"], "published hits are of the whole suite t0_eval, .*so$"),
     ],
 )
 def test_a_mistake_is_one_line(toys, tmp_path, words, says):

@@ -15,6 +15,7 @@ from fairseq_metro.evaluate.published_rows import (
     hit_counts,
     published_row,
     published_rows,
+    refuse_unfit_expectation,
 )
 from fairseq_metro.evaluate.results import claim, read_results, write_result
 from fairseq_metro.evaluate.suite import load_suite
@@ -215,10 +216,11 @@ def test_the_released_model_is_recognised_by_its_hits_or_its_name():
 def test_other_settings_are_not_compared_with_published_hits(change):
     suite, results = evaluated()
     assert check_hits(suite, SETTINGS | change, results) == []
+    assert check_hits(suite, SETTINGS | change, results, "metro_t0_base") == []
+    names = {"suites": ["mmlu", "t0_eval"]}
+    refuse_unfit_expectation("metro_t0_base", SETTINGS | names)
     with pytest.raises(UserError, match="evaluate so"):
-        check_hits(suite, SETTINGS | change, results, "metro_t0_base")
-
-
-def test_an_unknown_model_of_hit_counts_is_one_line():
-    with pytest.raises(UserError, match="known of metro_t0_base, metro_t0pp_largepp"):
-        check_hits({"name": "t0_eval", "sets": []}, SETTINGS, {}, "metro_t0_bas")
+        refuse_unfit_expectation("metro_t0_base", SETTINGS | names | change)
+    with pytest.raises(UserError, match="evaluate so"):
+        refuse_unfit_expectation("metro_t0_base", SETTINGS | {"suites": ["mmlu"]})
+    refuse_unfit_expectation(None, SETTINGS | names | change)
