@@ -23,8 +23,8 @@ class Example(NamedTuple):
 def read_split(task, folder, split):
     """Examples of ``train``, ``dev`` or a test split in a K-shot folder: list of Example.
 
-    Raises :class:`UserError` for a missing file, an unreadable row, a label without a word, and a
-    score outside the task's interval.
+    Raises :class:`UserError` for a missing file, one without rows, an unreadable row, a label without
+    a word, and a score outside the task's interval.
     """
     folder = Path(folder)
     stamp = read_json(folder / STAMP) if (folder / STAMP).is_file() else {}
@@ -32,7 +32,11 @@ def read_split(task, folder, split):
         raise UserError(f"{folder}: a split of {stamp.get('task')}, not of {task.name}")
     layout = stamp.get("layout")
     rows = _of_dataset(task, folder, split, layout) if layout else _of_lmbff(task, folder, split)
-    return [Example(texts, checked_label(task, where, label)) for where, texts, label in rows]
+    found = [Example(texts, checked_label(task, where, label)) for where, texts, label in rows]
+    if not found:
+        path = next(iter(sorted(folder.glob(f"{split}.*"))), folder / split)
+        raise UserError(f"{path}: no row in it; run preprocess/kshot.py again")
+    return found
 
 
 def checked_label(task, where, label):

@@ -63,6 +63,19 @@ def test_a_folder_of_lmbffs_own_command_is_read(tmp_path):
     assert read_split(task, folder, "train") == ours
 
 
+@pytest.mark.parametrize("content", ["", "sentence\tlabel\n"])
+@pytest.mark.parametrize("stamped", [True, False])
+def test_a_split_without_rows_is_refused(tmp_path, content, stamped):
+    """Training would draw batches from nothing for ever."""
+    task = load_task("sst2")
+    folder = kshot_split(task, originals.sst2(tmp_path / "t"), 4, 13, tmp_path / "out")
+    (folder / "train.tsv").write_text(content)
+    if not stamped:
+        (folder / "split.json").unlink()
+    with pytest.raises(UserError, match="train.tsv: no row in it; run preprocess/kshot.py again$"):
+        read_split(task, folder, "train")
+
+
 def published(tasks):
     """Sets as they were first published, not in LM-BFF's layout."""
     for folder in ("sst2", "cr", "trec", "rte", "subj"):
