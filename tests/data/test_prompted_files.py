@@ -70,6 +70,18 @@ def test_a_split_is_read_as_it_was_written(tmp_path):
     assert lines_of(first.choices)[2:] == CHOICES["first_task"][1][0]
 
 
+@pytest.mark.parametrize("folder", [False, True])
+def test_our_own_folder_without_its_mixture_is_not_taken_for_the_authors(tmp_path, folder):
+    """Its rates would be another rule's."""
+    mixture = write_split(tmp_path) / "mixture.json"
+    (tmp_path / "prompted.json").write_text("{}")
+    mixture.unlink()
+    if folder:
+        mixture.mkdir()
+    with pytest.raises(UserError, match=r"mixture\.json: no such file, though prompted\.json is"):
+        open_split(tmp_path, "train")
+
+
 def test_the_authors_layout_needs_no_more_than_caps_and_pairs(tmp_path):
     write_split(tmp_path, "valid", ours=False)
     split = open_split(tmp_path, "valid")

@@ -12,6 +12,7 @@ import torch
 
 from fairseq_metro.commands import COMMANDS
 from fairseq_metro.errors import UserError, run_command, user_message
+from fairseq_metro.evaluate.fewshot import loaded
 from tests import distillation
 from tests.tasks import test_prompt_finetuning as finetuning
 from tests.training import call, command
@@ -77,6 +78,14 @@ def ours(name):
         return status or 0, capsys.readouterr().err
 
     return run
+
+
+def forget_few_shot_files():
+    """What few-shot runs of this process have read: a later case's files have the same names."""
+    for cached in vars(loaded).values():
+        if hasattr(cached, "cache_clear"):
+            cached.cache_clear()
+    loaded._first_with.clear()
 
 
 def fairseq_train(argv, capsys):
@@ -149,6 +158,7 @@ def prepared(tmp_path, inputs, mask_model, kshot):
 
 def check(name, run, argv, path, damage, out, capsys):
     """Run on a damaged file; None where all is well, else what is wrong."""
+    forget_few_shot_files()
     status, said = run(argv, capsys)
     errors = [line for line in said.splitlines() if line.startswith("error: ")]
     where = f"{name}, {path.name} {damage}"
