@@ -61,6 +61,7 @@ def test_an_unknown_word_is_answered_with_what_is_known(text, meant):
     "setting, answer, says",
     [
         ({}, True, "Test GPU"),
+        ({"capability": (8, 0)}, True, "Test GPU"),
         ({"capability": (7, 5)}, False, "7.5, below 8.0"),
         ({"triton": None}, False, "Triton is not installed"),
         ({"triton": "3.2.0"}, False, "Triton 3.2.0 is older"),
