@@ -110,8 +110,9 @@ class IndexedWriter:
 
     def close(self):
         """Write the index, bring everything to disk; return the SHA-256 of ``.bin``."""
-        with named_errors(self._data.name):
+        with named_errors(self._index):
             self._write_index()
+        with named_errors(self._data.name):
             _sync(self._data)
             self.abandon()
         return self._digest.hexdigest()
