@@ -126,9 +126,9 @@ def test_it_works_in_a_fresh_environment(version, built, tmp_path):
         "head -n 150 README.md > a.txt; tail -n +151 README.md > b.txt; "
         "fairseq-metro vocabulary --input README.md --out vocab --vocab-size 300; "
         "fairseq-metro binarize --vocab vocab --train a.txt --valid b.txt --dest bin; "
-        "fairseq-train bin --user-dir $folder --task metro_t5 --arch metro_t5_tiny --criterion metro_t5 "
-        "--optimizer fused_adam --lr 1e-3 --cpu --max-update 2 --max-tokens 512 --tokens-per-sample 64 "
-        "--save-dir run; test -s run/checkpoint_last.pt"
+        "fairseq-train bin --user-dir $folder --task metro_t5 --arch metro_t5_tiny "
+        "--criterion metro_t5 --optimizer fused_adam --lr 1e-3 --cpu --max-update 2 "
+        "--max-tokens 512 --tokens-per-sample 64 --save-dir run; test -s run/checkpoint_last.pt"
     )
     env = {**os.environ, "PYTHON": python}
     words = ["bash", "-c", script]
