@@ -24,6 +24,7 @@ from pathlib import Path
 import torch
 
 from fairseq_metro.checkpoints import is_whole, read_facts
+from fairseq_metro.errors import UserError
 from fairseq_metro.stamp import commit
 from tests.training import ROOT
 
@@ -157,7 +158,10 @@ def trained(run):
 def finished(run, updates):
     """Whether a run's last checkpoint is there, whole, and of so many updates."""
     path = Path(run) / "checkpoint_last.pt"
-    return is_whole(path) and read_facts(path)["num_updates"] >= updates
+    try:
+        return is_whole(path) and read_facts(path)["num_updates"] >= updates
+    except UserError:  # a running training writes over it
+        return False
 
 
 def json_lines(path, key, without=()):

@@ -3,6 +3,7 @@
 import importlib
 import random
 import shutil
+import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from fairseq_metro.commands import COMMANDS
 from fairseq_metro.errors import UserError, run_command, user_message
 from fairseq_metro.evaluate.fewshot import loaded
 from tests import distillation
+from tests.faults.killing import report
 from tests.tasks import test_prompt_finetuning as finetuning
 from tests.training import call, command
 
@@ -213,9 +215,10 @@ def test_missing_and_empty_files_of_two_commands(tmp_path, inputs, mask_model, k
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_every_damage_to_every_input(tmp_path, inputs, mask_model, kshot, capsys):
+    began = time.monotonic()
     tried, wrong = sweep(tmp_path, inputs, mask_model, kshot, capsys)
-    print(f"{tried} damaged inputs, {len(wrong)} not answered as they should be")
-    assert tried >= 180 and not wrong, "\n".join(wrong)
+    assert tried >= 200 and not wrong, "\n".join(wrong)
+    report("every command", "a damaged file", began, inputs=tried, wrong=len(wrong))
 
 
 def test_weights_that_are_no_numbers_are_refused_by_name(
