@@ -5,7 +5,8 @@
 
 Primary: the mean of SST-2, Subj, TREC and CoLA after prompt fine-tuning, read from the rows of
 ``--rows`` (benchmarks/prompt_finetuning.py writes them), or from folders of fine-tuning
-(``--finetuned metro=DIR t5=DIR``), where CoLA is scored anew. Secondary: accuracy on the masked
+(``--finetuned metro=DIR t5=DIR``), where CoLA is scored anew; at equal compute, from the file of
+benchmarks/reproduction.py beside the report. Secondary: accuracy on the masked
 tokens that both targets hold, over ``--text``; each finished line is appended at once to
 ``reproduction_spans.jsonl`` and not computed again. Writes ``reproduction.md`` and ``.png``.
 """
@@ -21,7 +22,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.prompt_finetuning import RESULTS as FINETUNED  # noqa: E402
 from benchmarks.prompt_finetuning import cola_correlations, models_of  # noqa: E402
-from benchmarks.reproduction_report import pair_report  # noqa: E402
+from benchmarks.reproduction_report import COMPUTE, pair_report  # noqa: E402
 from fairseq_metro.analysis.prompt_summary import read_scores  # noqa: E402
 from fairseq_metro.errors import UserError, run_command  # noqa: E402
 from fairseq_metro.files import atomic_write  # noqa: E402
@@ -48,13 +49,18 @@ def append(path, row):
 
 
 def finetuned_rows(args):
-    """Rows with ``model``, ``seed``, ``sets``, ``cola_mcc`` of the two models and the seeds."""
+    """Rows with ``model``, ``seed``, ``sets``, ``cola_mcc`` of the two models and the seeds, and of
+    METRO-T5 at equal compute as far as it is there."""
     if args.finetuned is None:
         kind = ("real-sentences" if args.mixture is None else args.mixture, args.updates)
-        rows = [row for row in lines_of(args.rows) if (row["mixture"], row["updates"]) == kind]
+        # At equal compute: benchmarks/reproduction.py's, whose file lies beside the report.
+        steps = [row["result"] for row in lines_of(args.out.with_suffix(".jsonl"))
+                 if row["kind"] == "finetune" and row["variant"] == COMPUTE]  # fmt: skip
+        rows = [row for row in [*lines_of(args.rows), *steps]
+                if (row["mixture"], row["updates"]) == kind]  # fmt: skip
         found = {(row["model"], row["seed"]): row for row in rows}
         return [row for (model, seed), row in found.items()
-                if model in PAIR and seed in args.seeds]  # fmt: skip
+                if model in (*PAIR, COMPUTE) and seed in args.seeds]  # fmt: skip
     rows = []
     for model, folder in models_of(args.finetuned).items():
         for seed in args.seeds:

@@ -208,6 +208,15 @@ def test_the_pairs_report(tmp_path, capsys):
     assert "Preliminary: 2 of at least 3 seeds." in text and "METRO-T5 is behind, -15.4" in text
     assert "does **not show** here" in text and "runs are not there yet" in text
     assert (tmp_path / "report.png").stat().st_size > 5000
+    with (tmp_path / "report.jsonl").open("w") as stream:
+        for row in map(json.loads, (tmp_path / "rows.jsonl").read_text().splitlines()):
+            if row["model"] == "metro":
+                step = {"kind": "finetune", "variant": "metro-equal-compute"}
+                row["model"] = step["variant"]
+                stream.write(json.dumps({**step, "result": row}) + "\n")
+    assert reproduction_pair.main(words) == 0
+    text = (tmp_path / "report.md").read_text()
+    assert "At equal compute" in text and "| metro-equal-compute | 2 |" in text
 
 
 def test_an_uninformative_scale_is_called_so(tmp_path):
