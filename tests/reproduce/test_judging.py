@@ -1,5 +1,6 @@
 """Intervals, outcomes and verdicts against independent references and made-up rows."""
 
+import json
 import math
 
 import numpy as np
