@@ -113,7 +113,7 @@ def _draw(target, scale, rows, path):
     columns, published = target.published()
     if not judged:
         return False
-    figure = new_figure(4.5 + (4.5 if published else 0), 0.9 + 0.75 * max(len(judged), 3))
+    figure = new_figure(9 if published else 8, 0.9 + 0.75 * max(len(judged), 3))
     axes = figure.subplots(1, 2 if published else 1, squeeze=False)[0]
     for place, one in enumerate(judged):
         groups = (("the first it names", one.first), ("the second", one.second))
