@@ -278,10 +278,14 @@ def measured(arch, args, device, dtype):
         commit=commit(),
     )
     rows = [row(run, args, flops, plain, peak, facts) for run in runs if run.variant not in failed]
-    kind = "gpu" if device == "cuda" else "cpu"
     return rows + [
-        {"name": f"{kind} {arch} {name}", "failed": why, **facts} for name, why in failed.items()
+        {"name": named(name, arch, device), "failed": why, **facts} for name, why in failed.items()
     ]
+
+
+def named(variant, arch, device):
+    """A row's name."""
+    return f"{'gpu' if device == 'cuda' else 'cpu'} {arch} {variant}"
 
 
 @contextmanager
@@ -323,9 +327,8 @@ def row(run, args, flops, plain, peak, facts):
     times = sorted(run.times)
     median, tokens = statistics.median(times), args.batch * args.length
     done = tokens / median * flops / 1e12
-    kind = "gpu" if run.device == "cuda" else "cpu"
     return {
-        "name": f"{kind} {facts['arch']} {run.variant}",
+        "name": named(run.variant, facts["arch"], run.device),
         "tokens_per_second": round(tokens / median, 1),
         "step_ms": round(1e3 * median, 3),
         "p20_ms": round(1e3 * times[len(times) // 5], 3),

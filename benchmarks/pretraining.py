@@ -24,7 +24,7 @@ from fairseq_metro.analysis.log import read_log  # noqa: E402
 from fairseq_metro.analysis.summary import summarize  # noqa: E402
 from fairseq_metro.errors import UserError, run_command  # noqa: E402
 from fairseq_metro.files import atomic_write  # noqa: E402
-from fairseq_metro.reproduce.original import OPTIONS  # noqa: E402
+from fairseq_metro.reproduce.variants import OPTIONS, script_of  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "pretraining.jsonl"
 VARIANTS = ("metro", "t5", *OPTIONS)
@@ -78,7 +78,6 @@ def prepare(text, work, vocabulary_size, valid_lines, required_words=None):
 
 def run_cell(variant, seed, data, work, args, more=()):
     """Pretrain one cell; its row. more: options of fairseq-train that win over all others."""
-    script = "pretrain_t5.sh" if variant.startswith("t5") else "pretrain_metro.sh"
     folder = work / f"{args.arch}-{variant}-{seed}"
     folder.mkdir(parents=True, exist_ok=True)
     every = str(max(1, args.updates // 5))
@@ -86,20 +85,15 @@ def run_cell(variant, seed, data, work, args, more=()):
         *("--seed", seed, "--max-update", args.updates, "--total-num-update", args.updates),
         *("--warmup-updates", args.updates * 6 // 100, "--dropout", 0, "--attention-dropout", 0),
         *("--save-interval-updates", every, "--validate-interval-updates", every),
-        *(
-            "--save-interval",
-            1000000,
-            "--validate-interval",
-            1000000,
-            *OPTIONS.get(variant, ()),
-            *more,
-        ),
+        *("--save-interval", 1000000, "--validate-interval", 1000000),
+        *OPTIONS.get(variant, ()),
+        *more,
     ]
     progress = [sys.executable, "-m", "fairseq_metro.analysis.progress"]
     sh(
         *progress,
         *("--log", folder / "train.log", "--every", 60, "--"),
-        *("bash", f"train_scripts/{script}", *words),
+        *("bash", f"train_scripts/{script_of(variant)}", *words),
         DATA=str(data),
         ARCH=args.arch,
         PROCESSES=str(args.processes),

@@ -27,6 +27,7 @@ from fairseq_metro.planning.plan import AUTHORS_RUNS, GPUS  # noqa: E402
 from fairseq_metro.reproduce import original, steps  # noqa: E402
 from fairseq_metro.reproduce.probe import MFU, gpu_flops, slowness  # noqa: E402
 from fairseq_metro.reproduce.targets import SCALES, find_target, target_names  # noqa: E402
+from fairseq_metro.reproduce.variants import objective_of  # noqa: E402
 from fairseq_metro.stamp import make_stamp  # noqa: E402
 
 OUT = ROOT / "benchmarks" / "results" / "reproduction.jsonl"
@@ -99,7 +100,7 @@ def seconds_of(step, factor, speed, place):
         return step.seconds * factor / shared
     work = step.fields.get("flops")
     if work is None:
-        objective = "t5" if step.fields["variant"].startswith("t5") else "metro_t5"
+        objective = objective_of(step.fields["variant"])
         work = step.tokens * original.flops(step.fields["arch"], objective)
     return work / (speed * place.processes) if work else None
 

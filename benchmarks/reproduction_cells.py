@@ -15,7 +15,7 @@ from benchmarks.pretraining import prepare, run_cell, sh
 from benchmarks.prompt_finetuning import folder_of
 from benchmarks.prompt_finetuning import run_cell as finetune_cell
 from benchmarks.reproduction_mixtures import changed_mixture
-from fairseq_metro.checkpoints import read_facts
+from fairseq_metro.checkpoints import LAST, read_facts
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import read_json
 from fairseq_metro.reproduce.checks import run_check
@@ -63,7 +63,7 @@ def run_folder(fields, place):
 
 def is_pretrained(fields, place):
     """Whether the model of a step is there, with all its updates."""
-    last = run_folder(fields, place) / "checkpoint_last.pt"
+    last = run_folder(fields, place) / LAST
     return last.exists() and read_facts(last)["num_updates"] >= fields["updates"]
 
 

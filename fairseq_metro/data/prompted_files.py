@@ -109,8 +109,9 @@ def _mixture(path, caps):
     """Rule, seed and task entries of ``mixture.json``; of an authors' folder, their rule."""
     if not path.is_file():
         stamp = path.parent.parent / STAMP  # which the authors' folders have not
-        if path.exists() or stamp.is_file():
+        if stamp.is_file():
             raise UserError(f"{path}: no such file, though {stamp.name} is there; {AGAIN}")
+    if not path.exists():
         return {"rule": "metro", "seed": None, "examples": None, "tasks": {}}
     facts = read_json(path)
     if not isinstance(facts, dict) or facts.get("rule") not in RULES:

@@ -59,11 +59,13 @@ def comparable(suite, settings):
 def refuse_unfit_expectation(expect, settings):
     """Before anything is evaluated: raise :class:`UserError` where ``--expect`` names no released model
     with hit counts, or settings under which no suite can be compared with them."""
+    if expect is None:
+        return
     published = hit_counts()
-    models = published["models"]
-    if expect is not None and expect not in models:
-        raise UserError(f"--expect {expect}: hit counts are known of {', '.join(models)}")
-    if expect is not None and not any(comparable(suite, settings) for suite in settings["suites"]):
+    if expect not in published["models"]:
+        known = ", ".join(published["models"])
+        raise UserError(f"--expect {expect}: hit counts are known of {known}")
+    if not any(comparable(suite, settings) for suite in settings["suites"]):
         raise UserError(
             f"--expect {expect}: published hits are of the whole suite {published['suite']}, "
             "plain sums, float32, no exemplars; evaluate so"

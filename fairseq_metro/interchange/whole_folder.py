@@ -1,20 +1,17 @@
 """A folder that is either whole or absent: filled under a temporary name, then renamed."""
 
-from contextlib import contextmanager
 from pathlib import Path
 
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import filled_folder
 
 
-@contextmanager
 def whole_folder(out):
-    """Yield a new folder to fill, which becomes ``out`` at the end of the block.
+    """A context with a new folder to fill, which becomes ``out`` at the end of the block.
 
     Raises :class:`UserError` where ``out`` exists and is not an empty folder, or cannot be written.
     """
     out = Path(out)
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise UserError(f"{out}: there is something already; give another --out, or remove it")
-    with filled_folder(out) as folder:
-        yield folder
+    return filled_folder(out)

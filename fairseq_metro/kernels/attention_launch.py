@@ -1,6 +1,7 @@
 """Tensors in, kernels started: the host's side of :mod:`fairseq_metro.kernels.attention`."""
 
 import math
+from functools import cache
 
 import torch
 import triton
@@ -35,6 +36,12 @@ def tile(kernel, itemsize, dim, major=9):
     of_size = TILES[size] | (BLACKWELL.get(size, {}) if major >= 10 else {})
     m, n, warps, stages = of_size[kernel]
     return dict(M=m, N=n, num_warps=warps, num_stages=stages)
+
+
+@cache
+def major_capability(device):
+    """A GPU's major compute capability, asked for once; 0 of a CPU."""
+    return torch.cuda.get_device_capability(device)[0] if device.type == "cuda" else 0
 
 
 def dense_heads(tensor):
@@ -108,8 +115,7 @@ class Inputs:
 
     def switches(self, kernel):
         """By name, what a kernel is compiled for."""
-        major = torch.cuda.get_device_capability(self.q.device)[0] if self.q.is_cuda else 0
-        shape = tile(kernel, self.q.element_size(), self.dim, major)
+        shape = tile(kernel, self.q.element_size(), self.dim, major_capability(self.q.device))
         return dict(
             BIAS=self.table is not None,
             PADDING=self.padding is not None,

@@ -13,24 +13,10 @@ from fairseq_metro.planning.costs import flops_per_token
 from fairseq_metro.planning.finetuning_table import finetuning
 from fairseq_metro.planning.table import pretraining
 from fairseq_metro.reproduce.steps import Step
+from fairseq_metro.reproduce.variants import OPTIONS, objective_of, script_of
 
 SEED = 1
 CPU_VOCABULARY = 2129  # 2,000 pieces, 128 sentinels, the mask, fairseq's four
-OPTIONS = {  # METRO-T0, Table 4 and figure 3a: options of the pretraining scripts
-    "all-positions": ("--clm-positions", "all"),
-    "copy": ("--copy-mechanism",),
-    "rtd-decoder": ("--rtd-on", "decoder"),
-    "rtd-decoder-projection": ("--rtd-on", "decoder", "--clm-head", "projection"),
-    # figure 3a's strong clipping; how strong the paper does not say
-    "rtd-decoder-clip": ("--rtd-on", "decoder", "--clip-norm", "0.1"),
-    "projection": ("--clm-head", "projection"),
-    "span": ("--mask-pattern", "span"),
-    "t5-all-tokens": ("--decoding-target", "all"),
-    # Follow-ups of a claim that does not show at a small scale
-    "lambda-rtd-10": ("--lambda-rtd", "10"),
-    "two-layer-auxiliary": ("--auxiliary-layers", "2"),
-    "temperature-0.5": ("--auxiliary-temperature", "0.5"),
-}
 SMASH_SCRIPTS = {
     "pair": "smash_pair.sh",
     "single": "smash_single.sh",
@@ -72,13 +58,13 @@ def _parameters(size):
 
 
 def _of_model(size, variant, settings):
-    objective = "t5" if variant.startswith("t5") else "metro_t5"
+    objective = objective_of(variant)
     row, parameters = pretraining(objective, size), _parameters(size)
     kept = settings.get("updates", [row.updates])
     folder = f"$WORK/{size}-{variant}-{SEED}"
     checkpoints = ("--save-interval-updates", str(kept[0]), "--keep-interval-updates", "-1")
     words = ("env", f"ARCH={size}", f"SAVE={folder}", "DATA=$DATA", "PROCESSES=$PROCESSES", "bash",
-             f"train_scripts/pretrain_{'t5' if objective == 't5' else 'metro'}.sh",
+             f"train_scripts/{script_of(variant)}",
              "--seed", str(SEED), *OPTIONS.get(variant, ()),
              *(checkpoints if len(kept) > 1 else ()))  # fmt: skip
     tokens = row.update * row.updates

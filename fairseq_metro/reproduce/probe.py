@@ -23,7 +23,7 @@ def slowness(updates=UPDATES):
         seconds = min(_seconds(*_batch()) for _ in range(updates))
     finally:
         torch.set_num_threads(before)
-    return seconds / PRETRAINING["metro", PROBE]
+    return seconds / PRETRAINING["metro_t5", PROBE]
 
 
 def _batch():

@@ -7,10 +7,11 @@ quiet), before a probe says how much faster or slower the one at hand is.
 from dataclasses import dataclass, field
 
 from fairseq_metro.reproduce.targets import finetuning
+from fairseq_metro.reproduce.variants import objective_of
 
 # Core-seconds for an update of 1,024 tokens in pretraining, of 4,096 source tokens in fine-tuning.
-PRETRAINING = {("metro", "small"): 0.16, ("t5", "small"): 0.085,
-               ("metro", "tiny"): 0.062, ("t5", "tiny"): 0.034}  # fmt: skip
+PRETRAINING = {("metro_t5", "small"): 0.16, ("t5", "small"): 0.085,
+               ("metro_t5", "tiny"): 0.062, ("t5", "tiny"): 0.034}  # fmt: skip
 DEARER = {"all-positions": 1.3, "copy": 1.3, "t5-all-tokens": 2.0}  # than their like
 FINETUNING = {"small": 0.34, "tiny": 0.13}
 SCORING = 240  # of the validation before and after
@@ -61,8 +62,7 @@ def _of_run(variant, arch, updates, seed, settings):
     """Pretraining of one model, and all that is done with it."""
     run = {"variant": variant, "arch": arch, "updates": updates, "seed": seed}
     name = f"{arch}-{variant}-{updates}-{seed}"
-    objective = "t5" if variant.startswith("t5") else "metro"
-    seconds = PRETRAINING.get((objective, arch))
+    seconds = PRETRAINING.get((objective_of(variant), arch))
     if seconds is not None:
         seconds *= updates * DEARER.get(variant, 1.0)
     size = BYTES[arch]

@@ -34,7 +34,7 @@ def read_split(task, folder, split):
     rows = _of_dataset(task, folder, split, layout) if layout else _of_lmbff(task, folder, split)
     found = [Example(texts, checked_label(task, where, label)) for where, texts, label in rows]
     if not found:
-        path = next(iter(sorted(folder.glob(f"{split}.*"))), folder / split)
+        path = min(folder.glob(f"{split}.*"), default=folder / split)
         raise UserError(f"{path}: no row in it; run preprocess/kshot.py again")
     return found
 
