@@ -7,7 +7,8 @@
 Scales: cpu (two cores), gpu1 (one GPU, METRO-T5 against T5 alone), paper (the original). Before it
 starts it says what it will run, tokens, disk and hours; --plan says that and starts nothing. Every
 finished step is appended at once to the file of results (--out) and not run again; a step that was
-interrupted goes on from its checkpoint. Runs lie below --work.
+interrupted goes on from its checkpoint. Runs lie below --work, results in it. What this project
+measured is benchmarks/results/reproduction.jsonl: given as --out, no step of it is run again.
 """
 
 import argparse
@@ -19,7 +20,13 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.reproduction_adopted import adopted_rows  # noqa: E402
-from benchmarks.reproduction_cells import Place, is_pretrained, run_folder, run_step  # noqa: E402
+from benchmarks.reproduction_cells import (  # noqa: E402
+    MEASURED,
+    Place,
+    is_pretrained,
+    run_folder,
+    run_step,
+)
 from benchmarks.reproduction_pair import append, lines_of  # noqa: E402
 from benchmarks.reproduction_tables import finish  # noqa: E402
 from fairseq_metro.errors import UserError, run_command  # noqa: E402
@@ -30,7 +37,6 @@ from fairseq_metro.reproduce.targets import SCALES, find_target, target_names  #
 from fairseq_metro.reproduce.variants import objective_of  # noqa: E402
 from fairseq_metro.stamp import make_stamp  # noqa: E402
 
-OUT = ROOT / "benchmarks" / "results" / "reproduction.jsonl"
 SPLITS = (13, 21, 42, 87, 100)  # of few-shot tasks
 
 
@@ -167,22 +173,23 @@ def arguments():
     add("--only", nargs="+", metavar="KIND", help="only steps of these kinds, such as pretrain")
     add("--blocks", type=int, metavar="N", help="of the held-out text, the first N alone")
     add("--work", type=Path, help="default: runs/reproduction/SCALE")
-    add("--out", type=Path, default=OUT, help="file of results (default: benchmarks/results)")
+    add("--out", type=Path, help="file of results (default: results.jsonl in --work)")
     return parser
 
 
 def main(argv=None):
     args = arguments().parse_args(argv)
     target = find_target(args.target)
+    work = (args.work or ROOT / "runs" / "reproduction" / args.scale).absolute()
     place = Place(
-        work=(args.work or ROOT / "runs" / "reproduction" / args.scale).absolute(),
-        out=args.out.absolute(), text=args.text, tasks=args.tasks, templates=args.templates,
-        processes=args.processes, blocks=args.blocks, small=args.scale == "cpu",
+        work=work, out=(args.out or work / "results.jsonl").absolute(), text=args.text,
+        tasks=args.tasks, templates=args.templates, processes=args.processes, blocks=args.blocks,
+        small=args.scale == "cpu",
     )  # fmt: skip
     todo = steps_of(target, args.scale, args.seeds)
     if args.only:
         todo = [step for step in todo if step.kind in args.only]
-    rows = {row["key"]: row for row in [*adopted(target, args), *lines_of(place.out)]
+    rows = {row["key"]: row for row in [*adopted(target, place, args), *lines_of(place.out)]
             if row["scale"] == args.scale}  # fmt: skip
     left = pending(todo, rows, place)
     print(plan(target, args.scale, left, len(todo) - len(left), place,
@@ -196,13 +203,13 @@ def main(argv=None):
     return 0
 
 
-def adopted(target, args):
+def adopted(target, place, args):
     """Rows of the earlier experiments' files, where a result is all that is asked for: a picture of the
     paper's needs the runs themselves."""
     drawn = "figures" in target.settings and not args.report
-    if args.out.absolute() != OUT or args.scale != "cpu" or drawn:
+    if place.out != MEASURED or args.scale != "cpu" or drawn:
         return []
-    return adopted_rows(OUT.parent)
+    return adopted_rows(MEASURED.parent)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from fairseq_metro.reproduce.shared_spans import evaluate
 from fairseq_metro.reproduce.targets import finetuning
 
 ROOT = Path(__file__).resolve().parent.parent
+MEASURED = ROOT / "benchmarks" / "results" / "reproduction.jsonl"  # what this project found
 COMPUTE = "metro-equal-compute"
 # One GPU: base's model, 65,536 tokens an update.
 GPU = ("--max-tokens", 16384, "--update-freq", 4, "--bf16", "--dropout", 0.1)
@@ -127,7 +128,7 @@ def stage(fields, place):
     began = time.time()
     sh(
         sys.executable, "benchmarks/smash.py", fields["stage"], "--text", place.need("text"),
-        "--tasks", place.need("tasks"), "--work", place.work / "smash",
+        "--tasks", place.need("tasks"), "--work", place.work / "smash", "--curves", curves_file(place),
     )  # fmt: skip
     return {"minutes": round((time.time() - began) / 60, 2)}
 
@@ -170,6 +171,15 @@ def fewshot(fields, place):
 def fewshot_file(place):
     """Where the few-shot runs of a file of results stand."""
     return place.out.with_name(f"{place.out.stem}_fewshot.jsonl")
+
+
+def curves_file(place):
+    """Where figure 2's few-shot runs stand; this project's own are an earlier experiment's."""
+    from benchmarks.smash import CURVES
+
+    return (
+        CURVES if place.out == MEASURED else place.out.with_name(f"{place.out.stem}_curves.jsonl")
+    )
 
 
 OTHERS = {  # template, label words: with words that every vocabulary of benchmarks/smash.py has

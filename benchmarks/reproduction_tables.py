@@ -5,7 +5,7 @@ import csv
 import io
 import statistics
 
-from benchmarks.reproduction_cells import fewshot_file, run_folder, tuned_folder
+from benchmarks.reproduction_cells import curves_file, fewshot_file, run_folder, tuned_folder
 from fairseq_metro.analysis.figures.command import main as draw_figure
 from fairseq_metro.analysis.figures.plotting import COLOURS, new_figure, save_picture, tidy
 from fairseq_metro.errors import UserError
@@ -202,7 +202,6 @@ def _of_csv(name, path, rows):
 
 def _smash(target, place, base):
     """SMASH's own table or figures for our few-shot runs, and its verdict."""
-    from benchmarks.smash import CURVES
     from benchmarks.smash_fewshot import standing_in
     from benchmarks.smash_report import verdict
     from fairseq_metro.evaluate.fewshot.grid import read_cells
@@ -211,7 +210,7 @@ def _smash(target, place, base):
     from fairseq_metro.smash_results.tables import main as smash_table
 
     settings = target.settings["smash"]
-    path = CURVES if target.at("cpu").get("ablation") else fewshot_file(place)
+    path = (curves_file if target.at("cpu").get("ablation") else fewshot_file)(place)
     if not path.exists():
         return ["", "No few-shot run is finished yet."]
     out = base.parent / base.name

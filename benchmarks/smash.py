@@ -79,10 +79,10 @@ def ablation_stage(args):
             if not checkpoints:
                 raise UserError(f"{run}: no checkpoints there; run the stage settings first")
             grid = dataclasses.replace(GRID, rows=(PROMPT,), lrs=(CURVE_LR,))
-            run_cells(plan(grid, list(map(str, checkpoints)), folders), CURVES)
+            run_cells(plan(grid, list(map(str, checkpoints)), folders), args.curves)
         grid = dataclasses.replace(GRID, rows=(PROMPT,), lrs=(CURVE_LR,))
         there = [name for name in MODELS if (Path(name) / "checkpoint_last.pt").exists()]
-        run_cells(plan(grid, there, folders), CURVES)
+        run_cells(plan(grid, there, folders), args.curves)
 
 
 def report_stage(args):
@@ -92,7 +92,7 @@ def report_stage(args):
         "lrs": " and ".join(f"{lr:g}" for lr in GRID.lrs), "batch": GRID.batches[0],
         "steps": GRID.steps[K], "every": GRID.every, "rows": GRID.test_rows,
     }  # fmt: skip
-    print(write_report(RESULTS, CURVES, about, facts(args.work)))
+    print(write_report(RESULTS, args.curves, about, facts(args.work)))
 
 
 def facts(work):
@@ -166,6 +166,10 @@ def main(argv=None):
     parser.add_argument("--models", nargs="+", choices=ROWS, default=list(ROWS))
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS), help="of the splits")
     parser.add_argument("--curve-task", default="subj", help="few-shot task of the ablation")
+    parser.add_argument(
+        "--curves", type=Path, default=CURVES,
+        help="file of the ablation's results (default: benchmarks/results/smash_curves.jsonl)",
+    )  # fmt: skip
     parser.add_argument("--work", type=Path, default=ROOT / "runs" / "smash")
     args = parser.parse_args(argv)
     for stage in args.stages:

@@ -198,7 +198,8 @@ def on_page_markdown(markdown, page, config, files):
 def plans():
     """The planner's memory and traffic for the published sizes, in bfloat16: a table."""
     from fairseq_metro.planning import costs, plan
-    from fairseq_metro.planning.plan import chosen, memory_of, resolved, vocabulary_size, words
+    from fairseq_metro.planning.memory import memory_of, resolved, vocabulary_size
+    from fairseq_metro.planning.words import chosen, words
 
     lines = [
         "| size | parameters | GPUs | tokens of one batch | accumulated "
@@ -228,7 +229,7 @@ def arguments(size, machines):
     """The planner's own arguments for eight GPUs a machine."""
     import argparse
 
-    from fairseq_metro.planning.plan import add_row_arguments
+    from fairseq_metro.planning.words import add_row_arguments
 
     parser = argparse.ArgumentParser()
     add_row_arguments(parser)

@@ -17,9 +17,9 @@ import yaml
 from fairseq_metro.errors import run_command
 from fairseq_metro.files import atomic_write
 from fairseq_metro.planning.batches import share_out
-from fairseq_metro.planning.options import positive, values, words
-from fairseq_metro.planning.plan import resolved
+from fairseq_metro.planning.memory import resolved
 from fairseq_metro.planning.table import MODELS, SIZES, pretraining
+from fairseq_metro.planning.words import positive, values, words
 from fairseq_metro.recipes import RECIPES
 
 LISTS = ("lr", "update_freq")  # one value for each epoch

@@ -16,8 +16,8 @@ from fairseq_metro.errors import UserError, run_command
 from fairseq_metro.files import read_json
 from fairseq_metro.planning.batches import share_sequences
 from fairseq_metro.planning.finetuning_table import MODELS, RECIPES, finetuning
-from fairseq_metro.planning.options import adam, given_at_the_end, positive, said, saving
 from fairseq_metro.planning.table import SIZES
+from fairseq_metro.planning.words import adam, given_at_the_end, positive, said, saving
 
 TASK = "prompt_finetuning"
 TRAIN, VALID, HELDOUT = "train", "valid", "heldout"

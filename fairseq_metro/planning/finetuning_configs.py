@@ -21,8 +21,8 @@ from fairseq_metro.planning.configs import (
 )
 from fairseq_metro.planning.finetuning import TASK, values, words
 from fairseq_metro.planning.finetuning_table import MODELS, RECIPES, finetuning
-from fairseq_metro.planning.options import positive
 from fairseq_metro.planning.table import SIZES
+from fairseq_metro.planning.words import positive
 
 # No such file: a run that is told nothing stops, instead of training from random weights.
 UNSET = "(nothing: give task.init_from)"

@@ -14,8 +14,8 @@ from pathlib import Path
 from fairseq_metro.errors import UserError, run_command
 from fairseq_metro.files import read_json
 from fairseq_metro.planning.batches import share_sequences
-from fairseq_metro.planning.options import adam, given_at_the_end, positive, said, saving
 from fairseq_metro.planning.smash_table import GROUPS, MODELS, SETTINGS, distillation
+from fairseq_metro.planning.words import adam, given_at_the_end, positive, said, saving
 
 TASK = "prompt_distillation"
 DERIVED = ("--batch-size", "--update-freq", "--max-tokens")

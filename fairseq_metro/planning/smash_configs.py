@@ -13,9 +13,9 @@ from pathlib import Path
 from fairseq_metro.errors import run_command
 from fairseq_metro.planning.batches import share_sequences
 from fairseq_metro.planning.configs import training, write_all, yaml_text
-from fairseq_metro.planning.options import positive
 from fairseq_metro.planning.smash import TASK, values, words
 from fairseq_metro.planning.smash_table import GROUPS, SETTINGS, distillation
+from fairseq_metro.planning.words import positive
 
 # No such file: a run that is told nothing stops, instead of training from random weights.
 UNSET = "(nothing: give task.init_from)"

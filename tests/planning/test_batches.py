@@ -7,8 +7,8 @@ from fairseq.data import data_utils
 from fairseq_metro.data.indexed import IndexedWriter
 from fairseq_metro.errors import UserError
 from fairseq_metro.planning.batches import batch_sizes, real_tokens, share_out
-from fairseq_metro.planning.options import describe
 from fairseq_metro.planning.table import pretraining
+from fairseq_metro.planning.words import describe
 
 BASE, TINY = pretraining("metro_t5", "base"), pretraining("t5", "tiny")
 

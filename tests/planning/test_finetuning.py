@@ -6,8 +6,8 @@ from fairseq_metro.errors import UserError
 from fairseq_metro.planning.batches import share_sequences
 from fairseq_metro.planning.finetuning import check_folder, check_start, describe, values, words
 from fairseq_metro.planning.finetuning_table import finetuning
-from fairseq_metro.planning.options import given_at_the_end
-from fairseq_metro.planning.plan import resolved
+from fairseq_metro.planning.memory import resolved
+from fairseq_metro.planning.words import given_at_the_end
 
 BASE, TINY, FLAN = finetuning("t0", "base"), finetuning("t0", "tiny"), finetuning("flan", "base")
 

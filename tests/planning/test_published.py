@@ -9,8 +9,8 @@ from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 import fairseq_metro
 from fairseq_metro.planning import published
 from fairseq_metro.planning.batches import share_out
-from fairseq_metro.planning.options import words
 from fairseq_metro.planning.table import pretraining
+from fairseq_metro.planning.words import words
 from fairseq_metro.recipes import choices
 
 fairseq_metro.register()

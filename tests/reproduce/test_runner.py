@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from benchmarks import reproduction
+from benchmarks import reproduction, reproduction_cells
 from benchmarks.reproduction_adopted import adopted_rows
-from benchmarks.reproduction_cells import Place, filled, run_folder
+from benchmarks.reproduction_cells import Place, curves_file, filled, run_folder
 from benchmarks.reproduction_mixtures import BASE, NAME, changed_mixture, plain_templates
 from fairseq_metro.errors import UserError
 from fairseq_metro.mixtures import load_mixture
@@ -155,6 +155,29 @@ def test_rows_of_the_earlier_experiments_are_adopted(tmp_path):
     assert keys == ["pretrain small-metro-7000-1", "finetune small-t5-7000-2 sentences",
                     "spans small-t5-7000-2"]  # fmt: skip
     assert set(keys) <= todo
+
+
+def test_ones_own_run_does_not_begin_with_what_this_project_found(tmp_path, monkeypatch, capsys):
+    measured = tmp_path / "results" / "reproduction.jsonl"
+    measured.parent.mkdir()
+    todo = reproduction.steps_of(find_target("metro_table2"), "cpu")
+    step = next(step for step in todo if step.kind == "finetune")  # a result, no model
+    row = {"key": step.key, "kind": "finetune", "scale": "cpu", **step.fields, "result": {}}
+    measured.write_text(json.dumps(row) + "\n")
+    earlier = {"model": "t5", "updates": 7000, "seed": 2, "pattern": "iid"}
+    (measured.parent / "reproduction_spans.jsonl").write_text(json.dumps(earlier) + "\n")
+    for place in (reproduction, reproduction_cells):
+        monkeypatch.setattr(place, "MEASURED", measured)
+    words = ["metro_table2", "--plan", "--work", str(tmp_path / "work")]
+    for more, finished, curves in (
+        ([], 0, tmp_path / "work" / "results_curves.jsonl"),
+        (["--out", str(measured)], 2, ROOT / "benchmarks" / "results" / "smash_curves.jsonl"),
+    ):
+        assert reproduction.main([*words, *more]) == 0
+        said = f"{len(todo) - finished} steps to run, {finished} finished already"
+        assert said in capsys.readouterr().out
+        out = Path(more[1]) if more else tmp_path / "work" / "results.jsonl"
+        assert curves_file(Place(work=tmp_path, out=out)) == curves
 
 
 # Changed mixtures

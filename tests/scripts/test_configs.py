@@ -15,8 +15,8 @@ from omegaconf import OmegaConf
 from fairseq_metro.errors import UserError
 from fairseq_metro.planning import configs, finetuning_configs, smash_configs
 from fairseq_metro.planning.batches import share_out
-from fairseq_metro.planning.options import words
 from fairseq_metro.planning.table import pretraining
+from fairseq_metro.planning.words import words
 from fairseq_metro.tasks.hydra_names import refuse_architecture_name
 from tests.tasks.conftest import corpus, data, vocabulary  # noqa: F401  fixtures
 from tests.training import ROOT, call, equal, spawn

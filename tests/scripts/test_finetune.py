@@ -13,7 +13,7 @@ from fairseq_metro.planning import configs, finetuning_configs
 from fairseq_metro.planning.batches import share_sequences
 from fairseq_metro.planning.finetuning import words
 from fairseq_metro.planning.finetuning_table import finetuning
-from fairseq_metro.planning.plan import resolved
+from fairseq_metro.planning.memory import resolved
 from tests import prompted
 from tests.scripts.test_configs import FOLDER, flat
 from tests.scripts.test_pretrain import options_of, started  # noqa: F401  a fixture

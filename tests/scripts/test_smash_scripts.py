@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from fairseq_metro.errors import UserError
 from fairseq_metro.planning import configs, finetuning_configs, smash_configs
 from fairseq_metro.planning.batches import share_sequences
-from fairseq_metro.planning.plan import resolved
+from fairseq_metro.planning.memory import resolved
 from fairseq_metro.planning.smash import words
 from fairseq_metro.planning.smash_table import GROUPS, MODELS, SETTINGS, distillation
 from fairseq_metro.smash.groups import load_group

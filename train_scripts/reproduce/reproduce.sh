@@ -3,8 +3,8 @@
 #                  SCALE=paper: the original, with DATA, TASKS and many GPUs
 #   TEXT, TASKS    folders of text files and of task files; TEMPLATES= another promptsource folder
 #   SEEDS="1 2"    these alone; PROCESSES=2: of pretraining, or GPUs
-#   WORK, OUT      for runs (default runs/reproduction/SCALE), the file of results (default
-#                  benchmarks/results/reproduction.jsonl)
+#   WORK, OUT      for runs (default runs/reproduction/SCALE), the file of results (default results.jsonl
+#                  there); OUT=benchmarks/results/reproduction.jsonl goes on with what this project found
 #   PLAN=1         or --dry-run: says what would be run, tokens, disk and time, and starts nothing
 # Interrupted it goes on from there: type the same command again. Options at the end are those of
 # benchmarks/reproduction.py. SCALE=paper also reads DATA, and SMASH MODELS, FEWSHOT, PASSAGES.
