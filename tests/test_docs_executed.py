@@ -62,7 +62,7 @@ ELSEWHERE = {
     "INIT=models/": f"{SCRIPTS}/test_smash_scripts.py::test_the_numbers_are_the_papers",
     "python benchmarks/pretrain_throughput.py": "tests/test_pretrain_throughput.py",
     "python benchmarks/kernels.py": "tests/test_kernels_benchmark.py",
-    "bash benchmarks/gpu_all.sh": "tests/test_benchmarks.py",
+    "bash benchmarks/gpu_all.sh": "tests/test_gpu_all.py::test_every_part",
     "TEXT=text TASKS=tasks": "tests/reproduce/test_runner.py",
     "python benchmarks/reproduction_pair.py": "tests/reproduce/test_judging.py::test_the_pairs_report",
     "fairseq-metro lm-eval": "tests/evaluate/test_harness_command.py",

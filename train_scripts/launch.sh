@@ -5,8 +5,9 @@
 # On several machines type the same command on each, with its own MACHINE from 0 to MACHINES - 1;
 # MASTER is machine 0's name and a free port of it. Data and run folder are the same everywhere, as
 # on a shared disk: machine 0 writes checkpoints, all read them when a run is resumed.
-# Among the options, --kernels auto|fused|reference|OPERATION=CHOICE,... says which operations run fused
-# (FAIRSEQ_METRO_KERNELS); fairseq-train does not see it, so no checkpoint keeps it.
+# Among the options, --kernels auto|fused|reference|OPERATION=CHOICE,... says which operations run fused,
+# layers=compiled that torch.compile runs the layers (FAIRSEQ_METRO_KERNELS); fairseq-train does not see
+# it, so no checkpoint keeps it.
 # fairseq reaches several GPUs by itself. On a CPU it needs every rank told by options, or it runs N
 # independent copies that overwrite one another; this script tells them.
 set -euo pipefail

@@ -12,8 +12,9 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 # Shared memory that one block may have, in bytes (CUDA programming guide, compute capabilities).
-SHARED_LIMIT = {80: 163 * 1024, 90: 227 * 1024, 100: 227 * 1024}
-ARCHITECTURES = tuple(SHARED_LIMIT)
+SHARED_LIMIT = {80: 163 * 1024, 90: 227 * 1024, 100: 227 * 1024, 86: 99 * 1024, 120: 99 * 1024}
+ARCHITECTURES = (80, 90, 100)  # A100, H100 and H200, B200
+DESKTOP = (86, 120)  # RTX 3090, A10 (and, by the same limit, 4090 and L40S); RTX 5090
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,12 @@ class Resources:
 
 
 def compile_ahead(kernel, arguments, capability, num_warps=4, num_stages=3):
-    """Compile for compute capability 80, 90 or 100: (compiled kernel, :class:`Resources`).
+    """Compile for a GPU that need not be there: (compiled kernel, :class:`Resources`).
 
-    kernel: a ``triton.jit`` function. arguments: by name, a type as Triton writes it ("*bf16",
-    "i32", "fp32"; with ":16" behind it where the launcher will find a multiple of 16) or the value of
-    a constexpr. No GPU and no CUDA toolkit is needed; ptxas comes with Triton.
+    capability: of :data:`SHARED_LIMIT`. kernel: a ``triton.jit`` function. arguments: by name, a type
+    as Triton writes it ("*bf16", "i32", "fp32"; with ":16" behind it where the launcher will find a
+    multiple of 16) or the value of a constexpr. No GPU and no CUDA toolkit is needed; ptxas comes with
+    Triton.
     """
     names = list(inspect.signature(kernel.fn).parameters)
     types, constants, attributes = {}, {}, {}

@@ -19,7 +19,7 @@ USES = {
 
 def arguments(kernel, capability, dtype="bf16", dim=64, use="encoder", dropout=True, even=True):
     """(types and constants, launch options) of "forward", "query" or "key" for one configuration on
-    compute capability 80, 90 or 100."""
+    a compute capability, such as 80, 90 or 100."""
     tensor, multiple = f"*{dtype}:16", "i32:16"
     names = dict.fromkeys("q k v out d_out d_q d_k d_v".split(), tensor)
     names.update(dict.fromkeys("by_distance levels delta diagonals".split(), "*fp32:16"))

@@ -9,6 +9,7 @@ import triton
 from fairseq_metro.kernels import attention_backward, attention_forward
 from fairseq_metro.kernels.attention_mask import ROUNDS, SITE, keep_scale, lowest_kept
 from fairseq_metro.kernels.attention_tiles import PAD
+from fairseq_metro.kernels.on_device import on_its_device
 
 BUCKET_BLOCK, SPREAD_BLOCK = 1024, 256
 
@@ -18,7 +19,7 @@ TILES = {
     (2, 64): {"forward": (128, 64, 8, 3), "query": (64, 64, 4, 2), "key": (64, 64, 4, 2)},
     (2, 128): {"forward": (128, 64, 8, 2), "query": (64, 64, 8, 2), "key": (32, 64, 8, 2)},
     (4, 64): {"forward": (32, 64, 8, 2), "query": (16, 64, 8, 1), "key": (32, 64, 16, 1)},
-    (4, 128): {"forward": (32, 64, 4, 2), "query": (32, 64, 4, 2), "key": (32, 64, 4, 2)},
+    (4, 128): {"forward": (16, 64, 8, 2), "query": (16, 64, 8, 2), "key": (16, 64, 8, 1)},
 }
 # The same from compute capability 10 on, where those need more registers than there are.
 BLACKWELL = {(2, 64): {"forward": (128, 64, 8, 2), "query": (64, 64, 8, 2)}}
@@ -135,10 +136,15 @@ class Inputs:
 
 def precision(dtype):
     """How float32 tiles are multiplied: as torch multiplies matrices, TF32 only where it is on."""
-    tf32 = dtype == torch.float32 and torch.backends.cuda.matmul.allow_tf32
-    return "tf32" if tf32 else "ieee"
+    if dtype != torch.float32:
+        return "ieee"
+    chosen = torch.backends.cuda.matmul
+    # Of torch's two settings the older one cannot be read where a program has set the newer.
+    newer = getattr(chosen, "fp32_precision", None)
+    return "tf32" if (chosen.allow_tf32 if newer is None else newer == "tf32") else "ieee"
 
 
+@on_its_device
 def forward(*arguments):
     """out (B, T, H, D) contiguous, levels (2, B, H, T) float32."""
     own = Inputs(*arguments)
@@ -154,6 +160,7 @@ def forward(*arguments):
     return out, levels
 
 
+@on_its_device
 def backward(d_out, out, levels, query, memory, *arguments):
     """Gradients of query and memory, contiguous, and of the table (buckets, H) float32; of absent
     ones empty tensors."""

@@ -2,15 +2,19 @@
 
 ``FAIRSEQ_METRO_KERNELS`` says it: ``auto`` (the default: fused on a GPU that can, reference
 elsewhere), ``fused``, ``reference``, or a choice for single operations, ``attention=reference,
-head_loss=fused``; operations left out of such a list are ``auto``. It is no option of fairseq, so no
-checkpoint carries it to another machine. What is decided is logged once for every operation.
+head_loss=fused``; operations left out of such a list are ``auto``. ``layers=compiled`` beside them has
+torch.compile fuse what is left of a layer in training; a word alone does not ask for that. It is no
+option of fairseq, so no checkpoint carries it to another machine. What is decided is logged once for
+every operation.
 """
 
 import difflib
+import importlib
 import importlib.metadata
 import importlib.util
 import logging
 import os
+import shutil
 
 import torch
 
@@ -19,6 +23,8 @@ from fairseq_metro.errors import UserError
 VARIABLE = "FAIRSEQ_METRO_KERNELS"
 OPERATIONS = ("attention", "residual_norm", "head_loss")
 CHOICES = ("auto", "fused", "reference")
+LAYERS = "layers"
+OF_LAYERS = ("auto", "compiled", "reference")
 OLDEST = (8, 0)  # compute capability of the A100, the oldest that the kernels are compiled for
 OLDEST_TRITON = (3, 6)  # the one of torch 2.11, the oldest that the kernels are tested with
 
@@ -27,22 +33,23 @@ _decided = {}
 
 
 def parse(text):
-    """The choice of every operation in a value of the variable: {operation: choice}.
+    """The choice of every operation, and of the layers, in a value of the variable: {name: choice}.
 
     Raises :class:`UserError` for an unknown word.
 
-    >>> parse("attention=fused, head_loss=reference")
-    {'attention': 'fused', 'residual_norm': 'auto', 'head_loss': 'reference'}
-    >>> set(parse("reference").values())
-    {'reference'}
+    >>> parse("attention=fused, layers=compiled")
+    {'attention': 'fused', 'residual_norm': 'auto', 'head_loss': 'auto', 'layers': 'compiled'}
+    >>> list(parse("reference").values())
+    ['reference', 'reference', 'reference', 'auto']
     """
     words = [word.strip() for word in (text or "auto").split(",") if word.strip()]
+    chosen = dict.fromkeys((*OPERATIONS, LAYERS), "auto")
     if len(words) == 1 and "=" not in words[0]:
-        return dict.fromkeys(OPERATIONS, _known(words[0], CHOICES, text))
-    chosen = dict.fromkeys(OPERATIONS, "auto")
+        return {**chosen, **dict.fromkeys(OPERATIONS, _known(words[0], CHOICES, text))}
     for word in words:
-        operation, _, choice = (part.strip() for part in word.partition("="))
-        chosen[_known(operation, OPERATIONS, text)] = _known(choice, CHOICES, text)
+        name, _, choice = (part.strip() for part in word.partition("="))
+        known = OF_LAYERS if name == LAYERS else CHOICES
+        chosen[_known(name, (*OPERATIONS, LAYERS), text)] = _known(choice, known, text)
     return chosen
 
 
@@ -53,7 +60,7 @@ def _known(word, known, text):
     meant = f"did you mean {near[0]!r}? " if near else ""
     raise UserError(
         f"{VARIABLE}={text!r}: {word!r} is unknown; {meant}it is one of {', '.join(CHOICES)}, or "
-        f"OPERATION=CHOICE,... with operations {', '.join(OPERATIONS)}"
+        f"OPERATION=CHOICE,... with operations {', '.join(OPERATIONS)}; {LAYERS}={OF_LAYERS[1]}, too"
     )
 
 
@@ -70,11 +77,19 @@ def has_triton():
     return importlib.util.find_spec("triton") is not None
 
 
+def triton_version():
+    """Of the installed Triton; imported only where its distribution has another name (nightlies)."""
+    try:
+        return importlib.metadata.version("triton")
+    except importlib.metadata.PackageNotFoundError:
+        return importlib.import_module("triton").__version__
+
+
 def obstacle(device_type):
     """Why no fused kernel can run on a kind of device, as words for one line, or None."""
     if not has_triton():
         return "Triton is not installed (it comes with torch for CUDA)"
-    version = importlib.metadata.version("triton")
+    version = triton_version()
     if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_TRITON:
         return f"Triton {version} is older than 3.6"
     if interpreted():
@@ -106,6 +121,31 @@ def fused(operation, device_type, unfit=None):
 
 
 fused = torch.compiler.assume_constant_result(fused)
+
+
+def compiles_layers(device_type):
+    """Whether layers in training on a device of type ``device_type`` are to run by torch.compile; found
+    and logged once. Raises :class:`UserError` where that is asked for and cannot be."""
+    key = LAYERS, device_type, None
+    if key not in _decided:
+        _decided[key] = parse(os.environ.get(VARIABLE))[LAYERS] == "compiled"
+        if _decided[key]:
+            _can_compile(device_type)
+            logger.info("layers: compiled (torch.compile), the first updates take minutes")
+    return _decided[key]
+
+
+def _can_compile(device_type):
+    missing = None
+    if device_type == "cuda" and not has_triton():
+        missing = "Triton is not installed (it comes with torch for CUDA)"
+    elif device_type == "cpu" and not shutil.which(os.environ.get("CXX", "g++")):
+        missing = "there is no C++ compiler (g++, or CXX=NAME)"
+    if missing:
+        _decided.clear()
+        raise UserError(
+            f"{VARIABLE} asks for {LAYERS}=compiled, but {missing}; set {LAYERS}=reference"
+        )
 
 
 def forget():

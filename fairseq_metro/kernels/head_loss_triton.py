@@ -9,6 +9,8 @@ import torch
 import triton
 import triton.language as tl
 
+from fairseq_metro.kernels.on_device import on_its_device
+
 BLOCK, WARPS = 4096, 8  # tokens of a block of the vocabulary
 CHUNK = 2**27  # logits of a chunk of rows
 # Gradients of logits are p - 1[target] times a weight: in float16 most of p would be rounded away.
@@ -125,6 +127,7 @@ def product_in_float32(a, b):
     return a.float() @ b.float()
 
 
+@on_its_device
 def forward(hidden, weight, bias, target, row_weight, draw, temperature, with_gradient):
     """As :func:`fairseq_metro.kernels.head_loss.head_loss_op`; draw: (uniform, tokens, index)."""
     rows, vocabulary, device = hidden.size(0), weight.size(0), hidden.device

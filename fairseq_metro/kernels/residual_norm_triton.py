@@ -9,6 +9,7 @@ import triton
 import triton.language as tl
 
 from fairseq_metro.kernels.attention_mask import ROUNDS, keep_scale, lowest_kept
+from fairseq_metro.kernels.on_device import on_its_device
 from fairseq_metro.kernels.residual_norm_mask import SITE
 
 # Elements a program holds at a time, and most programs of a backward pass: each leaves one partial
@@ -187,6 +188,7 @@ def in_rows(tensor):
     return flat if flat.stride(-1) == 1 or flat.size(-1) == 1 else flat.contiguous()
 
 
+@on_its_device
 def forward(residual, update, weight, bias, update_bias, seed, dropout, eps, keep_total):
     """out, and for the backward pass the sum before the norm, means (N,), 1 / deviations (N,)."""
     rows, dim = residual.numel() // residual.size(-1), residual.size(-1)
@@ -222,6 +224,7 @@ def forward(residual, update, weight, bias, update_bias, seed, dropout, eps, kee
     return out, total, statistics
 
 
+@on_its_device
 def backward(d_out, total, statistics, weight, seed, dropout):
     """Gradients of the residual (N, C), of the update (N, C), and (3, C) float32 of weight, bias
     and the update's bias. Without dropout the update's is the residual's and comes out empty."""

@@ -15,8 +15,8 @@ from fairseq_metro.modules.dropout import keep_scale, kept_elements
 
 def trains_on_cpu(query, bias, dropout):
     """Whether :func:`cpu_attention` is for these projections; without dropout or a bias that
-    learns, and in other precisions, torch's own attention is."""
-    if query.device.type != "cpu" or query.dtype != torch.float32:
+    learns, in other precisions, and in what torch.compile reads, torch's own attention is."""
+    if query.device.type != "cpu" or query.dtype != torch.float32 or torch.compiler.is_compiling():
         return False
     learns = bias is not None and bias.requires_grad and torch.is_grad_enabled()
     return dropout > 0 or learns

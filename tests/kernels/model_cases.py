@@ -14,6 +14,7 @@ from fairseq_metro.modules import heads, norm
 from fairseq_metro.optim.fused_adam import FusedAdamW
 from tests import tiny
 from tests.kernels.apart import device, needs_gpu
+from tests.modules.compiled_layers import Asked
 
 # One layer of a kind: the interpreter takes its time for every head of every input.
 SIZES = dict(encoder_layers=1, decoder_layers=1, auxiliary_layers=1)
@@ -90,6 +91,17 @@ def test_twenty_steps_are_the_references(monkeypatch):
     assert ours[-1]["loss"] < ours[0]["loss"]
 
 
+def test_compiled_layers_train_the_same(monkeypatch):
+    """torch.compile around the kernels reads each layer into one graph (fullgraph)."""
+    sizes = dict(SIZES, encoder_layers=2, auxiliary_layers=2, decoder_layers=2)
+    expected, _ = train(2, monkeypatch, fused=True, **sizes)
+    backend = "inductor" if device() == "cuda" else "aot_eager"  # the interpreter is no compiler
+    with Asked(monkeypatch, backend, kernels="fused") as asked:
+        ours, _ = train(2, monkeypatch, fused=True, **sizes)
+    assert set(asked.kinds) == {"EncoderLayer", "DecoderLayer"}
+    assert_same_course(ours, expected, 1e-4)
+
+
 @pytest.mark.parametrize("changes", [dict(mlm_head="transform"), dict(checkpoint_activations=True)])
 def test_other_heads_and_recomputed_layers(changes, monkeypatch):
     ours, _ = train(2, monkeypatch, fused=True, **changes)
@@ -100,10 +112,14 @@ def test_other_heads_and_recomputed_layers(changes, monkeypatch):
 @needs_gpu
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_two_hundred_steps_in_half_precision(dtype, monkeypatch):
+    """Step by step until rounding flips a draw of replacements; then how far both come: two courses
+    of the references alone, one of them with attention in float32, end up to 13 % apart."""
     sizes = dict(embed_dim=64, ffn_dim=128)  # heads of 32
     ours, _ = train(200, monkeypatch, fused=True, dtype=dtype, **sizes)
     expected, _ = train(200, monkeypatch, fused=False, dtype=dtype, **sizes)
-    tail = [
-        sum(log["loss"] / log["sample_size"] for log in logs[-20:]) for logs in (ours, expected)
-    ]
-    assert tail[0] == pytest.approx(tail[1], rel=2e-2)
+    assert_same_course(ours[:10], expected[:10], 2e-2)
+    head, *tails = (
+        sum(log["loss"] / log["sample_size"] for log in logs)
+        for logs in (expected[:20], ours[-20:], expected[-20:])
+    )
+    assert tails[0] == pytest.approx(tails[1], rel=0.25) and max(tails) < 0.5 * head

@@ -2,6 +2,8 @@
 
 import importlib.metadata
 import logging
+import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -45,11 +47,20 @@ def machine(monkeypatch):
 )
 def test_the_variable_is_read(text, attention, others):
     chosen = choice.parse(text)
+    assert chosen.pop("layers") == "auto"  # a word alone is the kernels'
     assert chosen.pop("attention") == attention and set(chosen.values()) == {others}
 
 
 @pytest.mark.parametrize(
-    "text, meant", [("fuzed", "fused"), ("atention=fused", "attention"), ("attention=of", "auto")]
+    "text, meant",
+    [
+        ("fuzed", "fused"),
+        ("atention=fused", "attention"),
+        ("attention=of", "auto"),
+        ("layers=compile", "compiled"),
+        ("layers=fused", "unknown"),
+        ("layer=auto", "layers"),
+    ],
 )
 def test_an_unknown_word_is_answered_with_what_is_known(text, meant):
     with pytest.raises(UserError) as error:
@@ -91,6 +102,17 @@ def test_fused_where_it_cannot_run_is_refused_in_one_line(machine, monkeypatch):
             choice.fused("head_loss", device)
         assert reason in str(error.value) and "\n" not in str(error.value)
         assert "head_loss=reference" in str(error.value)
+
+
+def test_a_triton_of_another_name_is_known_by_its_own_version(machine, monkeypatch):
+    machine()
+
+    def version(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    monkeypatch.setitem(sys.modules, "triton", SimpleNamespace(__version__="3.2.0+git1"))
+    assert "Triton 3.2.0+git1 is older" in choice.obstacle("cuda")
 
 
 def test_what_an_operation_cannot_take_is_its_own_decision(machine, monkeypatch, caplog):

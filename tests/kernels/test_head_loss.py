@@ -88,7 +88,7 @@ def test_it_compiles_ahead_of_time(switches, capability):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("capability", [80, 90, 100])
+@pytest.mark.parametrize("capability", [80, 90, 100, 86, 120])
 @pytest.mark.parametrize("vocabulary", [1133, 8133, 64512])
 @pytest.mark.parametrize("switches", [RELEASE, VALIDATION], ids=["release", "validation"])
 def test_other_forms_compile_ahead_of_time(switches, vocabulary, capability):

@@ -126,7 +126,7 @@ def test_it_compiles_ahead_of_time(capability):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("capability", [80, 90, 100])
+@pytest.mark.parametrize("capability", [80, 90, 100, 86, 120])
 @pytest.mark.parametrize("dim", [64, 128, 512, 2048, 4096, 8192])
 def test_other_widths_compile_ahead_of_time(dim, capability):
     compiles(dim, capability)

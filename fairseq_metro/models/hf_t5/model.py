@@ -25,6 +25,7 @@ from fairseq_metro.models.incremental import LayerCaches, ReorderedStates
 from fairseq_metro.models.metro_t5.model import T5TransformerModel
 from fairseq_metro.models.metro_t5.stacks import decoder_visibility, padding_mask, recomputed
 from fairseq_metro.modules.attention import hide
+from fairseq_metro.modules.compiled import run_layer
 from fairseq_metro.modules.heads import project_to_vocabulary
 from fairseq_metro.modules.segments import see_own_segment
 
@@ -70,9 +71,9 @@ class Stack(nn.Module):
         """x (B, T, C) through every layer and the last norm."""
         for i, layer in enumerate(self.layers):
             if self.checkpoint_activations and torch.is_grad_enabled() and caches is None:
-                x = recomputed(layer, x, *masks)
+                x = recomputed(run_layer, layer, x, *masks)
             else:
-                x = layer(x, *masks, *([] if caches is None else [caches[i]]))
+                x = run_layer(layer, x, *masks) if caches is None else layer(x, *masks, caches[i])
         return self.drop(self.layer_norm(x))
 
     def max_positions(self):

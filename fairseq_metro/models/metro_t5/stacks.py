@@ -9,6 +9,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from fairseq_metro.models.incremental import LayerCaches, ReorderedStates
+from fairseq_metro.modules.compiled import run_layer
 from fairseq_metro.modules.heads import project_to_vocabulary
 from fairseq_metro.modules.relative_position import RelativePositionBias
 from fairseq_metro.modules.segments import OwnSegment
@@ -42,7 +43,16 @@ def recomputed(function, x, *arguments):
 
 def encoder_step(x, layer, relative_position, mask, visible=None, rows=None):
     """A layer with its position bias, which is (H, T, T) large and not kept for it either."""
-    return layer(x, relative_position, mask, visible, rows)
+    if rows is not None:
+        return layer(x, relative_position, mask, visible, rows)
+    return run_layer(layer, x, relative_position, mask, visible)
+
+
+def decoder_step(x, layer, states, mask, cache, visible, rows):
+    """A decoder layer; what it decodes step by step, and its rows alone, are not compiled."""
+    if cache is not None or rows is not None:
+        return layer(x, states, mask, cache, visible, rows)
+    return run_layer(layer, x, states, mask, None, visible)
 
 
 def at_last(layers, rows):
@@ -163,9 +173,9 @@ class T5Decoder(LayerCaches, FairseqIncrementalDecoder):
         caches = caches or [None] * len(self.layers)
         for layer, cache, wanted in zip(self.layers, caches, asked, strict=True):
             if self.checkpoint_activations and torch.is_grad_enabled() and cache is None:
-                x = recomputed(layer, x, states, mask, None, visible, wanted)
+                x = recomputed(decoder_step, x, layer, states, mask, None, visible, wanted)
             else:
-                x = layer(x, states, mask, cache, visible, wanted)
+                x = decoder_step(x, layer, states, mask, cache, visible, wanted)
         return x
 
     def output_layer(self, features):

@@ -15,6 +15,7 @@ from fairseq_metro.models.checked_loading import CheckedLoading
 from fairseq_metro.models.metro_t5.stacks import at_last, padding_mask
 from fairseq_metro.models.roberta.config import RobertaMLMConfig
 from fairseq_metro.models.roberta.layers import RobertaLayer
+from fairseq_metro.modules.compiled import run_layer
 from fairseq_metro.modules.heads import project_to_vocabulary, select_rows
 
 
@@ -77,7 +78,10 @@ class RobertaEncoder(nn.Module):
         x = F.dropout(self.layernorm_embedding(x), self.dropout, self.training)
         states, scores = [x], []
         for layer, wanted in zip(self.layers, at_last(self.layers, rows), strict=True):
-            x, shown = layer(x, mask, attention, wanted, real)
+            if attention or wanted is not None or real is not None:
+                x, shown = layer(x, mask, attention, wanted, real)
+            else:
+                x, shown = run_layer(layer, x, mask)
             if hidden:
                 states.append(x)
             if attention:
