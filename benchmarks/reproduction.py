@@ -169,6 +169,7 @@ def arguments():
     add("--tasks", type=Path, help="folder of task files")
     add("--templates", type=Path, help="promptsource's templates (default: installed)")
     add("--seeds", type=int, nargs="+", help="these alone (default: the scale's)")
+    add("--variants", nargs="+", metavar="NAME", help="models of these alone, such as metro t5")
     add("--processes", type=int, default=1, help="of pretraining, or GPUs (default: %(default)s)")
     add("--only", nargs="+", metavar="KIND", help="only steps of these kinds, such as pretrain")
     add("--blocks", type=int, metavar="N", help="of the held-out text, the first N alone")
@@ -187,6 +188,12 @@ def main(argv=None):
         small=args.scale == "cpu",
     )  # fmt: skip
     todo = steps_of(target, args.scale, args.seeds)
+    if args.variants:
+        known = sorted({step.fields["variant"] for step in todo if "variant" in step.fields})
+        for name in args.variants:
+            if name not in known:
+                raise UserError(f"--variants {name}: {args.target} has {', '.join(known) or 'none'}")
+        todo = [step for step in todo if step.fields.get("variant") in args.variants]
     if args.only:
         todo = [step for step in todo if step.kind in args.only]
     rows = {row["key"]: row for row in [*adopted(target, place, args), *lines_of(place.out)]

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import io
 import statistics
+from pathlib import Path
 
 from benchmarks.reproduction_cells import curves_file, fewshot_file, run_folder, tuned_folder
 from fairseq_metro.analysis.figures.command import main as draw_figure
@@ -214,7 +215,9 @@ def _smash(target, place, base):
     if not path.exists():
         return ["", "No few-shot run is finished yet."]
     out = base.parent / base.name
-    with standing_in(place.work / "smash"), contextlib.redirect_stdout(io.StringIO()):
+    # Models are told by names that hold from the folder they were trained in; without one, from here.
+    folder = place.work / "smash" if (place.work / "smash").is_dir() else Path.cwd()
+    with standing_in(folder), contextlib.redirect_stdout(io.StringIO()):
         if "table" in settings:
             smash_table([settings["table"], "--results", str(path), "--out", str(out)])
         for number in settings.get("figure", ()):

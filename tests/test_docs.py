@@ -222,6 +222,15 @@ def test_python_in_a_page_compiles_and_imports_what_is_there(page):
                 assert all(hasattr(module, name.name) for name in node.names)
 
 
+def test_every_file_of_results_is_named_on_their_page():
+    """Rows and reports; those of the papers' tables and figures are put there by docs/hooks."""
+    said = (ROOT / "docs" / "results.md").read_text("utf-8")
+    folder = ROOT / "benchmarks" / "results"
+    names = {path.name for path in folder.iterdir() if path.suffix in (".md", ".json", ".jsonl")}
+    put = {name for name in names if re.fullmatch(r"reproduction_\w+_cpu\.md", name)}
+    assert put and set(re.findall(r"benchmarks/results/([\w.]+)\)", said)) == names - put
+
+
 def test_every_page_is_in_the_contents():
     contents = (ROOT / "mkdocs.yml").read_text("utf-8")
     for page in PAGES[1:]:

@@ -13,13 +13,15 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # A part imports from parts before it and from its own; what stands above them all is free.
 ORDER = [
-    ("data", "kernels"),
+    ("data", "kernels", "optim"),
     ("modules",),
     ("models",),
     ("interchange", "scoring"),
     ("criterions",),
     ("tasks",),
     ("prepare", "evaluate", "analysis"),
+    ("smash_results",),
+    ("reproduce",),
 ]
 RANK = {part: rank for rank, parts in enumerate(ORDER) for part in parts}
 

@@ -1,8 +1,9 @@
-"""MkDocs hook: the reference pages, made from the code at every build.
+"""MkDocs hook: the reference pages, made from the code at every build, and the files of results.
 
 ``reference/commands.md`` is what ``--help`` prints, ``reference/options.md`` the options of our tasks,
 models, criterions and optimizers with their help, ``reference/python.md`` docstrings. Nothing of them
-is written by hand or kept in the repository.
+is written by hand or kept in the repository. ``results/`` is ``benchmarks/results/``, and the pages'
+links into that folder lead there.
 """
 
 import ast
@@ -20,6 +21,7 @@ from mkdocs.structure.files import File
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "fairseq_metro"
+RESULTS = ROOT / "benchmarks" / "results"
 # Parts whose modules a user's own Python would import.
 PUBLIC = "loading predictor scoring prompts mixtures task_data smash analysis interchange".split()
 
@@ -32,7 +34,21 @@ def on_files(files, config):
     with messages_on_stderr(logging.WARNING):  # fairseq's import would set everyone to DEBUG
         for name, make in (("commands", commands), ("options", options), ("python", python)):
             files.append(File.generated(config, f"reference/{name}.md", content=make()))
+    for path in sorted(one for one in RESULTS.rglob("*") if one.is_file()):
+        name = f"results/{path.relative_to(RESULTS).as_posix()}"
+        if path.suffix == ".md":
+            files.append(File.generated(config, name, content=with_pictures(path)))
+        else:
+            files.append(File.generated(config, name, abs_src_path=str(path)))
     return files
+
+
+def with_pictures(path):
+    """A report, and below it the pictures that it names."""
+    text = path.read_text("utf-8")
+    pictures = dict.fromkeys(re.findall(r"`([\w./]+\.png)`", text))
+    there = [name for name in pictures if (path.parent / name).is_file()]
+    return text + "".join(f"\n![{name}]({name})\n" for name in there)
 
 
 def commands():
@@ -190,9 +206,30 @@ def guarded(line):
 
 
 def on_page_markdown(markdown, page, config, files):
-    """Put the planner's numbers where scaling.md has its mark."""
-    mark = "<!-- plans -->"
-    return markdown.replace(mark, plans()) if mark in markdown else markdown
+    """Put the planner's numbers where scaling.md has its mark and the reproductions where results.md
+    has its; links into ``benchmarks/results/``, as the repository's own readers need them, lead to the
+    site's copies."""
+    for mark, make in (("<!-- plans -->", plans), ("<!-- reproductions -->", reproductions)):
+        if mark in markdown:
+            markdown = markdown.replace(mark, make())
+    up = "../" * page.file.src_uri.count("/")
+    return re.sub(r"\]\((?:\.\./)+benchmarks/results/", f"]({up}results/", markdown)
+
+
+def reproductions():
+    """What became of every target that has a report: a table of verdicts."""
+    from fairseq_metro.reproduce.targets import find_target, target_names
+
+    lines = ["| | verdict | |", "|---|---|---|"]
+    for name in target_names():
+        report = RESULTS / f"reproduction_{name}_cpu.md"
+        if report.exists():
+            verdicts = re.findall(r"^- (.*)", report.read_text("utf-8").split("## Ours")[0], re.M)
+            target = find_target(name)
+            link = f"[report](../benchmarks/results/{report.name})"
+            said = "<br>".join(one.replace("|", "&#124;") for one in verdicts)
+            lines.append(f"| {target.paper}: {target.title} | {said} | {link} |")
+    return "\n".join(lines)
 
 
 def plans():

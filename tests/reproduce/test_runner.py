@@ -104,6 +104,7 @@ def test_the_originals_commands_name_scripts_and_options_that_are_there():
         (["metro_table22"], "no table or figure 'metro_table22'.*metro_table2"),
         (["smash_table2", "--scale", "gpu1"], "SCALE=gpu1: smash_table2 has cpu, paper"),
         (["metro_table2", "--scale", "paper"], "SCALE=paper needs a GPU"),
+        (["metro_table4", "--variants", "t6"], "--variants t6: metro_table4 has all-positions, "),
         (["flan_tasks"], "TEXT=: no such folder; set it to that of text files"),
     ],
 )
@@ -178,6 +179,13 @@ def test_ones_own_run_does_not_begin_with_what_this_project_found(tmp_path, monk
         assert said in capsys.readouterr().out
         out = Path(more[1]) if more else tmp_path / "work" / "results.jsonl"
         assert curves_file(Place(work=tmp_path, out=out)) == curves
+
+
+def test_some_variants_alone(tmp_path, capsys):
+    words = ["metro_table4", "--plan", "--work", str(tmp_path), "--variants", "metro", "span"]
+    assert reproduction.main(words) == 0
+    steps = re.findall(r"^  (\w+) tiny-([\w-]+)-2000-1", capsys.readouterr().out, re.M)
+    assert steps == [(kind, name) for name in ("metro", "span") for kind in ("pretrain", "finetune")]
 
 
 # Changed mixtures
