@@ -25,12 +25,22 @@ gpu_mib() {
   nvidia-smi --query-gpu=memory.total --format=csv,noheader,nounits 2>/dev/null | grep -E '^[0-9]+$' | sort -n | head -n 1 || true
 }
 
-# start WORDS...: prints the command of fairseq-train, keeps it beside the checkpoints and runs it.
+# keep FILE: copies its input to its output and to the end of FILE, until all who write are gone: no
+# signal that ends them ends it, so that their last words are kept.
+keep() {
+  trap '' INT TERM HUP PIPE
+  exec tee -a "$1"
+}
+
+# start WORDS...: prints the command of fairseq-train, keeps it beside the checkpoints and becomes it. Its
+# output goes on as it is and into train.log, which fairseq-metro summary and health read.
 start() {
   local cmd=(bash train_scripts/launch.sh "$PROCESSES" fairseq-train "$DATA" --user-dir fairseq_metro "$@")
   mkdir -p "$SAVE"
   { printf '%q ' "${cmd[@]}"; echo; } | tee "$SAVE/command.txt"
-  exec "${cmd[@]}"
+  # Of several machines, which share the folder, the first alone logs the losses.
+  if [[ ${MACHINES:-1} != 1 && ${MACHINE:-} != 0 ]]; then exec "${cmd[@]}"; fi
+  exec "${cmd[@]}" > >(keep "$SAVE/train.log") 2> >(keep "$SAVE/train.log" >&2)
 }
 
 # pretrain OBJECTIVE OPTIONS...: starts it by the table's words.

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fairseq_metro.analysis.health_picture import draw_health
-from fairseq_metro.analysis.log import read_log
+from fairseq_metro.analysis.log import find_log, read_log
 from fairseq_metro.errors import UserError, run_command
 
 # Before this share of the planned updates nothing is said: the RTD head starts at p = 0.5 for every
@@ -73,14 +73,6 @@ def main(argv=None):
     sys.stdout.write(describe(log, warnings))
     print(f"written: {out}")
     return 1 if args.strict and warnings else 0
-
-
-def find_log(path):
-    """The log of a run's folder; a file is taken as the log itself."""
-    if not path.is_dir():
-        return path
-    names = ("train.log", "hydra_train.log")
-    return next((path / name for name in names if (path / name).exists()), path / names[0])
 
 
 def read_metro_log(path):

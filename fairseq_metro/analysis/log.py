@@ -150,6 +150,14 @@ def _first_int(pattern, message, otherwise):
     return int(match.group(1).replace(",", "")) if match else otherwise
 
 
+def find_log(path):
+    """The log of a run's folder; what is there and is no folder is taken as the log itself."""
+    if path.exists() and not path.is_dir():
+        return path
+    names = ("train.log", "hydra_train.log")
+    return next((path / name for name in names if (path / name).exists()), path / names[0])
+
+
 def read_log(path, keep=append):
     """:func:`parse_log` of a file. Raises :class:`UserError` where there is none."""
     try:

@@ -1,7 +1,8 @@
 """What prompt fine-tuning taught: accuracy per data set before and after, held-in and held-out.
 
-``python -m fairseq_metro.analysis.prompt_summary RUN`` reads ``RUN/data`` and the scores that
-fairseq-train left in ``RUN/checkpoints/scores``; writes ``RUN/summary.json`` and ``RUN/bars.png``.
+``python -m fairseq_metro.analysis.prompt_summary RUN`` reads ``RUN/train.log``, the scores that
+fairseq-train left in ``RUN/scores`` or ``RUN/checkpoints/scores``, and the prompted pairs:
+``RUN/data``, or the folder that the log names. It writes ``RUN/summary.json`` and ``RUN/bars.png``.
 """
 
 import argparse
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fairseq_metro.analysis.log import read_log
+from fairseq_metro.analysis.log import find_log, read_log
 from fairseq_metro.analysis.prompt_bars import draw_bars
 from fairseq_metro.errors import UserError, run_command
 from fairseq_metro.files import read_json, write_json
@@ -22,6 +23,7 @@ from fairseq_metro.stamp import make_stamp
 
 TRAIN, VALID, HELDOUT = "train", "valid", "heldout"
 SPLITS = (VALID, HELDOUT)
+MIXTURE = "mixture.json"
 HELD_IN, NEW_SET, NEW_KIND = "held-in", "held-out set", "held-out kind"
 GROUPS = {
     HELD_IN: "held-in: other rows of the sets trained on",
@@ -63,10 +65,14 @@ class SetScore:
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("run", type=Path, help="folder with data/, checkpoints/ and train.log")
+    parser.add_argument("run", type=Path, help="folder of a run: checkpoints, scores and train.log")
+    parser.add_argument(
+        "--data", type=Path, help="the prompted pairs (default: RUN/data, or what train.log names)"
+    )
     args = parser.parse_args(argv)
-    sets, updates = read_scores(args.run)
-    summary = summarize(sets, updates, read_log(args.run / "train.log"))
+    log = read_log(find_log(args.run))
+    sets, updates = read_scores(args.run, args.data or data_of(args.run, log))
+    summary = summarize(sets, updates, log)
     write_json(args.run / "summary.json", summary)
     draw_bars(sets, GROUPS, args.run / "bars.png", f"{updates} updates")
     sys.stdout.write(describe(sets, summary))
@@ -74,12 +80,26 @@ def main(argv=None):
     return 0
 
 
-def read_scores(run):
+def data_of(run, log):
+    """Folder of the pairs that a run was fine-tuned on; log: its :class:`~analysis.log.Log`."""
+    own, named = run / "data", log.options.get("data")
+    if own.is_dir():
+        return own
+    if named and (Path(named) / TRAIN / MIXTURE).is_file():
+        return Path(named)
+    where = f"nor in {named}, which its log names" if named else "and its log names no folder"
+    raise UserError(f"{run}: no prompted pairs in {own}, {where}; give --data FOLDER")
+
+
+def read_scores(run, data=None):
     """(list of :class:`SetScore`, number of updates) of a run's folder, held-in first.
 
-    Raises :class:`UserError` where the run has not been validated before and after.
+    data: folder of the pairs (default: ``RUN/data``). Raises :class:`UserError` where the run has not
+    been validated before and after.
     """
-    scores = run / "checkpoints" / "scores"
+    data = data or run / "data"
+    own = run / "scores"
+    scores = own if own.is_dir() else run / "checkpoints" / "scores"
     found = {match[0]: match for match in map(_SCORES.fullmatch, names_in(scores)) if match}
     updates = max((int(match[2]) for match in found.values() if match[1] == VALID), default=0)
     if updates == 0 or f"{VALID}_0.json" not in found:
@@ -87,9 +107,11 @@ def read_scores(run):
             f"{scores}: not both a validation before the first update and one after; let the run "
             "reach its first validation, then try again"
         )
-    trained = {task["cluster"] for task in mixture_of(run, TRAIN)["tasks"]}
+    trained = {task["cluster"] for task in mixture_of(data, TRAIN)["tasks"]}
     splits = [split for split in SPLITS if f"{split}_{updates}.json" in found]
-    sets = [one for split in splits for one in sets_of(run, split, updates, trained)]
+    sets = [one for split in splits for one in sets_of(scores, data, split, updates, trained)]
+    if not sets:
+        raise UserError(f"{scores}: no data set with choices in it, hence no accuracy to tell of")
     return sorted(sets, key=lambda one: list(GROUPS).index(one.group)), updates
 
 
@@ -98,17 +120,15 @@ def names_in(folder):
     return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
 
 
-def mixture_of(run, split):
+def mixture_of(data, split):
     """``mixture.json`` of a split."""
-    return read_json(run / "data" / split / "mixture.json")
+    return read_json(data / split / MIXTURE)
 
 
-def sets_of(run, split, updates, trained):
+def sets_of(scores, data, split, updates, trained):
     """The :class:`SetScore` of a split's data sets; trained: kinds of task that were trained on."""
-    kinds = {task["dataset"]: task.get("cluster") for task in mixture_of(run, split)["tasks"]}
-    before, after = (
-        read_json(run / "checkpoints" / "scores" / f"{split}_{when}.json") for when in (0, updates)
-    )
+    kinds = {task["dataset"]: task.get("cluster") for task in mixture_of(data, split)["tasks"]}
+    before, after = (read_json(scores / f"{split}_{when}.json") for when in (0, updates))
     for name, end in after["datasets"].items():
         if end.get("accuracy") is None:
             continue  # no choices: nothing to be right about
@@ -120,16 +140,16 @@ def sets_of(run, split, updates, trained):
         group = HELD_IN if split == VALID else NEW_SET if kinds[name] in trained else NEW_KIND
         yield SetScore(
             dataset=name, group=group, kind=kinds[name], chance=end["chance"],
-            commonest=statistics.fmean(commonest_share(run, split, key) for key in tasks),
+            commonest=statistics.fmean(commonest_share(data, split, key) for key in tasks),
             before=before["datasets"][name]["accuracy"], after=end["accuracy"],
             rows=max(task["examples"] for task in tasks.values()),
             templates={task["template"]: task["accuracy"] for task in tasks.values()},
         )  # fmt: skip
 
 
-def commonest_share(run, split, task):
+def commonest_share(data, split, task):
     """Share of a task's rows that have the commonest place of the right choice."""
-    gold = np.load(run / "data" / split / task / f"{split}.src-tgt.gold.npy")[:, 1]
+    gold = np.load(data / split / task / f"{split}.src-tgt.gold.npy")[:, 1]
     return float(np.bincount(gold).max() / len(gold))
 
 
@@ -146,7 +166,7 @@ def summarize(sets, updates, log):
     groups = {group: [one for one in sets if one.group == group] for group in GROUPS}
     held_out = groups[NEW_SET] + groups[NEW_KIND]
     return {
-        "held_in": means(groups[HELD_IN]),
+        "held_in": means(groups[HELD_IN]) if groups[HELD_IN] else None,
         "held_out": means(held_out) if held_out else None,
         "groups": {group: means(members) for group, members in groups.items() if members},
         "sets": [asdict(one) | {"guess": one.guess, "error": one.error} for one in sets],

@@ -8,7 +8,7 @@ import pytest
 
 from fairseq_metro.analysis.prompt_summary import GROUPS, HELD_IN, NEW_KIND, NEW_SET, main
 from fairseq_metro.errors import UserError
-from tests.analysis.fairseq_logs import write_log
+from tests.analysis.fairseq_logs import CONFIG, write_log
 
 # data set -> (split, kind, chance, accuracy of its templates before, after)
 SETS = {
@@ -112,8 +112,45 @@ def test_sets_without_choices_are_left_out(tmp_path):
     assert "free/text" not in (tmp_path / "summary.json").read_text()
 
 
+@pytest.mark.parametrize("how", ["log", "option"])
+def test_a_scripts_run_has_its_scores_beside_its_log_and_its_data_elsewhere(how, tmp_path):
+    made, run, data = write_run(tmp_path / "made"), tmp_path / "run", tmp_path / "pairs"
+    run.mkdir()
+    (made / "checkpoints/scores").rename(run / "scores")
+    (made / "data").rename(data)
+    named = f"'task': {{'_name': 'prompt_finetuning', 'data': '{data}'}}" if how == "log" else ""
+    with open(run / "train.log", "w") as stream:
+        write_log(stream, config=CONFIG.replace("'common'", f"{named}, 'common'"))
+    words = [str(run)] if how == "log" else [str(run), "--data", str(data)]
+    assert main(words) == 0
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["held_in"]["after"] == pytest.approx(0.64)
+    assert (run / "bars.png").exists()
+    data.rename(tmp_path / "gone")
+    where = f"nor in {data}, which its log names" if how == "log" else "and its log names no folder"
+    with pytest.raises(UserError, match=f"no prompted pairs in .*, {where}; give --data FOLDER"):
+        main([str(run)])
+
+
+def test_without_held_in_choices_the_others_are_told(tmp_path, capsys):
+    write_run(tmp_path)
+    for when in (0, 400):
+        path = tmp_path / f"checkpoints/scores/valid_{when}.json"
+        scores = json.loads(path.read_text())
+        scores["datasets"] = {"free/text": {"accuracy": None, "chance": None}}
+        path.write_text(json.dumps(scores))
+    assert main([str(tmp_path)]) == 0
+    assert json.loads((tmp_path / "summary.json").read_text())["held_in"] is None
+    said = capsys.readouterr().out
+    assert "Held-in" not in said and "Held-out kinds: 51.0% after" in said
+    for when in (0, 400):
+        (tmp_path / f"checkpoints/scores/heldout_{when}.json").unlink()
+    with pytest.raises(UserError, match="no data set with choices in it"):
+        main([str(tmp_path)])
+
+
 def test_a_run_without_both_validations_is_one_line(tmp_path):
-    with pytest.raises(UserError, match="let the run reach its first validation"):
+    with pytest.raises(UserError, match=r"train\.log: cannot be read"):
         main([str(tmp_path)])
     write_run(tmp_path)
     (tmp_path / "checkpoints/scores/valid_0.json").unlink()

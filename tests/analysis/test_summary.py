@@ -37,6 +37,14 @@ def test_summary_holds_every_number_and_is_told_in_words(run, capsys):
     assert not list(run.glob(".*.tmp"))
 
 
+def test_the_log_may_be_hydras_or_named_itself(run):
+    (run / "train.log").rename(run / "hydra_train.log")
+    for given in (run, run / "hydra_train.log"):
+        assert main([str(given)]) == 0
+        assert json.loads((run / "summary.json").read_text())["updates"] == 400
+        (run / "summary.json").unlink()
+
+
 def test_run_that_has_not_learned_or_not_finished_is_called_so():
     start = metrics_after(0) | {"rtd_auc": 0.55}
     end = metrics_after(0) | {"rtd_auc": 0.52, "clm_accuracy_replaced": 0.06}

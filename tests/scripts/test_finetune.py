@@ -9,6 +9,7 @@ from fairseq.dataclass.initialize import add_defaults, hydra_init
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from fairseq_metro.analysis import prompt_summary
 from fairseq_metro.planning import configs, finetuning_configs
 from fairseq_metro.planning.batches import share_sequences
 from fairseq_metro.planning.finetuning import words
@@ -155,6 +156,9 @@ def test_first_losses_are_equal_through_the_script_and_hydra(script, name, data,
     done = spawn(["bash", f"train_scripts/{script}", *end], **variables)
     assert done.returncode == 0, done.stderr
     expected = losses(done.stdout + done.stderr)
+    assert losses((tmp_path / "train" / "train.log").read_text()) == expected
+    assert prompt_summary.main([str(tmp_path / "train")]) == 0
+    assert json.loads((tmp_path / "train" / "summary.json").read_text())["updates"] == 2
     done = spawn([
         f"{sys.exec_prefix}/bin/fairseq-hydra-train", f"--config-dir={FOLDER}",
         f"--config-name={name}", f"task.data={data}", f"task.init_from={start}",

@@ -1,11 +1,19 @@
 """train_scripts/pretrain_*.sh: the same sizes, rates and batches for METRO-T5 and its baseline."""
 
+import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
+
+from fairseq_metro.analysis import health, summary
+from tests.analysis.fairseq_logs import write_log
+from tests.tasks.conftest import corpus, data, vocabulary  # noqa: F401  fixtures
+from tests.training import spawn
 
 SCRIPTS = ("pretrain_metro.sh", "pretrain_t5.sh")
 SIZES = ("tiny", "small", "base", "basepp", "largepp")
@@ -190,3 +198,76 @@ def test_a_machine_that_is_told_too_little_says_so(variables, said, started):
     done, words = started("pretrain_metro.sh", ARCH="base", **variables)
     assert done.returncode != 0 and words == []
     assert said in done.stderr.strip().splitlines()[-1]
+
+
+# What a run leaves beside its checkpoints.
+
+
+def stand_in(tmp_path, text):
+    (tmp_path / "programs" / "fairseq-train").write_text(f"#!/bin/bash\n{text}\n")
+
+
+def test_all_output_goes_on_and_is_kept_for_the_summary(started, tmp_path):
+    run = tmp_path / "run"
+    for name, process in (("1", {"last": 200}), ("2", {"first": 201})):
+        with open(tmp_path / name, "w") as stream:
+            write_log(stream, **process)
+        stand_in(tmp_path, f'cat "{tmp_path}/{name}"; echo "odd {name}" >&2; exit 3')
+        done, _ = started("pretrain_metro.sh", ARCH="tiny")
+        assert done.returncode == 3
+        assert done.stdout.endswith((tmp_path / name).read_text())  # after the command
+        assert done.stderr.endswith(f"odd {name}\n")
+    kept = (run / "train.log").read_text()
+    for name in "12":
+        assert (tmp_path / name).read_text() in kept.replace("odd 1\n", "").replace("odd 2\n", "")
+        assert kept.count(f"odd {name}\n") == 1
+    assert summary.main([str(run)]) == 0 and health.main([str(run)]) == 0
+    assert json.loads((run / "summary.json").read_text())["updates"] == 400
+    assert (run / "curves.png").exists() and (run / "health.png").exists()
+
+
+@pytest.mark.parametrize("number, group", [(signal.SIGINT, True), (signal.SIGTERM, True),
+                                           (signal.SIGTERM, False)])  # fmt: skip
+def test_a_signal_ends_the_training_and_its_last_words_are_kept(number, group, root, tmp_path,
+                                                                started):  # fmt: skip
+    """Ctrl-C reaches all processes of the terminal's group, kill one of them."""
+    last = "trap 'sleep 0.3; echo last words; echo bad >&2; exit 9' INT TERM"
+    stand_in(tmp_path, f"{last}\necho began; while :; do sleep 0.05; done")
+    env = {"PATH": f"{tmp_path}/programs:/usr/bin:/bin", "DATA": "data", "ARCH": "tiny"}
+    command = ["bash", root / "train_scripts" / "pretrain_metro.sh"]
+    process = subprocess.Popen(
+        command, env=env | {"SAVE": str(tmp_path / "run")}, start_new_session=True, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    log, deadline = tmp_path / "run" / "train.log", time.monotonic() + 30
+    while not log.exists() or "began" not in log.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    (os.killpg if group else os.kill)(process.pid, number)
+    said, wrong = process.communicate(timeout=20)
+    assert process.returncode == 9
+    assert said.endswith("began\nlast words\n") and wrong.endswith("bad\n")
+    assert {"bad", "began", "last words"} <= set(log.read_text().splitlines())
+
+
+def test_the_first_of_several_machines_keeps_the_log(started, tmp_path):
+    several = {"ARCH": "base", "MACHINES": "2", "MASTER": "first:29500"}
+    for machine in "10":
+        done, words = started("pretrain_metro.sh", MACHINE=machine, **several)
+        assert done.returncode == 0 and words, done.stderr
+        assert (tmp_path / "run" / "train.log").exists() == (machine == "0")
+
+
+@pytest.mark.slow
+def test_a_real_run_is_summed_up(data, tmp_path):  # noqa: F811
+    run = tmp_path / "run"
+    end = ["--max-update", "4", "--warmup-updates", "1", "--log-interval", "1"]
+    end += ["--tokens-per-sample", "32", "--validate-interval-updates", "2"]
+    path = f"{sys.exec_prefix}/bin:{os.environ['PATH']}"
+    done = spawn(["bash", "train_scripts/pretrain_metro.sh", *end], DATA=str(data), ARCH="tiny",
+                 SAVE=str(run), PATH=path)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert summary.main([str(run)]) == 0 and health.main([str(run)]) == 0
+    found = json.loads((run / "summary.json").read_text())
+    assert (found["updates"], found["updates_planned"]) == (4, 4)
+    assert found["start"].keys() == found["end"].keys() >= {"mlm_loss", "rtd_loss", "clm_loss"}

@@ -23,8 +23,7 @@ from fairseq_metro.analysis.figures.plotting import (
     tidy,
 )
 from fairseq_metro.analysis.figures.scores import read_scores, shared_tasks
-from fairseq_metro.analysis.health import find_log
-from fairseq_metro.analysis.log import Record, append, read_log
+from fairseq_metro.analysis.log import Record, append, find_log, read_log
 from fairseq_metro.errors import UserError
 from fairseq_metro.loading import find_checkpoint, open_checkpoint
 from fairseq_metro.planning.costs import flops_per_token

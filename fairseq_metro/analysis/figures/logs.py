@@ -8,8 +8,7 @@ import math
 from pathlib import Path
 
 from fairseq_metro.analysis.figures.plotting import labelled, refuse_equal_labels
-from fairseq_metro.analysis.health import find_log
-from fairseq_metro.analysis.log import Log, Record, append, read_log
+from fairseq_metro.analysis.log import Log, Record, append, find_log, read_log
 from fairseq_metro.errors import UserError
 
 TRAIN, VALID = "train", "valid"
