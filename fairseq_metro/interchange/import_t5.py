@@ -2,7 +2,7 @@
 
 FOLDER holds config.json, model.safetensors or pytorch_model.bin (or several files and their index),
 and spiece.model. The folder written holds checkpoint_last.pt and vocab/; fine-tune it with
---arch hf_t5 --init-from OUT, data made with OUT/vocab.
+--arch hf_t5_small (or its size) --init-from OUT, data made with OUT/vocab.
 """
 
 import argparse

@@ -140,7 +140,7 @@ def add_row_arguments(parser):
         "--tokens-per-process",
         default="",
         help="tokens of a batch of one process (default: the largest that divides the update, at "
-        "most the table's or what fits --memory)",
+        "most the table's, or what fits the memory of --gpu or --gpu-mib)",
     )
     parser.add_argument("--data", default="", help="data folder(s), joined by ':'")
 
