@@ -15,16 +15,14 @@ from fairseq.optim import FairseqOptimizer, register_optimizer
 from fairseq.optim.adafactor import Adafactor
 from omegaconf import II
 
+# The paper's: what is added to a squared gradient, whose average decays by 1 - t^DECAY_RATE at step t.
+EPS, DECAY_RATE = 1e-30, -0.8
+
 
 @dataclass
 class PlainAdafactorConfig(FairseqDataclass):
-    adafactor_eps: float = field(default=1e-30, metadata={"help": "added to the squared gradient"})
     clip_threshold: float = field(
         default=1.0, metadata={"help": "largest root mean square of a parameter's update"}
-    )
-    decay_rate: float = field(
-        default=-0.8,
-        metadata={"help": "average of the squared gradient at step t: decays by 1 - t^decay_rate"},
     )
     weight_decay: float = field(
         default=0.0, metadata={"help": "decoupled: each update takes lr * weight_decay * parameter"}
@@ -46,9 +44,9 @@ class PlainAdafactor(FairseqOptimizer):
         lr = self.cfg.lr[0] if isinstance(self.cfg.lr, Collection) else self.cfg.lr
         return {
             "lr": lr,
-            "eps": (self.cfg.adafactor_eps, 1e-3),  # the second is scale_parameter's
+            "eps": (EPS, 1e-3),  # the second is scale_parameter's
             "clip_threshold": self.cfg.clip_threshold,
-            "decay_rate": self.cfg.decay_rate,
+            "decay_rate": DECAY_RATE,
             "beta1": None,
             "weight_decay": self.cfg.weight_decay,
             "scale_parameter": False,
