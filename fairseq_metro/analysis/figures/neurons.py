@@ -6,6 +6,7 @@ of the encoder and the decoder are counted apart, padding is not; dropout is off
 for each neuron, one batch.
 """
 
+import argparse
 import logging
 from contextlib import contextmanager
 from fractions import Fraction
@@ -27,9 +28,20 @@ STYLES = {"all": "-", "encoder": "--", "decoder": ":"}
 def add_arguments(parser):
     examples.add_arguments(parser)
     parser.add_argument(
-        "--inactive", type=Fraction, default=Fraction(INACTIVE),
+        "--inactive", type=share, default=Fraction(INACTIVE),
         help=f"share of tokens with a zero that makes a neuron under-activated (paper: {INACTIVE})",
     )  # fmt: skip
+
+
+def share(text):
+    """An option from 0 to 1, as an exact Fraction."""
+    try:
+        value = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        value = None
+    if value is None or not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share from 0 to 1, such as {INACTIVE}")
+    return value
 
 
 class ActiveTokens:

@@ -5,6 +5,7 @@ import shutil
 import pytest
 import torch
 
+from fairseq_metro.analysis.figures.command import main
 from fairseq_metro.analysis.figures.steps import Step, load_step, steps_of
 from fairseq_metro.errors import UserError
 from tests import prompted
@@ -71,6 +72,29 @@ def test_figures_6_and_7_have_every_run_and_step(tmp_path, runs, data, pairs, ki
         mine = [row for row in rows if (row["run"], row["update"]) == (run, update)]
         assert sum(float(row["density"]) for row in mine) * 0.1 == pytest.approx(1, abs=1e-3)
     assert len({row["parameters"] for row in rows}) == 1  # main models of one size
+
+
+def test_how_often_a_neuron_may_be_active_is_an_option(tmp_path, runs, data):  # noqa: F811
+    """Inactive for no token at all: every neuron. For each token: none that is ever active."""
+
+    def under_activated(*words):
+        rows = figure("neurons", tmp_path / "n.png", str(runs["t5"]), "--data", data, *FEW, *words)
+        return [(int(row["under_activated"]), int(row["neurons"])) for row in rows]
+
+    assert all(count == neurons for count, neurons in under_activated("--inactive", "0"))
+    half, paper = under_activated("--inactive", "0.5"), under_activated()
+    assert under_activated("--inactive", "0.995") == paper
+    assert 0 < sum(count for count, _ in half) < sum(neurons for _, neurons in half)
+    assert all(few <= many for (few, _), (many, _) in zip(paper, half, strict=True))
+    assert paper != half
+
+
+@pytest.mark.parametrize("value", ["99.5", "-0.1", "most", "1/0"])
+def test_what_is_no_share_is_refused(value, capsys):
+    with pytest.raises(SystemExit):
+        main(["neurons", "run", "--data", "data", "--out", "n.png", "--inactive", value])
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert f"'{value}' is no share from 0 to 1, such as 0.995" in said
 
 
 def test_recall_is_measured_where_there_is_no_log(tmp_path, runs, data):  # noqa: F811
