@@ -6,6 +6,6 @@
 # Each is files or a quoted pattern (.txt, .jsonl with a field "text", .parquet; also compressed), or
 # hf:NAME:CONFIG where the hub is reached.
 set -euo pipefail
-: "${WIKI:?}" "${BOOKS:?}" "${NEWS:?set NEWS to CC-News}" "${WEB:?set WEB to OpenWebText}" "${STORIES:?set STORIES}"
+: "${WIKI:?set WIKI to Wikipedia}" "${BOOKS:?set BOOKS to books}" "${NEWS:?set NEWS to CC-News}" "${WEB:?set WEB to OpenWebText}" "${STORIES:?set STORIES}"
 SOURCES=("$WIKI" "$BOOKS" "$NEWS" "$WEB" "$STORIES") VOCAB_SIZE=${VOCAB_SIZE:-64000} CASE= DEFAULT_SHARDS=32
 source "$(dirname "${BASH_SOURCE[0]}")/corpus.sh"

@@ -162,6 +162,64 @@ def test_a_plan_tells_disk_and_time_and_writes_nothing(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+MIX = ["WIKI", "BOOKS", "NEWS", "WEB", "STORIES"]
+
+
+@pytest.fixture
+def mix(root, tmp_path):
+    """Runs corpus_mix160.sh on a python that notes its calls: (CompletedProcess, calls)."""
+    record = tmp_path / "record"
+    for name, text in (("python", f'echo "$@" >> "{record}"'), ("fairseq-train", "")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    sources = {name: f"{name.lower()}/*.jsonl" for name in MIX}
+
+    def run(**changes):
+        record.unlink(missing_ok=True)
+        env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "OUT": "out", "WORKERS": "3"}
+        done = subprocess.run(
+            ["bash", str(root / "preprocess" / "corpus_mix160.sh")], cwd=tmp_path, text=True,
+            env=env | sources | changes, capture_output=True, timeout=60,
+        )  # fmt: skip
+        calls = record.read_text().splitlines() if record.exists() else []
+        return done, [call.replace(f"{root}/preprocess/", "") for call in calls]
+
+    return run
+
+
+def test_the_mix_of_160_gb_is_five_sources_and_64_000_cased_pieces(mix, tmp_path):
+    for split in ("train", "valid"):
+        (tmp_path / "out/documents" / split).mkdir(parents=True)
+        (tmp_path / "out/documents" / split / "0.zst").touch()
+    done, (documents, vocabulary, binarize) = mix()
+    assert done.returncode == 0, done.stderr
+    sources = " ".join(f"{name.lower()}/*.jsonl" for name in MIX)  # patterns as they are typed
+    assert documents == f"documents.py --source {sources} --out out/documents"
+    assert vocabulary == (
+        "train_vocabulary.py --input out/documents/train/0.zst --out out/vocab --vocab-size 64000 "
+        "--normalization metro"
+    )
+    assert binarize == (
+        "binarize.py --vocab out/vocab --train out/documents/train/0.zst --valid "
+        "out/documents/valid/0.zst --dest out/data --shards 32 --workers 3"
+    )
+    _, (_, vocabulary, binarize) = mix(VOCAB_SIZE="500", SHARDS="2")
+    assert "--vocab-size 500 " in vocabulary and "--shards 2 " in binarize
+
+
+def test_a_plan_of_the_mix_makes_nothing(mix):
+    done, calls = mix(PLAN="1")
+    assert done.returncode == 0, done.stderr
+    assert len(calls) == 1 and calls[0].startswith("documents.py") and calls[0].endswith(" --plan")
+
+
+@pytest.mark.parametrize("name", [*MIX, "OUT"])
+def test_a_source_of_the_mix_that_is_not_set_is_one_line(name, mix):
+    done, calls = mix(**{name: ""})
+    (line,) = done.stderr.strip().splitlines()
+    assert done.returncode != 0 and calls == [] and f"{name}: " in line
+
+
 def test_the_wikipedia_and_books_script_goes_from_files_to_shards(tmp_path, root):
     pages = [{"text": story(i) + f"\nPage {i} has its own words: {'abcdefg'[i % 7] * 3}."}
              for i in range(400)]  # fmt: skip
