@@ -3,8 +3,8 @@
 # accuracy before and after, on tasks that it was trained on and on tasks that it never saw.
 #   bash train_scripts/quickstart_prompts.sh        the quickstart's model (made if missing), tasks
 #                                                   derived from the text that is already installed
-#   CHECKPOINT=runs/mine RUN=runs/mine_prompts bash train_scripts/quickstart_prompts.sh
-#                                                   any run of METRO-T5 or T5; INIT= says the same
+#   INIT=runs/mine RUN=runs/mine_prompts bash train_scripts/quickstart_prompts.sh
+#                                                   any run of METRO-T5 or T5
 #   TASKS=/path/to/tasks RUN=runs/real bash train_scripts/quickstart_prompts.sh
 #                                                   real sets: SST-2, TREC, CoLA, DREAM, Subj; held out
 #                                                   RTE, CB, CR. Their templates are promptsource's:
@@ -44,8 +44,8 @@ MIXTURE=${MIXTURE:-$([ -n "${TASKS:-}" ] && echo real-small || echo quickstart)}
 case $MIXTURE in *.yaml) MIXTURE=$(absolute MIXTURE "$MIXTURE") ;; esac
 [ -z "${TASKS:-}" ] || TASKS=$(absolute TASKS "$TASKS")
 [ -z "${TEMPLATES:-}" ] || TEMPLATES=$(absolute TEMPLATES "$TEMPLATES")
-CHECKPOINT=${CHECKPOINT:-${INIT:-}}
-[ -z "$CHECKPOINT" ] || CHECKPOINT=$(absolute CHECKPOINT "$CHECKPOINT")
+INIT=${INIT:-${CHECKPOINT:-}}       # its former name
+[ -z "$INIT" ] || INIT=$(absolute INIT "$INIT")
 
 # shellcheck source=train_scripts/environment.sh
 source train_scripts/environment.sh
@@ -53,14 +53,14 @@ source train_scripts/environment.sh
 export PYTHONWARNINGS=${PYTHONWARNINGS:-ignore::FutureWarning,ignore::UserWarning}
 
 # Without a model of the user's: the quickstart's, pretrained first where it is missing.
-if [ -z "$CHECKPOINT" ]; then
-    CHECKPOINT=$PWD/runs/quickstart
+if [ -z "$INIT" ]; then
+    INIT=$PWD/runs/quickstart
     if [ ! -e runs/quickstart/.done/pretraining ]; then
         say "first a model: bash train_scripts/quickstart.sh"
         env -u RUN -u SEED -u UPDATES -u TEXT bash train_scripts/quickstart.sh
     fi
 fi
-{ read -r MODEL; read -r ARCH; } < <(python -m fairseq_metro.prepare.starting_model "$CHECKPOINT" || true)
+{ read -r MODEL; read -r ARCH; } < <(python -m fairseq_metro.prepare.starting_model "$INIT" || true)
 [ -n "${ARCH:-}" ] || exit 1        # it has said why
 after_pretraining=$SECONDS
 
@@ -83,7 +83,7 @@ train_command() {                  # sets cmd: the fine-tuning of run folder $1
 # What the run is made of.
 settings() {
     echo "TASKS=${TASKS:-default corpus}, MIXTURE=$MIXTURE, TEMPLATES=${TEMPLATES:-installed}"
-    echo "CHECKPOINT=$CHECKPOINT, sha256 $(sha256sum "$MODEL/checkpoint_last.pt" | cut -c1-16)"
+    echo "INIT=$INIT, sha256 $(sha256sum "$MODEL/checkpoint_last.pt" | cut -c1-16)"
     echo "SEED=$SEED"
     local SEED=any
     train_command .

@@ -96,11 +96,11 @@ def test_a_model_is_made_first_then_each_stage_once(clone):
 
 @pytest.mark.parametrize("name", STEPS)
 def test_failure_is_handed_back_and_the_next_run_goes_on_from_there(clone, name):
-    status, said = quickstart(clone, CHECKPOINT="model", FAKE_FAILS=name)
+    status, said = quickstart(clone, INIT="model", FAKE_FAILS=name)
     assert status == (7 if name == "fairseq-train" else 1)
     assert said.count("error: ") == 1 and "goes on from there" in said
     assert ("train.log" in said) == (name == "fairseq-train")
-    status, said = quickstart(clone, CHECKPOINT="model")
+    status, said = quickstart(clone, INIT="model")
     assert status == 0, said
     at = STEPS.index(name)
     assert programs(clone) == STEPS[: at + 1] + STEPS[at:]
@@ -129,27 +129,34 @@ def test_real_tasks_take_their_own_mixture_and_templates(clone, tmp_path):
     ],
 )
 def test_other_settings_in_the_same_folder_are_one_line(clone, changed, named):
-    assert quickstart(clone, CHECKPOINT="model")[0] == 0
-    status, said = quickstart(clone, CHECKPOINT="model", **changed)
+    assert quickstart(clone, INIT="model")[0] == 0
+    status, said = quickstart(clone, INIT="model", **changed)
     assert status == 1 and len(said.splitlines()) == 1
     assert said.startswith("error: runs/quickstart_prompts holds a run with other settings (now ")
     assert named in said
 
 
+def test_the_former_name_of_init_still_works(clone):
+    status, said = quickstart(clone, CHECKPOINT="model")
+    assert status == 0 and programs(clone) == STEPS, said
+    status, said = quickstart(clone, INIT="model", CHECKPOINT="none")  # the same, said as it is now
+    assert (status, said.count("there already")) == (0, 3), said
+
+
 def test_a_model_trained_further_is_another_setting(clone):
-    assert quickstart(clone, CHECKPOINT="model")[0] == 0
+    assert quickstart(clone, INIT="model")[0] == 0
     shutil.rmtree(clone / "model")
     write_checkpoint(clone / "model", "t5_transformer_tiny")
-    status, said = quickstart(clone, CHECKPOINT="model")
-    assert status == 1 and "other settings (now CHECKPOINT=" in said
+    status, said = quickstart(clone, INIT="model")
+    assert status == 1 and "other settings (now INIT=" in said
 
 
 @pytest.mark.parametrize(
     ("variables", "message"),
     [
         ({"TASKS": "none"}, "error: TASKS=none: no such file or folder\n"),
-        ({"CHECKPOINT": "none"}, "error: CHECKPOINT=none: no such file or folder\n"),
-        ({"CHECKPOINT": "made"}, "/made: no checkpoint_last.pt in this folder"),
+        ({"INIT": "none"}, "error: INIT=none: no such file or folder\n"),
+        ({"INIT": "made"}, "/made: no checkpoint_last.pt in this folder"),
         ({"SEED": "one"}, "error: SEED=one must be a whole number, such as SEED=1\n"),
         ({"LR": "fast"}, "error: LR=fast must be a number, such as LR=0.001\n"),
     ],
