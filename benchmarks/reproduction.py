@@ -192,7 +192,9 @@ def main(argv=None):
         known = sorted({step.fields["variant"] for step in todo if "variant" in step.fields})
         for name in args.variants:
             if name not in known:
-                raise UserError(f"--variants {name}: {args.target} has {', '.join(known) or 'none'}")
+                raise UserError(
+                    f"--variants {name}: {args.target} has {', '.join(known) or 'none'}"
+                )
         todo = [step for step in todo if step.fields.get("variant") in args.variants]
     if args.only:
         todo = [step for step in todo if step.kind in args.only]

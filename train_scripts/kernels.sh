@@ -5,9 +5,9 @@
 # known_kernels NAME VALUE
 known_kernels() {
   local choice='(auto|fused|reference)' pair
-  pair="((attention|residual_norm|head_loss)=$choice|layers=(auto|compiled|reference))"
+  pair="((attention|residual_norm|head_loss)=$choice|residual_norm=apex|layers=(auto|compiled|reference))"
   [[ ${2//[[:space:]]/} =~ ^,*($choice|$pair(,+$pair)*)?,*$ ]] && return
-  echo "error: $1 '$2' is unknown: must be auto, fused, reference, or OPERATION=CHOICE,... with operations attention, residual_norm, head_loss; layers=compiled, too" >&2
+  echo "error: $1 '$2' is unknown: must be auto, fused, reference, or OPERATION=CHOICE,... with operations attention, residual_norm, head_loss; residual_norm=apex, layers=compiled, too" >&2
   exit 2
 }
 

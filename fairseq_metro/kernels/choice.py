@@ -2,10 +2,10 @@
 
 ``FAIRSEQ_METRO_KERNELS`` says it: ``auto`` (the default: fused on a GPU that can, reference
 elsewhere), ``fused``, ``reference``, or a choice for single operations, ``attention=reference,
-head_loss=fused``; operations left out of such a list are ``auto``. ``layers=compiled`` beside them has
-torch.compile fuse what is left of a layer in training; a word alone does not ask for that. It is no
-option of fairseq, so no checkpoint carries it to another machine. What is decided is logged once for
-every operation.
+head_loss=fused``; operations left out of such a list are ``auto``. What others have made is asked for
+by name alone: ``residual_norm=apex``, apex's LayerNorm, and ``layers=compiled``, torch.compile of what
+is left of a layer in training. It is no option of fairseq, so no checkpoint carries it to another
+machine. What is decided is logged once for every operation.
 """
 
 import difflib
@@ -23,8 +23,12 @@ from fairseq_metro.errors import UserError
 VARIABLE = "FAIRSEQ_METRO_KERNELS"
 OPERATIONS = ("attention", "residual_norm", "head_loss")
 CHOICES = ("auto", "fused", "reference")
-LAYERS = "layers"
-OF_LAYERS = ("auto", "compiled", "reference")
+KNOWN = {  # what may be said of each
+    **dict.fromkeys(OPERATIONS, CHOICES),
+    "residual_norm": (*CHOICES, "apex"),
+    "layers": ("auto", "compiled", "reference"),
+}
+OTHERS = {"apex": "residual_norm", "compiled": "layers"}
 OLDEST = (8, 0)  # compute capability of the A100, the oldest that the kernels are compiled for
 OLDEST_TRITON = (3, 6)  # the one of torch 2.11, the oldest that the kernels are tested with
 
@@ -43,13 +47,13 @@ def parse(text):
     ['reference', 'reference', 'reference', 'auto']
     """
     words = [word.strip() for word in (text or "auto").split(",") if word.strip()]
-    chosen = dict.fromkeys((*OPERATIONS, LAYERS), "auto")
+    chosen = dict.fromkeys(KNOWN, "auto")
     if len(words) == 1 and "=" not in words[0]:
         return {**chosen, **dict.fromkeys(OPERATIONS, _known(words[0], CHOICES, text))}
     for word in words:
         name, _, choice = (part.strip() for part in word.partition("="))
-        known = OF_LAYERS if name == LAYERS else CHOICES
-        chosen[_known(name, (*OPERATIONS, LAYERS), text)] = _known(choice, known, text)
+        name = _known(name, KNOWN, text)
+        chosen[name] = _known(choice, KNOWN[name], text)
     return chosen
 
 
@@ -58,9 +62,10 @@ def _known(word, known, text):
         return word
     near = difflib.get_close_matches(word, known, n=1)
     meant = f"did you mean {near[0]!r}? " if near else ""
+    others = ", ".join(f"{name}={other}" for other, name in OTHERS.items())
     raise UserError(
         f"{VARIABLE}={text!r}: {word!r} is unknown; {meant}it is one of {', '.join(CHOICES)}, or "
-        f"OPERATION=CHOICE,... with operations {', '.join(OPERATIONS)}; {LAYERS}={OF_LAYERS[1]}, too"
+        f"OPERATION=CHOICE,... with operations {', '.join(OPERATIONS)}; {others}, too"
     )
 
 
@@ -123,29 +128,42 @@ def fused(operation, device_type, unfit=None):
 fused = torch.compiler.assume_constant_result(fused)
 
 
-def compiles_layers(device_type):
-    """Whether layers in training on a device of type ``device_type`` are to run by torch.compile; found
-    and logged once. Raises :class:`UserError` where that is asked for and cannot be."""
-    key = LAYERS, device_type, None
+def asked(word, device_type):
+    """Whether what another has made is to run on a device of type ``device_type``: apex's LayerNorm
+    ("apex"), layers by torch.compile ("compiled"). Found and logged once.
+
+    Raises :class:`UserError` where it is asked for and cannot run.
+    """
+    name = OTHERS[word]
+    key = name, device_type, word
     if key not in _decided:
-        _decided[key] = parse(os.environ.get(VARIABLE))[LAYERS] == "compiled"
-        if _decided[key]:
-            _can_compile(device_type)
-            logger.info("layers: compiled (torch.compile), the first updates take minutes")
+        wanted = parse(os.environ.get(VARIABLE))[name] == word
+        if wanted and (missing := _missing(word, device_type)):
+            raise UserError(
+                f"{VARIABLE} asks for {name}={word}, but {missing}; set {name}=reference, or auto"
+            )
+        if wanted:
+            logger.info("%s: %s; %s says so", name, word, VARIABLE)
+        _decided[key] = wanted
     return _decided[key]
 
 
-def _can_compile(device_type):
-    missing = None
-    if device_type == "cuda" and not has_triton():
-        missing = "Triton is not installed (it comes with torch for CUDA)"
-    elif device_type == "cpu" and not shutil.which(os.environ.get("CXX", "g++")):
-        missing = "there is no C++ compiler (g++, or CXX=NAME)"
-    if missing:
-        _decided.clear()
-        raise UserError(
-            f"{VARIABLE} asks for {LAYERS}=compiled, but {missing}; set {LAYERS}=reference"
+asked = torch.compiler.assume_constant_result(asked)
+
+
+def _missing(word, device_type):
+    """What there is not for ``asked``, as words for one line, or None."""
+    if word == "apex":
+        if importlib.util.find_spec("apex") is None:
+            return "apex is not installed (https://github.com/NVIDIA/apex)"
+        return (
+            None if device_type == "cuda" else f"the device is {device_type!r}, and apex's is CUDA"
         )
+    if device_type == "cuda" and not has_triton():
+        return "Triton is not installed (it comes with torch for CUDA)"
+    if device_type == "cpu" and not shutil.which(os.environ.get("CXX", "g++")):
+        return "there is no C++ compiler (g++, or CXX=NAME)"
+    return None
 
 
 def forget():
@@ -155,7 +173,7 @@ def forget():
 
 def _decide(operation, device_type, unfit):
     chosen = parse(os.environ.get(VARIABLE))[operation]
-    if chosen == "reference":
+    if chosen in ("reference", *OTHERS):
         return _say(operation, False, f"{VARIABLE} says so")
     why_not = obstacle(device_type) or unfit
     if chosen == "fused":

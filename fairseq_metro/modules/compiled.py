@@ -4,7 +4,7 @@ import functools
 
 import torch
 
-from fairseq_metro.kernels.choice import compiles_layers
+from fairseq_metro.kernels.choice import asked
 
 
 def run_layer(layer, x, *inputs):
@@ -15,7 +15,7 @@ def run_layer(layer, x, *inputs):
     class share what is compiled; a second shape makes the sizes variables of it. Not for incremental
     decoding, whose caches change in place.
     """
-    if layer.training and torch.is_grad_enabled() and compiles_layers(x.device.type):
+    if layer.training and torch.is_grad_enabled() and asked("compiled", x.device.type):
         return _compiled(type(layer))(layer, x, *inputs)
     return layer(x, *inputs)
 

@@ -3,6 +3,7 @@
 import torch.nn.functional as F
 from torch import nn
 
+from fairseq_metro.kernels.choice import asked
 from fairseq_metro.kernels.residual_norm import residual_norm_fused, runs_fused
 from fairseq_metro.modules.dropout import dropout as drop
 
@@ -11,7 +12,8 @@ def add_dropout_norm(residual, update, norm, *, update_bias=None, dropout=0.0, t
     """Post-LayerNorm: LN(residual + dropout(update + update_bias)) (METRO-T0, section 4.2).
 
     residual, update (..., C); norm: nn.LayerNorm over C; update_bias (C,); returns (..., C). On a
-    GPU one kernel does it, see :mod:`fairseq_metro.kernels.choice`.
+    GPU one kernel does it, or apex's LayerNorm after torch's additions where that is asked for, see
+    :mod:`fairseq_metro.kernels.choice`.
     """
     if isinstance(norm, nn.LayerNorm) and runs_fused(residual, update):
         return residual_norm_fused(
@@ -25,7 +27,14 @@ def add_dropout_norm(residual, update, norm, *, update_bias=None, dropout=0.0, t
         )
     if update_bias is not None:
         update = update + update_bias
-    return norm(residual + drop(update, dropout, training))
+    total = residual + drop(update, dropout, training)
+    if type(norm) is nn.LayerNorm and asked("apex", total.device.type):
+        from apex.normalization.fused_layer_norm import fused_layer_norm_affine
+
+        return fused_layer_norm_affine(
+            total, norm.weight, norm.bias, norm.normalized_shape, norm.eps
+        )
+    return norm(total)
 
 
 def adds_bias(x, linear):

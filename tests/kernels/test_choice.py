@@ -60,6 +60,8 @@ def test_the_variable_is_read(text, attention, others):
         ("layers=compile", "compiled"),
         ("layers=fused", "unknown"),
         ("layer=auto", "layers"),
+        ("residual_norm=apx", "apex"),
+        ("attention=apex", "unknown"),
     ],
 )
 def test_an_unknown_word_is_answered_with_what_is_known(text, meant):
@@ -132,6 +134,16 @@ def test_a_choice_for_one_operation_leaves_the_others_auto(machine, monkeypatch)
     machine()
     monkeypatch.setenv(choice.VARIABLE, "attention=reference")
     assert not choice.fused("attention", "cuda") and choice.fused("residual_norm", "cuda")
+
+
+def test_what_others_made_is_no_fused_kernel_and_a_device_of_its_own(machine, monkeypatch):
+    machine()
+    monkeypatch.setenv(choice.VARIABLE, "residual_norm=apex")
+    assert not choice.fused("residual_norm", "cuda") and choice.fused("attention", "cuda")
+    monkeypatch.setattr(choice, "_missing", lambda word, kind: None if kind == "cuda" else "no")
+    assert choice.asked("apex", "cuda") and not choice.asked("compiled", "cuda")
+    with pytest.raises(UserError, match="residual_norm=apex, but no"):
+        choice.asked("apex", "cpu")
 
 
 def test_the_interpreter_lets_fused_run_on_a_cpu(machine, monkeypatch):

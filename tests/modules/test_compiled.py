@@ -124,14 +124,14 @@ def test_it_is_logged_once_and_refused_without_a_compiler(monkeypatch, caplog):
     choice.forget()
     with caplog.at_level("INFO"):
         monkeypatch.setattr(shutil, "which", lambda name: name)
-        assert choice.compiles_layers("cpu") and choice.compiles_layers("cpu")
+        assert choice.asked("compiled", "cpu") and choice.asked("compiled", "cpu")
     assert sum("layers: compiled" in line for line in caplog.messages) == 1
     choice.forget()
     monkeypatch.setattr(shutil, "which", lambda name: None)
     monkeypatch.setattr(choice, "has_triton", lambda: False)
     for device, reason in (("cpu", "no C.. compiler"), ("cuda", "Triton is not installed")):
         with pytest.raises(UserError, match=f"{reason}.*; set layers=reference"):
-            choice.compiles_layers(device)
+            choice.asked("compiled", device)
     choice.forget()
 
 

@@ -185,7 +185,9 @@ def test_some_variants_alone(tmp_path, capsys):
     words = ["metro_table4", "--plan", "--work", str(tmp_path), "--variants", "metro", "span"]
     assert reproduction.main(words) == 0
     steps = re.findall(r"^  (\w+) tiny-([\w-]+)-2000-1", capsys.readouterr().out, re.M)
-    assert steps == [(kind, name) for name in ("metro", "span") for kind in ("pretrain", "finetune")]
+    assert steps == [
+        (kind, name) for name in ("metro", "span") for kind in ("pretrain", "finetune")
+    ]
 
 
 # Changed mixtures

@@ -53,11 +53,12 @@ def test_a_forgotten_value_or_command_is_one_line(run):
 
 UNKNOWN = ["fuzed", "attention", "attentoin=fused", "attention=fuzed", "fused,reference"]
 UNKNOWN += ["attention=fused;head_loss=fused", "attention:fused", "fused=attention"]
-UNKNOWN += ["compiled", "layers", "layers=fused", "attention=compiled"]
+UNKNOWN += ["compiled", "layers", "layers=fused", "attention=compiled", "attention=apex", "apex"]
 KNOWN = ["", "auto", " fused ", "reference,", "attention=fused", "attention=auto,,head_loss=fused"]
 KNOWN += [
     " residual_norm=reference , attention = fused",
     "layers=compiled",
+    "residual_norm=apex,attention=reference",
     "layers=auto,attention=fused",
 ]
 KNOWN += ["layers = reference , head_loss=auto"]
