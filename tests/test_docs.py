@@ -6,8 +6,10 @@ import doctest
 import importlib
 import importlib.util
 import io
+import os
 import re
 import shlex
+import subprocess
 import sys
 from functools import cache, lru_cache
 from pathlib import Path
@@ -235,3 +237,33 @@ def test_every_page_is_in_the_contents():
     contents = (ROOT / "mkdocs.yml").read_text("utf-8")
     for page in PAGES[1:]:
         assert page.relative_to(ROOT / "docs").as_posix() in contents, page
+
+
+@pytest.mark.slow
+def test_the_pages_are_built_without_a_warning(tmp_path):
+    """With results and reports in them, and no link, mark or formula left as it was typed."""
+    pytest.importorskip("material", reason="pip install mkdocs-material")
+    words = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-m",
+        "mkdocs",
+        "build",
+        "--strict",
+        "-q",
+        "-d",
+        tmp_path,
+    ]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}  # of the theme's future
+    done = subprocess.run(
+        [*map(str, words)], cwd=ROOT, capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 0 and "WARNING" not in done.stderr, done.stderr[-3000:]
+    for page in tmp_path.rglob("*.html"):
+        text = page.read_text("utf-8")
+        assert "benchmarks/results/" not in "".join(re.findall(r'href="([^"]*)"', text)), page
+        assert "<!-- plans -->" not in text and "<!-- reproductions -->" not in text, page
+        assert "arithmatex" not in text, f"{page}: a formula, which needs a script from elsewhere"
+    assert (tmp_path / "results" / "reproduction_metro_table2_cpu" / "index.html").is_file()
+    assert (tmp_path / "results" / "kernels.jsonl").is_file()

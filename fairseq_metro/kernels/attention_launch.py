@@ -19,7 +19,7 @@ TILES = {
     (2, 64): {"forward": (128, 64, 8, 3), "query": (64, 64, 4, 2), "key": (64, 64, 4, 2)},
     (2, 128): {"forward": (128, 64, 8, 2), "query": (64, 64, 8, 2), "key": (32, 64, 8, 2)},
     (4, 64): {"forward": (32, 64, 8, 2), "query": (16, 64, 8, 1), "key": (32, 64, 16, 1)},
-    (4, 128): {"forward": (16, 64, 8, 2), "query": (16, 64, 8, 2), "key": (16, 64, 8, 1)},
+    (4, 128): {"forward": (16, 64, 16, 2), "query": (16, 64, 8, 2), "key": (16, 64, 8, 1)},
 }
 # The same from compute capability 10 on, where those need more registers than there are.
 BLACKWELL = {(2, 64): {"forward": (128, 64, 8, 2), "query": (64, 64, 8, 2)}}

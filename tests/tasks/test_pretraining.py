@@ -1,6 +1,7 @@
 """fairseq-train on the plugin: what a user runs, on a corpus of made-up sentences."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -124,6 +125,18 @@ def test_another_seed_gives_another_run(run, data, tmp_path):
     assert log.losses()[2] != run[0].losses()[2]
 
 
+def told(said):
+    """What processes printed of their losses: lists of dicts by kind of line."""
+    found = {"start": [], "valid": [], "train_inner": []}
+    for line in (line.split(" | ", 3) for line in said.splitlines()):
+        if len(line) == 4 and line[2] in found and line[3].startswith("{"):
+            found[line[2]].append(json.loads(line[3]))
+    return found
+
+
+LOSSES = ("loss", "mlm_loss", "rtd_loss", "clm_loss", "rtd_auc", "replace_rate")
+
+
 def test_two_gloo_processes_equal_one_that_accumulates_two_batches(data, tmp_path):
     options = [
         "--max-update=5",
@@ -143,14 +156,10 @@ def test_two_gloo_processes_equal_one_that_accumulates_two_batches(data, tmp_pat
         )  # fmt: skip
         assert two.returncode == 0, two.stdout + two.stderr
         said += two.stdout + two.stderr
-    lines = [line.split(" | ", 3) for line in said.splitlines()]
-    found = {"start": [], "valid": [], "train_inner": []}
-    for line in lines:
-        if len(line) == 4 and line[2] in found and line[3].startswith("{"):
-            found[line[2]].append(json.loads(line[3]))
+    found = told(said)
     assert len(found["train_inner"]) == 5
     for ours, theirs in zip(found["train_inner"], one.lines("train_inner"), strict=True):
-        for name in ("loss", "mlm_loss", "rtd_loss", "clm_loss", "rtd_auc", "replace_rate"):
+        for name in LOSSES:
             assert same_number(ours[name], theirs[name]), (name, ours, theirs)
     for name, value in one.lines("start")[0].items():
         assert found["start"][0][name] == pytest.approx(value, rel=1e-5), name
@@ -158,6 +167,27 @@ def test_two_gloo_processes_equal_one_that_accumulates_two_batches(data, tmp_pat
         ours, theirs = found["valid"][-1][name], one.lines("valid")[-1][name]
         assert float(ours) == pytest.approx(float(theirs), rel=1e-5), name
     a, b = (parameters(tmp_path / d / "checkpoint_last.pt") for d in ("one", "two"))
+    for key in a:
+        torch.testing.assert_close(a[key], b[key], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+@pytest.mark.parametrize("backend", ["c10d", "legacy_ddp"])
+def test_two_gpus_equal_one_that_accumulates_two_batches(backend, data, tmp_path):
+    found = []
+    for number, more in ((1, ["--update-freq=2"]), (2, [f"--ddp-backend={backend}"])):
+        undropped = ["--max-update=5", "--dropout=0", "--attention-dropout=0"]
+        words = command(data, tmp_path / str(number), *undropped, *more)
+        words.remove("--cpu")
+        launched = ["bash", ROOT / "train_scripts/launch.sh", number, "fairseq-train", *words]
+        done = spawn(launched, PATH=f"{sys.exec_prefix}/bin:{os.environ['PATH']}")
+        assert done.returncode == 0, done.stdout + done.stderr
+        found.append(told(done.stdout + done.stderr)["train_inner"])
+    assert len(found[0]) == 5
+    for ours, theirs in zip(*found, strict=True):
+        for name in LOSSES:
+            assert same_number(ours[name], theirs[name]), (name, ours, theirs)
+    a, b = (parameters(tmp_path / str(number) / "checkpoint_last.pt") for number in (1, 2))
     for key in a:
         torch.testing.assert_close(a[key], b[key], rtol=1e-4, atol=1e-6)
 
