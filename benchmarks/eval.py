@@ -32,13 +32,13 @@ from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from fairseq.data import Dictionary
 
+from benchmarks.eval_mix import VOCABULARY, draw
 from fairseq_metro.errors import UserError, run_command
 from fairseq_metro.files import atomic_write
 from fairseq_metro.interchange.hf_t5_keys import to_theirs
@@ -48,48 +48,8 @@ from fairseq_metro.scoring import best, score_choices
 from fairseq_metro.scoring.choices import MAX_TOKENS
 from fairseq_metro.stamp import commit
 
-# Set: prompts in T0 Eval, typical input and choice in tokens (with </s>), choices, shared words.
-MIX = {
-    "rte": (2770, 90, 2, 2, True),
-    "cb": (840, 110, 2, 3, True),
-    "anli": (48000, 130, 2, 3, True),
-    "wsc, wic": (7420, 70, 2, 2, True),
-    "winogrande": (6335, 50, 4, 2, False),
-    "copa": (800, 45, 9, 2, False),
-    "story_cloze": (9355, 90, 13, 2, False),
-    "hellaswag, endings": (30126, 200, 30, 4, False),
-    "hellaswag, numbers": (10042, 200, 3, 4, True),
-}
-SPREAD = 0.3  # of the logarithm of a length
-LONGEST = 512
-VOCABULARY = 32128
-PAD, EOS, START, BATCH = 1, 2, 1, 8
+PAD, START, BATCH = 1, 1, 8
 SAME = 1e-4
-
-
-def draw(prompts, seed):
-    """{set: (inputs, choices)}, token tensors in our ids, ``prompts`` of them in T0 Eval's shares."""
-    rng = np.random.default_rng(seed)
-    total = sum(count for count, *_ in MIX.values())
-    found = {}
-    for name, (count, source, target, most, shared) in MIX.items():
-        n = max(2, round(prompts * count / total))
-        words = [tokens(rng, target) for _ in range(most)]
-        inputs = [tokens(rng, length(rng, source)) for _ in range(n)]
-        choices = [
-            words if shared else [tokens(rng, max(2, length(rng, target))) for _ in range(most)]
-            for _ in range(n)
-        ]
-        found[name] = inputs, choices
-    return found
-
-
-def length(rng, typical):
-    return int(np.clip(round(typical * np.exp(SPREAD * rng.standard_normal())), 2, LONGEST))
-
-
-def tokens(rng, size):
-    return torch.tensor([*rng.integers(4, VOCABULARY, size - 1), EOS])
 
 
 def build(size, device):

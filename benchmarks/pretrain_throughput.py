@@ -33,12 +33,6 @@ from types import SimpleNamespace
 import torch
 from torch import nn
 
-try:
-    import transformers
-    from transformers.models.t5.modeling_t5 import T5Stack
-except ImportError:  # our own variants can be measured without
-    transformers = None
-
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
@@ -53,65 +47,25 @@ from fairseq_metro.kernels import choice  # noqa: E402
 from fairseq_metro.logs import quieted  # noqa: E402
 from fairseq_metro.models.metro_t5 import ARCHITECTURES, MetroT5Config, MetroT5Model  # noqa: E402
 from fairseq_metro.models.metro_t5.initialization import initialize  # noqa: E402
-from fairseq_metro.models.metro_t5.model import MetroOutput  # noqa: E402
 from fairseq_metro.models.metro_t5.parameters import VOCABULARY  # noqa: E402
 from fairseq_metro.models.symbols import Symbols  # noqa: E402
-from fairseq_metro.modules.heads import RTDHead, select_rows  # noqa: E402
-from fairseq_metro.modules.sampling import sample_tokens  # noqa: E402
 from fairseq_metro.optim.fused_adam import FusedAdamW  # noqa: E402
 from fairseq_metro.planning.costs import flops_per_token  # noqa: E402
 from fairseq_metro.recipes import choices  # noqa: E402
 from fairseq_metro.stamp import commit  # noqa: E402
+
+try:
+    import transformers
+
+    from benchmarks.pretrain_rival import HuggingFaceMetro
+except ImportError:  # our own variants can be measured without
+    transformers = None
 
 PEAK = {"H200": 989.0, "H100": 989.0, "A100": 312.0}  # TFLOP/s, bf16, dense
 VARIANTS = ("ours-fused", "ours-reference", "huggingface", "huggingface-all")
 COMPILED = "ours-compiled"
 KERNELS = {"ours-fused": "auto", COMPILED: "layers=compiled"}
 PAD, MASK = 1, 4
-
-
-class HuggingFaceMetro(nn.Module):
-    """METRO-T5 over transformers' T5 stacks: what our own model's ``forward`` does, with its heads."""
-
-    def __init__(self, cfg, vocabulary, all_positions):
-        super().__init__()
-        self.table, self.all_positions = nn.Embedding(vocabulary, cfg.embed_dim, PAD), all_positions
-        layers = dict(
-            auxiliary=cfg.auxiliary_layers, encoder=cfg.encoder_layers, decoder=cfg.decoder_layers
-        )
-        for name, count in layers.items():
-            config = transformers.T5Config(
-                vocab_size=vocabulary,
-                d_model=cfg.embed_dim,
-                d_kv=cfg.embed_dim // cfg.attention_heads,
-                d_ff=cfg.ffn_dim,
-                num_layers=count,
-                num_heads=cfg.attention_heads,
-                relative_attention_num_buckets=cfg.relative_position_buckets,
-                dropout_rate=cfg.dropout,
-                use_cache=False,
-            )
-            config.is_decoder = name == "decoder"
-            stack = T5Stack(config)
-            stack.set_input_embeddings(self.table)
-            setattr(self, name, stack)
-        self.rtd_head = RTDHead(cfg.embed_dim)
-
-    def logits(self, rows):
-        return rows @ self.table.weight.t()
-
-    def forward(self, src_tokens, prev_output_tokens, masked_index, uniform, **unused):
-        states = self.auxiliary(src_tokens).last_hidden_state
-        mlm_logits = self.logits(select_rows(states, masked_index))
-        drawn = sample_tokens(mlm_logits, uniform)
-        noised = src_tokens.flatten().index_copy(0, masked_index, drawn).view_as(src_tokens)
-        h_enc = self.encoder(noised).last_hidden_state
-        h_dec = self.decoder(prev_output_tokens, encoder_hidden_states=h_enc).last_hidden_state
-        if self.all_positions:
-            clm_logits = select_rows(self.logits(h_dec), masked_index)
-        else:
-            clm_logits = self.logits(select_rows(h_dec, masked_index))
-        return MetroOutput(mlm_logits, noised, self.rtd_head(h_enc), clm_logits)
 
 
 def build(variant, cfg, vocabulary):
