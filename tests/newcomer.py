@@ -46,6 +46,7 @@ def write_texts(place):
     for name in ("news.txt.gz", "b.txt.gz"):
         with gzip.open(place / name, "wt", encoding="utf-8") as stream:
             stream.write(_documents(rng, 60))
+    (place / "questions.txt").write_text("Is water wet?\nIs fire cold?\n", "utf-8")
     lines = [f"{i}\t{story(rng, 3)}\tTitle {i}".replace("\n", " ") for i in range(50)]
     (place / "wiki.tsv").write_text("\n".join(["id\ttext\ttitle", *lines]) + "\n", "utf-8")
 
