@@ -9,7 +9,7 @@ from contextlib import nullcontext
 
 from omegaconf import OmegaConf, open_dict
 
-from fairseq_metro.data.padding import padded_width
+from fairseq_metro.data.padding import PAD_TO_MULTIPLE, padded_width
 from fairseq_metro.errors import UserError
 from fairseq_metro.interchange.init_from import initialize_from
 from fairseq_metro.models.soft_prompt import add_soft_prompt
@@ -29,11 +29,12 @@ def refuse_unfit_options(options, cfg):
                         "leave one of them out")  # fmt: skip
     length = tokens + padded_width(options.max_source_length)
     positions = getattr(cfg, "max_positions", length)
+    room = (positions - tokens) // PAD_TO_MULTIPLE * PAD_TO_MULTIPLE
     if length > positions:
         raise UserError(
             f"--soft-prompt-tokens {tokens} and --max-source-length {options.max_source_length} "
             f"make {length} positions (with padding), the model has --max-positions {positions}; "
-            "shorten one of them"
+            + (f"give --max-source-length {room} or less" if room > 0 else "shorten the prompt")
         )
 
 

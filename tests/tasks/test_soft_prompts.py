@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from fairseq_metro.checkpoints import read_facts
 from fairseq_metro.errors import UserError, user_message
 from fairseq_metro.interchange.hf_t5 import read_run
 from fairseq_metro.interchange.model import read_model
+from fairseq_metro.tasks.soft_prompts import refuse_unfit_options
 from tests import prompted
 from tests.tasks.test_prompt_finetuning import (
     BIN,
@@ -162,3 +164,17 @@ def test_another_frozen_model_is_refused(run, prompts, whole, tmp_path):
     said = message_of(prompts, copied, *PROMPT, f"--init-from={other}")
     assert "the checkpoint's soft prompt was trained with the model" in said
     assert "give that model with --init-from" in said
+
+
+@pytest.mark.parametrize("tokens, length, remedy", [
+    (20, 488, None), (20, 489, "give --max-source-length 488 or less"), (24, 488, None),
+    (508, 8, "shorten the prompt"),
+])  # fmt: skip
+def test_prompt_and_source_share_the_positions(tokens, length, remedy):
+    options = SimpleNamespace(soft_prompt_tokens=tokens, max_source_length=length, pack=False)
+    cfg = SimpleNamespace(max_positions=512)
+    if remedy is None:
+        return refuse_unfit_options(options, cfg)
+    with pytest.raises(UserError, match=remedy) as caught:
+        refuse_unfit_options(options, cfg)
+    assert f"--soft-prompt-tokens {tokens} and --max-source-length {length}" in str(caught.value)
