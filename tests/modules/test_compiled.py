@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 import torch
+from fairseq.utils import move_to_cuda
 
 from fairseq_metro.criterions.metro_t5 import MetroT5Criterion
 from fairseq_metro.errors import UserError
@@ -145,3 +146,16 @@ def test_as_a_user_has_it(monkeypatch):
     with Asked(monkeypatch, backend="inductor"):
         for loss, numbers in zip(losses, expected, strict=True):
             assert_close(step(model, loss), numbers)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU on this machine")
+def test_on_a_gpu_it_trains_the_same_around_the_kernels(monkeypatch):
+    model = tiny.model(encoder_layers=2, auxiliary_layers=2, embed_dim=64, ffn_dim=128, **UNDROPPED)
+    model, loss = model.cuda(), metro_loss(move_to_cuda(tiny.batch()))
+    choice.forget()
+    expected = step(model, loss)
+    with Asked(monkeypatch, backend="inductor") as asked:
+        found = step(model, loss)
+    assert {"EncoderLayer", "DecoderLayer"} == set(asked.kinds)
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-3, atol=1e-4, msg=name)
