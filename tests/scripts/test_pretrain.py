@@ -238,6 +238,7 @@ def test_a_signal_ends_the_training_and_its_last_words_are_kept(number, group, r
     process = subprocess.Popen(
         command, env=env | {"SAVE": str(tmp_path / "run")}, start_new_session=True, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored behind an "&"
     )  # fmt: skip
     log, deadline = tmp_path / "run" / "train.log", time.monotonic() + 30
     while not log.exists() or "began" not in log.read_text():
