@@ -66,6 +66,7 @@ def server(folder):
     process = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-m", "tests.faults.server"], cwd=folder, env=env,
         text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored behind an "&"
     )  # fmt: skip
     atexit.register(process.kill)
     return process
