@@ -31,6 +31,17 @@ def writing(place):
         raise UserError(f"{place}: cannot be written ({error.strerror or error})") from None
 
 
+def refuse_unwritable(folder):
+    """Raise :class:`UserError` where ``folder`` could not be made or written into: before long work,
+    which leaves nothing there if it fails."""
+    folder = Path(folder).absolute()
+    place = next(one for one in (folder, *folder.parents) if one.exists())
+    if not place.is_dir():
+        raise UserError(f"{folder}: cannot be written ({place} is no folder)")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise UserError(f"{folder}: cannot be written (nor can anything else in {place})")
+
+
 @contextmanager
 def atomic_write(path, mode="w", **kwargs):
     """Open a temporary neighbour of ``path`` for writing and rename it to ``path`` at the end.

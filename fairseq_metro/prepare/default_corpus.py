@@ -21,7 +21,14 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from fairseq_metro.errors import UserError
-from fairseq_metro.files import atomic_write, read_json, sha256_file, write_json, writing
+from fairseq_metro.files import (
+    atomic_write,
+    read_json,
+    refuse_unwritable,
+    sha256_file,
+    write_json,
+    writing,
+)
 from fairseq_metro.logs import messages_on_stderr
 from fairseq_metro.prepare import docstrings
 from fairseq_metro.stamp import make_stamp
@@ -72,6 +79,7 @@ def write_corpus(out, valid_share=0.02, workers=1):
     if (there := corpus_there(out, recipe)) is not None:
         logger.info("%s: the corpus is there already (%s), reused", out, in_words(there))
         return there
+    refuse_unwritable(out)
     documents = collect(workers)
     split = {"train": [], "valid": []}
     for document in documents:

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 
@@ -220,6 +221,18 @@ def test_too_little_text_is_an_error(monkeypatch, tmp_path):
     with pytest.raises(UserError, match=r"only 0\.0 MB of text, less than 3 MB"):
         write_corpus(tmp_path / "c")
     assert not (tmp_path / "c").exists()
+
+
+def test_a_place_that_cannot_be_written_is_said_before_the_work(monkeypatch, tmp_path):
+    monkeypatch.setattr(default_corpus, "collect", lambda workers: pytest.fail("text was read"))
+    (tmp_path / "file").write_text("")
+    for out in ("file", "file/below"):
+        with pytest.raises(UserError, match=rf"{out}: cannot be written \(.*file is no folder"):
+            write_corpus(tmp_path / out)
+    monkeypatch.setattr(os, "access", lambda place, mode: False)
+    with pytest.raises(UserError, match=r"new/one: cannot be written"):
+        write_corpus(tmp_path / "new" / "one")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_missing_package_is_named(monkeypatch, tmp_path):
