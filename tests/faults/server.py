@@ -88,7 +88,8 @@ def followed(child, seconds, with_signal):
         found, status = os.waitpid(child, os.WNOHANG)
         if found:
             break
-        if time.monotonic() > until:
+        # A fork that has no group of its own yet has not begun with anything.
+        if time.monotonic() > until and os.getpgid(child) == child:
             # Asked once, it has time to end; then it is made to.
             os.killpg(child, signal.SIGKILL if asked or seconds is None else with_signal)
             until, asked = time.monotonic() + ENDING, True
