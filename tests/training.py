@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 import sys
+from collections import defaultdict
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -122,6 +123,23 @@ def spawn(words, **environment):
     return subprocess.run(
         list(map(str, words)), capture_output=True, text=True, env=env, timeout=240, cwd=ROOT
     )
+
+
+def launched(processes, words, path="/usr/bin:/bin"):
+    """``fairseq-train`` on so many processes, by launch.sh: what they logged, lists of dicts by kind of
+    line. path: where programs are looked for after the environment's own."""
+    words = [word for word in words if word != "--cpu"]
+    done = spawn(
+        ["bash", ROOT / "train_scripts/launch.sh", processes, "fairseq-train", *words],
+        PATH=f"{sys.exec_prefix}/bin:{path}",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = defaultdict(list)
+    for line in (done.stdout + done.stderr).splitlines():
+        parts = line.split(" | ", 3)
+        if len(parts) == 4 and parts[3].startswith('{"'):
+            found[parts[2]].append(json.loads(parts[3]))
+    return found
 
 
 def same_number(a, b, rel=1e-5):

@@ -154,5 +154,6 @@ def test_a_run_without_both_validations_is_one_line(tmp_path):
         main([str(tmp_path)])
     write_run(tmp_path)
     (tmp_path / "checkpoints/scores/valid_0.json").unlink()
-    with pytest.raises(UserError, match="not both a validation before the first update"):
+    with pytest.raises(UserError, match="not both a validation before the first update") as caught:
         main([str(tmp_path)])
+    assert "let the run reach its first validation" in str(caught.value)

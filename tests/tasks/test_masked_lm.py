@@ -1,14 +1,11 @@
 """fairseq-train with --task masked_lm_blocks: RoBERTa on METRO-T5's data and batches."""
 
-import json
-import sys
-
 import pytest
 import torch
 
 from fairseq_metro.errors import user_message
 from fairseq_metro.interchange.roberta import load_roberta
-from tests.training import OPTIMIZATION, QUIET, ROOT, call, equal, parameters, spawn
+from tests.training import OPTIMIZATION, QUIET, ROOT, call, equal, launched, parameters
 
 SIZES = ["--embed-dim=16", "--ffn-dim=24", "--attention-heads=2", "--max-positions=64"]
 SAVING = ["--save-interval-updates=4", "--validate-interval-updates=4"]
@@ -79,17 +76,7 @@ def test_two_gloo_processes_equal_one_that_accumulates_two_batches(data, tmp_pat
     options += ["--validate-interval-updates=3"]
     one = train(data, tmp_path / "one", "--update-freq=2", *options)
     words = command(data, tmp_path / "two", *options)
-    words.remove("--cpu")
-    two = spawn(
-        ["bash", ROOT / "train_scripts/launch.sh", 2, "fairseq-train", *words],
-        PATH=f"{sys.exec_prefix}/bin:/usr/bin:/bin",
-    )
-    assert two.returncode == 0, two.stdout + two.stderr
-    found = {"start": [], "valid": [], "train_inner": []}
-    for line in (two.stdout + two.stderr).splitlines():
-        parts = line.split(" | ", 3)
-        if len(parts) == 4 and parts[2] in found and parts[3].startswith("{"):
-            found[parts[2]].append(json.loads(parts[3]))
+    found = launched(2, words)
     assert len(found["train_inner"]) == 3
     for kind, prefix in (("train_inner", ""), ("start", "start_"), ("valid", "valid_")):
         for ours, theirs in zip(found[kind], one.lines(kind), strict=True):

@@ -5,13 +5,14 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import defaultdict
 
 import pytest
 import torch
 
 from fairseq_metro.data.vocabulary import Vocabulary
 from fairseq_metro.errors import UserError
-from tests.training import ROOT, command, equal, parameters, same_number, spawn, train
+from tests.training import ROOT, command, equal, launched, parameters, same_number, spawn, train
 
 
 @pytest.fixture(scope="module")
@@ -125,15 +126,6 @@ def test_another_seed_gives_another_run(run, data, tmp_path):
     assert log.losses()[2] != run[0].losses()[2]
 
 
-def told(said):
-    """What processes printed of their losses: lists of dicts by kind of line."""
-    found = {"start": [], "valid": [], "train_inner": []}
-    for line in (line.split(" | ", 3) for line in said.splitlines()):
-        if len(line) == 4 and line[2] in found and line[3].startswith("{"):
-            found[line[2]].append(json.loads(line[3]))
-    return found
-
-
 LOSSES = ("loss", "mlm_loss", "rtd_loss", "clm_loss", "rtd_auc", "replace_rate")
 
 
@@ -145,18 +137,10 @@ def test_two_gloo_processes_equal_one_that_accumulates_two_batches(data, tmp_pat
         "--validate-interval-updates=5",
     ]
     one = train(data, tmp_path / "one", "--update-freq=2", *options)
-    words = command(data, tmp_path / "two", *options)
-    words.remove("--cpu")
-    python, said = f"{sys.exec_prefix}/bin", ""
+    words, found = command(data, tmp_path / "two", *options), defaultdict(list)
     for until in (3, 5):  # the two go on together from where they were stopped
-        two = spawn(
-            ["bash", ROOT / "train_scripts/launch.sh", 2, "fairseq-train", *words,
-             f"--max-update={until}"],
-            PATH=f"{python}:/usr/bin:/bin",
-        )  # fmt: skip
-        assert two.returncode == 0, two.stdout + two.stderr
-        said += two.stdout + two.stderr
-    found = told(said)
+        for kind, lines in launched(2, [*words, f"--max-update={until}"]).items():
+            found[kind] += lines
     assert len(found["train_inner"]) == 5
     for ours, theirs in zip(found["train_inner"], one.lines("train_inner"), strict=True):
         for name in LOSSES:
@@ -178,11 +162,7 @@ def test_two_gpus_equal_one_that_accumulates_two_batches(backend, data, tmp_path
     for number, more in ((1, ["--update-freq=2"]), (2, [f"--ddp-backend={backend}"])):
         undropped = ["--max-update=5", "--dropout=0", "--attention-dropout=0"]
         words = command(data, tmp_path / str(number), *undropped, *more)
-        words.remove("--cpu")
-        launched = ["bash", ROOT / "train_scripts/launch.sh", number, "fairseq-train", *words]
-        done = spawn(launched, PATH=f"{sys.exec_prefix}/bin:{os.environ['PATH']}")
-        assert done.returncode == 0, done.stdout + done.stderr
-        found.append(told(done.stdout + done.stderr)["train_inner"])
+        found.append(launched(number, words, os.environ["PATH"])["train_inner"])
     assert len(found[0]) == 5
     for ours, theirs in zip(*found, strict=True):
         for name in LOSSES:

@@ -24,6 +24,7 @@ from tests.training import (
     SIZES,
     call,
     equal,
+    launched,
     parameters,
     spawn,
     train,
@@ -121,28 +122,12 @@ def test_data_workers_change_nothing(run, prompts, tmp_path):
     assert log.losses() == {update: expected[update] for update in range(1, 16)}
 
 
-def gloo(words):
-    """The lines that two processes logged, by kind."""
-    words = [word for word in words if word != "--cpu"]
-    done = spawn(
-        ["bash", ROOT / "train_scripts/launch.sh", 2, "fairseq-train", *words],
-        PATH=f"{BIN}:/usr/bin:/bin",
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    found = {}
-    for line in (done.stdout + done.stderr).splitlines():
-        parts = line.split(" | ", 3)
-        if len(parts) == 4 and parts[3].startswith('{"'):
-            found.setdefault(parts[2], []).append(json.loads(parts[3]))
-    return found
-
-
 def test_two_gloo_processes_equal_one_that_accumulates_two_batches(prompts, tmp_path):
     """Over an epoch's end, whose 13 batches leave one process without one, after a validation."""
     options = ["--max-update=8", "--dropout=0", "--attention-dropout=0", BOTH]
     options += ["--validate-interval-updates=3"]
     one = finetune(prompts, tmp_path / "one", "--update-freq=2", *options)
-    found = gloo(command(prompts, tmp_path / "two", *options))
+    found = launched(2, command(prompts, tmp_path / "two", *options))
     names = "loss nll_loss token_accuracy target_tokens".split()
     assert len(found["train_inner"]) == 8
     for ours, theirs in zip(found["train_inner"], one.lines("train_inner"), strict=True):

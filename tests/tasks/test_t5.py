@@ -11,7 +11,7 @@ import torch
 from fairseq_metro.data.vocabulary import Vocabulary
 from fairseq_metro.errors import UserError, user_message
 from fairseq_metro.tasks.t5 import T5Task, T5TaskConfig
-from tests.training import ROOT, call, command, equal, parameters, spawn, train
+from tests.training import ROOT, call, command, equal, launched, parameters, spawn, train
 
 T5 = ["--task=t5", "--criterion=t5"]
 SAVING = ["--save-interval-updates=4", "--validate-interval-updates=4"]
@@ -96,17 +96,7 @@ def test_two_gloo_processes_equal_one_that_accumulates_two_batches(data, tmp_pat
     options += ["--validate-interval-updates=4"]
     one = train_t5(data, tmp_path / "one", "--update-freq=2", *options)
     words = t5_command(data, tmp_path / "two", *options)
-    words.remove("--cpu")
-    two = spawn(
-        ["bash", ROOT / "train_scripts/launch.sh", 2, "fairseq-train", *words],
-        PATH=f"{sys.exec_prefix}/bin:/usr/bin:/bin",
-    )
-    assert two.returncode == 0, two.stdout + two.stderr
-    found = {"start": [], "valid": [], "train_inner": []}
-    for line in (two.stdout + two.stderr).splitlines():
-        parts = line.split(" | ", 3)
-        if len(parts) == 4 and parts[2] in found and parts[3].startswith("{"):
-            found[parts[2]].append(json.loads(parts[3]))
+    found = launched(2, words)
     assert len(found["train_inner"]) == 4
     names = "loss lm_loss lm_accuracy unigram_accuracy target_share target_tokens".split()
     for kind, prefix in (("train_inner", ""), ("start", "start_"), ("valid", "valid_")):
