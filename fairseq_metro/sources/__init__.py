@@ -1,0 +1,34 @@
+"""Files as people have them, said by their content: how they are packed, encoded, and laid out.
+
+Every command that reads a user's text or rows opens it here:
+
+- :func:`expand`: names, folders and patterns to files;
+- :func:`members`: a file with all packing taken off, or the files of an archive (gzip, bzip2, xz,
+  lzma, zstd, zip, tar, one inside the other); :func:`open_bytes` where it must be one file;
+- :func:`as_utf8`, :func:`decode`, :func:`mended`: UTF-8, or UTF-16 and UTF-32 with a byte order
+  mark; what else there is, is an error with its place and a remedy; lone surrogates become U+FFFD;
+- :func:`parts`, :func:`documents_of`: plain text, JSON lines, JSON lists, CSV, TSV, parquet,
+  WikiExtractor's ``<doc>``, as a :class:`Reading` says;
+- :class:`BadRows`: rows left out, counted by reason, an error above ``--max-bad-rows``.
+"""
+
+from fairseq_metro.sources.bad_rows import BadRows, row_limit
+from fairseq_metro.sources.decoding import as_utf8, decode, mended
+from fairseq_metro.sources.forms import FORMS, TEXT
+from fairseq_metro.sources.line_blocks import byte_lines, line_blocks
+from fairseq_metro.sources.opening import (
+    STANDARD_INPUT,
+    Member,
+    check_readable,
+    members,
+    open_bytes,
+)
+from fairseq_metro.sources.parts import Part, Reading, documents_of, parts
+from fairseq_metro.sources.places import HUB, expand
+from fairseq_metro.sources.streams import readable
+
+__all__ = [
+    "FORMS", "HUB", "STANDARD_INPUT", "TEXT", "BadRows", "Member", "Part", "Reading", "as_utf8",
+    "byte_lines", "check_readable", "decode", "documents_of", "expand", "line_blocks", "members",
+    "mended", "open_bytes", "parts", "readable", "row_limit",
+]  # fmt: skip

@@ -1,0 +1,65 @@
+"""What a text file holds: plain text, or rows, in which form.
+
+The content decides, and must not take prose for rows: many a text begins with a brace, and almost
+every one has commas and tabs. So CSV and TSV are recognised by the name alone.
+"""
+
+import json
+import re
+
+TEXT, JSON, CSV, TSV, PARQUET, WIKI = FORMS = ("text", "json", "csv", "tsv", "parquet", "wiki")
+HEAD = 1 << 16  # bytes that are looked at
+MOST_LINES = 50
+PARQUET_MARK = b"PAR1"
+DOC_START = re.compile(r'<doc (?=[^\n]*\bid=")[^\n]*>\s*')
+DOC_END = "</doc>"
+_BY_NAME = {
+    ".jsonl": JSON, ".ndjson": JSON, ".json": JSON, ".csv": CSV, ".tsv": TSV, ".parquet": PARQUET,
+}  # fmt: skip
+_OBJECT = re.compile(rb'\s*\[?\s*\{\s*"[^"\\\n]{0,200}"\s*:\s*["\[{0-9tfn-]')
+
+
+def form_of(name, stream):
+    """The form of a file: one of FORMS. stream: its text in UTF-8, of which nothing is read yet.
+
+    >>> from io import BytesIO
+    >>> from fairseq_metro.sources.streams import Stream
+    >>> form_of("part-0", Stream(BytesIO(b'{"text": "a row"}\\n'))), form_of("a.csv", None)
+    ('json', 'csv')
+    """
+    by_name = form_by_name(name)
+    if by_name is not None:
+        return by_name
+    head = stream.peek(HEAD)
+    if head.startswith(PARQUET_MARK):
+        return PARQUET
+    if _is_json(head, whole=len(head) < HEAD):
+        return JSON
+    first = head.lstrip().split(b"\n", 1)[0]
+    return WIKI if DOC_START.fullmatch(first.decode("utf-8", "replace")) else TEXT
+
+
+def form_by_name(name):
+    """The form that a file's name gives it, or None. name: as :func:`~.kinds.plain_name` has it."""
+    return next((form for ending, form in _BY_NAME.items() if name.endswith(ending)), None)
+
+
+def _is_json(head, whole):
+    """Whether most lines are objects, or what begins is one over several lines, or a list."""
+    lines = head.split(b"\n")
+    if not whole:
+        lines.pop()  # cut off
+    lines = [line for line in lines if line.strip()][:MOST_LINES]
+    objects = sum(map(_is_object, lines))
+    if objects:
+        return 2 * objects >= len(lines)
+    return _OBJECT.match(head) is not None
+
+
+def _is_object(line):
+    if not line.lstrip().startswith(b"{"):
+        return False
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
