@@ -20,10 +20,12 @@ long lines                    split at the limit            a random crop of eac
 weighted_lm_loss              no (equation 12)              base: CLM rows weighted by the RTD
                                                             probability of "replaced"
 rtd_denominator               mask_prob: sums that add      tokens: the mean over a batch's tokens
+passages of an MMLU question  five (A.8)                    ten (its evaluation script)
 ============================  ============================  ===================================
 """
 
-RECIPES = ("paper", "release")
+RECIPES = PAPER, RELEASE = ("paper", "release")
+MOST_PASSAGES = {PAPER: 5, RELEASE: 10}
 
 _PAPER = dict(
     mlm_head="linear",

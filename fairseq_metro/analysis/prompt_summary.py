@@ -30,6 +30,7 @@ GROUPS = {
     NEW_SET: "held-out: new sets, of kinds of task trained on",
     NEW_KIND: "held-out: kinds of task never trained on",
 }
+OWN_ROWS = "evaluated rows"
 _SCORES = re.compile(r"(valid|heldout)_(\d+)\.json")
 
 
@@ -38,8 +39,9 @@ class SetScore:
     """A data set's accuracy, a mean over its templates, all shares of 1.
 
     group: one of GROUPS; kind: the mixture's cluster; chance: of a guess; commonest: of the answer
-    that is right most often; rows: evaluated under each template; templates: accuracy after
-    fine-tuning by template name.
+    that is right most often in the set's training rows or, where commonest_of is OWN_ROWS, which a
+    set without training rows has, in the evaluated rows; rows: evaluated under each template;
+    templates: accuracy after fine-tuning by template name.
     """
 
     dataset: str
@@ -51,6 +53,7 @@ class SetScore:
     after: float
     rows: int
     templates: dict
+    commonest_of: str = "train"
 
     @property
     def guess(self):
@@ -138,9 +141,10 @@ def sets_of(scores, data, split, updates, trained):
             if task["dataset"] == name and task["accuracy"] is not None
         }
         group = HELD_IN if split == VALID else NEW_SET if kinds[name] in trained else NEW_KIND
+        shares, sources = zip(*(commonest_share(data, split, key) for key in tasks), strict=True)
         yield SetScore(
             dataset=name, group=group, kind=kinds[name], chance=end["chance"],
-            commonest=statistics.fmean(commonest_share(data, split, key) for key in tasks),
+            commonest=statistics.fmean(shares), commonest_of=OWN_ROWS if OWN_ROWS in sources else TRAIN,
             before=before["datasets"][name]["accuracy"], after=end["accuracy"],
             rows=max(task["examples"] for task in tasks.values()),
             templates={task["template"]: task["accuracy"] for task in tasks.values()},
@@ -148,9 +152,21 @@ def sets_of(scores, data, split, updates, trained):
 
 
 def commonest_share(data, split, task):
-    """Share of a task's rows that have the commonest place of the right choice."""
-    gold = np.load(data / split / task / f"{split}.src-tgt.gold.npy")[:, 1]
-    return float(np.bincount(gold).max() / len(gold))
+    """(Share of a task's rows whose right choice has the commonest place, whose commonest).
+
+    The commonest place of the task's training rows, TRAIN, or where it has none of these very rows,
+    OWN_ROWS.
+    """
+    gold, training = gold_places(data, split, task), gold_places(data, TRAIN, task)
+    place = np.bincount(training if len(training) else gold).argmax()
+    return float(np.mean(gold == place)), TRAIN if len(training) else OWN_ROWS
+
+
+def gold_places(data, split, task):
+    """Place of the right choice in each row of a task that has one: (rows,) int32, or (0,)."""
+    path = data / split / task / f"{split}.src-tgt.gold.npy"
+    gold = np.load(path)[:, 1] if path.is_file() else np.zeros(0, np.int32)
+    return gold[gold >= 0]
 
 
 def means(sets):
@@ -181,15 +197,24 @@ def summarize(sets, updates, log):
 
 def describe(sets, summary):
     """The table and the verdict, as text."""
-    width = max(len(text) for text in [*GROUPS.values(), *(f"  {one.dataset}" for one in sets)])
+    width = max(map(len, [*GROUPS.values(), *map(_name, sets)]))
     lines = [f"{'accuracy':{width}}  chance  commonest  before   after"]
     for group, words in GROUPS.items():
         members = [one for one in sets if one.group == group]
         if not members:
             continue
         lines.append(_row(words, summary["groups"][group], width))
-        lines += [_row(f"  {one.dataset}", asdict(one), width) for one in members]
+        lines += [_row(_name(one), asdict(one), width) for one in members]
+    if any(one.commonest_of == OWN_ROWS for one in sets):
+        lines += [
+            "",
+            "* commonest of the evaluated rows: the set has no training rows in the data.",
+        ]
     return "\n".join([*lines, "", *verdict(sets, summary)]) + "\n"
+
+
+def _name(one):
+    return f"  {one.dataset}{' *' if one.commonest_of == OWN_ROWS else ''}"
 
 
 def _row(words, values, width):

@@ -9,7 +9,7 @@ from fairseq_metro.errors import UserError
 from fairseq_metro.evaluate import sharing
 from fairseq_metro.evaluate.comparison import run_comparison
 from fairseq_metro.evaluate.examples import Form
-from fairseq_metro.evaluate.options import check, parser
+from fairseq_metro.evaluate.options import check, most_passages, parser
 from fairseq_metro.evaluate.passages import read_passages
 from fairseq_metro.evaluate.pictures import draw_templates
 from fairseq_metro.evaluate.published_rows import check_hits, refuse_unfit_expectation
@@ -91,7 +91,7 @@ def settings_of(args, suites, facts):
         "dtype": args.dtype, "shots": suites[0].shots, "seed": args.seed,
         "sequential_draws": args.sequential_draws, "limit": args.limit,
         "passages": sha256_file(args.passages) if args.passages else None,
-        "most_passages": args.most_passages, "stamp": make_stamp(),
+        "most_passages": most_passages(args), "stamp": make_stamp(),
     }  # fmt: skip
 
 
@@ -102,7 +102,7 @@ def evaluate_model(args, source, out, device):
     suites, templates = suites_of(args), find_templates(args.templates)
     passages = read_passages(args.passages) if args.passages else None
     form = Form(
-        args.seed, args.sequential_draws, args.limit, passages, args.most_passages,
+        args.seed, args.sequential_draws, args.limit, passages, most_passages(args),
         args.rank_by == CONTEXTUAL,
     )  # fmt: skip
     facts = sharing.from_first(lambda: model_facts(source))

@@ -15,6 +15,7 @@ from fairseq_metro.evaluate.suite import Run
 from fairseq_metro.evaluate.suite_keys import RANK
 from fairseq_metro.mixtures.flan import with_options
 from fairseq_metro.prompts import EVALUATION, METRO, DropReason, DropRules, row_random
+from fairseq_metro.recipes import MOST_PASSAGES, PAPER
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ class Form:
     sequential: bool = False
     limit: int | None = None
     passages: list | None = None
-    most_passages: int = 10
+    most_passages: int = MOST_PASSAGES[PAPER]
     priors: bool = False
 
 

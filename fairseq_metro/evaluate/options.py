@@ -6,6 +6,7 @@ from pathlib import Path
 from fairseq_metro.errors import UserError
 from fairseq_metro.evaluate.ranking import RANKS, SUM
 from fairseq_metro.evaluate.suite import suite_names
+from fairseq_metro.recipes import MOST_PASSAGES, PAPER, RECIPES
 
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -40,7 +41,12 @@ def parser():
     add("--rank-by", choices=RANKS, default=SUM, help="score of a choice (default: sum)")
     add("--shots", type=int, metavar="K", help="exemplars in each input (default: the suite's, 0)")
     add("--passages", type=Path, metavar="FILE", help="retrieved passages by row (eval/bm25.py)")
-    add("--most-passages", type=int, default=10, metavar="N", help="of a row (default: 10)")
+    add("--most-passages", type=int, metavar="N",
+        help="Maximum number of passages behind an input (default: the recipe's).")  # fmt: skip
+    add("--recipe", choices=RECIPES, default=PAPER,
+        help="Whose number of passages is used: the paper appends "
+        f"{MOST_PASSAGES[PAPER]} (METRO-T0, A.8), its released script {MOST_PASSAGES['release']} "
+        "(default: paper).")  # fmt: skip
     add("--seed", type=int, default=1, help="of random wordings and exemplars (default: 1)")
     add("--sequential-draws", action="store_true",
         help="random wordings from one generator in row order, as in METRO's evaluation")  # fmt: skip
@@ -53,6 +59,11 @@ def parser():
     add("--compare", nargs=2, metavar=("A", "B"),
         help="no evaluation: two output folders, or published rows, side by side")  # fmt: skip
     return found
+
+
+def most_passages(args):
+    """The number of passages that the options ask for: int."""
+    return MOST_PASSAGES[args.recipe] if args.most_passages is None else args.most_passages
 
 
 def check(args):

@@ -57,6 +57,8 @@ def _settings(settings):
     lines = [f"- model: `{settings['model']['path']}`, sha256 {settings['model']['sha256'][:16]}"]
     lines.append(f"- score: {_HOW[settings['rank_by']]}; first of equal ones")
     lines.append(f"- {settings['shots'] or 'no'} exemplars in an input; {settings['dtype']}")
+    if settings["passages"]:
+        lines.append(f"- at most {settings['most_passages']} passages behind an input")
     if settings["limit"]:
         lines.append(f"- **at most {settings['limit']} rows of a set: not comparable with others**")
     lines.append(f"- made by fairseq_metro {settings['stamp']['fairseq_metro']}, "
@@ -85,8 +87,8 @@ def _suite(suite, settings):
 
 
 def _table(suite):
-    head = ["set", "rows", "templates", "chance", "commonest", "mean", "SE", "median", "quartiles",
-            "std", "range"]  # fmt: skip
+    head = ["set", "rows", "templates", "chance", "commonest (own rows)", "mean", "SE", "median",
+            "quartiles", "std", "range"]  # fmt: skip
     rows = [_set_row(one) for one in suite["sets"]]
     rows.append(["**all**", "", str(sum(one["runs"] for one in suite["sets"])),
                  _percent(suite["chance"]), "", f"**{_percent(suite['mean'])}**",
@@ -107,8 +109,9 @@ def _set_row(one):
 def _notes(settings):
     notes = (
         "Mean, median, quartiles, std and range are over a set's templates, std in points. SE: "
-        "standard error over rows, of the mean over templates, in points. commonest: always the "
-        "place that is right most often; guessing: the larger of chance and commonest, set by set."
+        "standard error over rows, of the mean over templates, in points. commonest (own rows): the "
+        "accuracy of the place that is right most often among these very rows, since no training "
+        "set is read here; guessing: the larger of chance and commonest, set by set."
     )
     if settings["rank_by"] != SUM or settings["shots"]:
         notes += " Published numbers are of plain sums and no exemplars."

@@ -7,6 +7,7 @@ turn up; train is the first K of each bucket, dev the next K, test the original 
 import hashlib
 import json
 import logging
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from fairseq_metro.smash.originals import find_originals
 
 logger = logging.getLogger(__name__)
 STAMP = "split.json"
+LABELS = "training_labels.json"  # beside the splits of a task
 VERSION = 1
 SEEDS = (13, 21, 42, 87, 100)
 # LM-BFF's command took its seeds in this order, and shuffled CoLA's lines, which have no header,
@@ -116,7 +118,27 @@ def kshot_splits(task, folder, shots, out):
     if task.lmbff is None or task.lmbff.header:  # LM-BFF shuffles only CoLA in place
         shots = [replace(shot, chained=False) for shot in shots]
     sources = {path.name: sha256_file(path) for path in originals.files}
-    return [_write(task, originals, sources, shot, Path(out) / task.folder) for shot in shots]
+    folders = [_write(task, originals, sources, shot, Path(out) / task.folder) for shot in shots]
+    if not task.is_regression:
+        counts = Counter(map(str, originals.buckets))
+        labels = {label: counts[label] for label in task.labels}
+        write_json(folders[0].parent / LABELS, {"originals": sources, "labels": labels})
+    return folders
+
+
+def training_labels(folder):
+    """Rows of each label in the whole training set that a K-shot folder is drawn from: dict.
+
+    None where nothing is known of it: for LM-BFF's own folders, and for a single split that was
+    taken out of its task's folder.
+    """
+    stamp, path = Path(folder) / STAMP, Path(folder).parent / LABELS
+    if not (stamp.is_file() and path.is_file()):
+        return None
+    known = read_json(path)
+    if not isinstance(known, dict) or not isinstance(known.get("labels"), dict):
+        raise UserError(f"{path}: no counts of labels in it; remove it and run preprocess/kshot.py")
+    return known["labels"] if known.get("originals") == read_json(stamp).get("originals") else None
 
 
 def _rows(task, content):

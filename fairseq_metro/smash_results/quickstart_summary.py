@@ -13,7 +13,12 @@ from pathlib import Path
 
 from fairseq_metro.analysis.log import read_log
 from fairseq_metro.errors import UserError, run_command
-from fairseq_metro.evaluate.fewshot.cells import MAJORITY, PROMPT, ZERO_SHOT
+from fairseq_metro.evaluate.fewshot.cells import (
+    MAJORITY,
+    MAJORITY_OF_TEST,
+    PROMPT,
+    ZERO_SHOT,
+)
 from fairseq_metro.evaluate.fewshot.grid import CELLS, read_cells
 from fairseq_metro.evaluate.fewshot.report import chosen_on_dev
 from fairseq_metro.files import write_json
@@ -30,8 +35,9 @@ CLEAR = 2  # standard errors
 class TaskScore:
     """One test of a task, all numbers times 100.
 
-    guess: the metric of always saying the test's commonest label; prompt: model -> its metric after
-    prompt fine-tuning on each split; zero_shot: model -> its metric without; rows: of the test.
+    guess: the metric of the majority baseline, guess_of: the name of its row, which says whose
+    majority; prompt: model -> its metric after prompt fine-tuning on each split; zero_shot: model ->
+    its metric without; rows: of the test.
     """
 
     test: str
@@ -43,6 +49,7 @@ class TaskScore:
     k: int
     prompt: dict
     zero_shot: dict
+    guess_of: str = MAJORITY
 
     def mean(self, model):
         """Mean over splits of a model's prompt fine-tuning."""
@@ -96,13 +103,17 @@ def _score(run, name, cells, test):
                 raise UserError(f"{run}/fewshot: no row {row} of {name} with the model {model}")
             chosen = sorted(chosen_on_dev(found), key=lambda cell: cell["seed"])
             values[model] = [100 * cell["test"][test]["value"] for cell in chosen]
-    guesses = [cell["test"][test] for cell in cells if cell["row"] == MAJORITY]
-    if not guesses:
+    majority = [cell for cell in cells if cell["row"] in (MAJORITY, MAJORITY_OF_TEST)]
+    if not majority:
         raise UserError(f"{run}/fewshot: no row {MAJORITY} of {name}")
+    # A run of an earlier version may stand beside one of this version, whose row is the baseline.
+    of_training = any(cell["row"] == MAJORITY for cell in majority)
+    guess_of = MAJORITY if of_training else MAJORITY_OF_TEST
+    guess = next(cell["test"][test] for cell in majority if cell["row"] == guess_of)
     return TaskScore(
-        test, task.group, task.metric, len(task.labels), 100 * (guesses[0]["value"] or 0.0),
-        guesses[0]["rows"], cells[0]["k"], prompt,
-        {model: statistics.fmean(values) for model, values in zero_shot.items()},
+        test, task.group, task.metric, len(task.labels), 100 * (guess["value"] or 0.0),
+        guess["rows"], cells[0]["k"], prompt,
+        {model: statistics.fmean(values) for model, values in zero_shot.items()}, guess_of,
     )  # fmt: skip
 
 
@@ -159,6 +170,10 @@ def describe(scores, summary):
         lines.append(
             f"{one.test:{width}}  {one.guess:5.1f}  " + "  ".join(f"{t:>13}" for t in told)
         )
+    of_test = [one.test for one in scores if one.guess_of == MAJORITY_OF_TEST]
+    lines += ["", "guess: the commonest label of the training set, said of every test row."]
+    if of_test:
+        lines.append(f"No training set was at hand for {', '.join(of_test)}: the test's own label.")
     return "\n".join([*lines, "", *verdict(scores, summary)]) + "\n"
 
 

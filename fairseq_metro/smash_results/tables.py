@@ -16,6 +16,7 @@ from fairseq_metro.analysis.figures.plotting import (
     tidy,
     write_csv,
 )
+from fairseq_metro.evaluate.fewshot.cells import MAJORITY, MAJORITY_OF_TEST
 from fairseq_metro.files import atomic_write
 from fairseq_metro.logs import messages_on_stderr
 from fairseq_metro.smash.tasks import load_task, task_names
@@ -66,8 +67,8 @@ def table_lines(number, scores, roles, k=16):
     """
     entry, paper = published("tables", number), paper_values(number)
     scores = [score for score in scores if score.k == k]
-    found = {}
-    for row in entry["rows"]:
+    found, rows = {}, rows_of(number)
+    for row in rows:
         mine = of_role(scores, roles[row["role"]] if row["role"] else [""], row["row"])
         for test in {score.test for score in mine}:
             what = f"{row['name']} on {test}"
@@ -75,13 +76,23 @@ def table_lines(number, scores, roles, k=16):
     here = {test for _, test in found}
     others = [title for title in _titles() if title in here and title not in entry["tests"]]
     lines = []
-    for row in entry["rows"]:
+    for row in rows:
         for test in [*entry["tests"], *others]:
             if (score := found.get((row["name"], test))) and score.mean is not None:
                 lines.append(_line(row["name"], test, OURS, score.mean, score.std, score))
             if (row["name"], test) in paper:
                 lines.append(_line(row["name"], test, PAPER, *paper[row["name"], test]))
     return lines
+
+
+def rows_of(number):
+    """The paper's rows (dicts), and behind a majority row the one of ours that has another meaning."""
+    rows = []
+    for row in published("tables", number)["rows"]:
+        rows.append(row)
+        if row["row"] == MAJORITY:
+            rows.append({**row, "name": MAJORITY_OF_TEST, "row": MAJORITY_OF_TEST})
+    return rows
 
 
 def _titles():
@@ -105,10 +116,17 @@ def _grid(number, lines):
     return cells, list(tests)
 
 
+def _names(number, lines):
+    """Names of the rows: the paper's, and of ours those that have lines."""
+    paper = {row["name"] for row in published("tables", number)["rows"]}
+    there = {line["row"] for line in lines}
+    return [row["name"] for row in rows_of(number) if row["name"] in paper | there]
+
+
 def markdown(number, lines):
     """The table in Markdown: for each row a line of ours and one of the paper's."""
     entry, (cells, tests) = published("tables", number), _grid(number, lines)
-    rows = [row["name"] for row in entry["rows"]]
+    rows = _names(number, lines)
     text = [f"# Table {number}: {entry['title']}", "", "Mean (standard deviation) over splits.", ""]
     text += ["| | | " + " | ".join(tests) + " |", "|" + "---|" * (2 + len(tests))]
     for place, name in enumerate(rows):
@@ -148,7 +166,7 @@ def draw(number, lines):
     entry, (cells, tests) = published("tables", number), _grid(number, lines)
     sources = [source for source in SOURCES if any(key[1] == source for key in cells)]
     figure = new_figure(2.5 + 0.75 * len(tests), 0.8 + 3.0 * len(sources))
-    rows = [row["name"] for row in entry["rows"]]
+    rows = _names(number, lines)
     colours = colours_of(rows)
     axes = figure.subplots(len(sources), 1, squeeze=False)[:, 0]
     for axis, source in zip(axes, sources, strict=True):

@@ -92,6 +92,33 @@ def test_always_the_commonest_answer_is_a_guess_too(tmp_path, capsys):
     assert "Held-in: 64.0% after, 35.0% before, NOT clearly above the 100.0% of guessing" in said
 
 
+def test_the_commonest_answer_is_the_training_sets_where_there_is_one(tmp_path, capsys):
+    """Of the evaluated rows place 0 is commonest, 60 %; of the training rows place 2, 10 % of them."""
+    write_run(tmp_path)
+    places = np.repeat([0, 1, 2], [ROWS * 6 // 10, ROWS * 3 // 10, ROWS // 10])
+    for name in ("docstring/area", "docstring/order"):
+        for i in (0, 1):
+            for split, gold in (("valid", places), ("train", [2, 2, 2, 1, -1, -1, -1, -1])):
+                folder = tmp_path / f"data/{split}/{name} {i}"
+                folder.mkdir(parents=True, exist_ok=True)
+                rows = np.array([[5, place] for place in gold], np.int32)
+                np.save(folder / f"{split}.src-tgt.gold.npy", rows)
+    assert main([str(tmp_path)]) == 0
+    sets = {
+        one["dataset"]: one for one in json.loads((tmp_path / "summary.json").read_text())["sets"]
+    }
+    assert sets["docstring/area"]["commonest"] == pytest.approx(0.1)
+    assert sets["docstring/area"]["commonest_of"] == "train"
+    assert sets["docstring/whole"]["commonest"] == pytest.approx(0.2)
+    assert sets["docstring/whole"]["commonest_of"] == "evaluated rows"
+    lines = capsys.readouterr().out.splitlines()
+    starred = [line.split()[0] for line in lines if line.startswith("  docstring") and " *" in line]
+    assert starred == ["docstring/whole", "docstring/mention"]
+    assert any(
+        "* commonest of the evaluated rows: the set has no training rows" in x for x in lines
+    )
+
+
 def test_the_last_validation_counts_and_an_unfinished_run_is_called_so(tmp_path, capsys):
     write_run(tmp_path, updates=90)
     late = {name: (*one[:4], (0.9, 0.9)) for name, one in SETS.items()}

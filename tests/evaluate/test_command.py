@@ -191,6 +191,18 @@ def test_options_change_the_scores(toys, whole, tmp_path, options):
             assert half == pytest.approx(row, rel=0.1, abs=1.0)
 
 
+def test_the_recipe_decides_how_many_passages_are_read(toys, tmp_path):
+    (tmp_path / "p.jsonl").write_text('{"passages": ["a", "b", "c", "d", "e", "f"]}\n' * 17)
+    words = ["--sets", "Pick", "--passages", str(tmp_path / "p.jsonl")]
+    for recipe, most in (("paper", 5), ("release", 10)):
+        out = tmp_path / recipe
+        assert main(arguments(toys, out, *words, "--recipe", recipe)) == 0
+        assert json.loads((out / "summary.json").read_text())["settings"]["most_passages"] == most
+        assert f"- at most {most} passages behind an input" in (out / "report.md").read_text()
+    five, six = (read_results(tmp_path / name)["toy_pick_pick"] for name in ("paper", "release"))
+    assert five["fingerprint"] != six["fingerprint"]  # other inputs
+
+
 def test_random_wordings_by_row_or_in_order(toys, tmp_path):
     suite, scores = tmp_path / "random.yaml", []
     suite.write_text(

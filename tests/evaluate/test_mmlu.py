@@ -5,6 +5,7 @@ import pytest
 from fairseq_metro.errors import UserError
 from fairseq_metro.evaluate.examples import Form, examples_of
 from fairseq_metro.evaluate.kshot import Exemplars
+from fairseq_metro.evaluate.options import most_passages, parser
 from fairseq_metro.evaluate.suite import load_suite
 from fairseq_metro.prompts import find_templates
 from fairseq_metro.prompts.collection import promptsource_folder
@@ -38,11 +39,25 @@ def test_the_authors_file_tells_subjects_by_position(tmp_path, templates):
     assert found.choices[5] == ("A", "B", "C", "D") and found.gold[:5] == [0, 1, 2, 3, 0]
     text = found.inputs[1]
     assert text.startswith("Here's a problem to solve: Question 1?")
-    assert text.endswith("".join(f"Reference passage {k}: p1" for k in range(1, 11)))
+    assert text.endswith("".join(f"Reference passage {k}: p1" for k in range(1, 6)))
+    assert text.count("Reference passage") == 5
     assert "\n \nReference passage 1: p1Reference" in text
     write_rows(tmp_path, "mmlu", [row(i) for i in range(1530)])
     with pytest.raises(UserError, match="1,530 rows, the suite has 1,531"):
         examples(tmp_path, templates)
+
+
+@pytest.mark.parametrize(
+    ("words", "passages"),
+    [
+        ([], 5),  # METRO-T0, A.8
+        (["--recipe", "release"], 10),  # its released script
+        (["--recipe", "release", "--most-passages", "3"], 3),
+        (["--most-passages", "12"], 12),
+    ],
+)
+def test_the_paper_appends_five_passages_and_its_release_ten(words, passages):
+    assert most_passages(parser().parse_args(["run", *words])) == passages
 
 
 def test_csv_tables_name_their_subjects_and_cells_stay_text(tmp_path, templates):

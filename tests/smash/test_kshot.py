@@ -15,7 +15,7 @@ def test_tasks_times_k_times_seeds(tmp_path):
     assert main([*arguments, "42", "--out", str(tmp_path / "out")]) == 0
     for task in ("SST-2", "CoLA"):
         found = sorted(path.name for path in (tmp_path / "out" / task).iterdir())
-        assert found == ["2-13", "2-42", "4-13", "4-42"]
+        assert found == ["2-13", "2-42", "4-13", "4-42", "training_labels.json"]
     assert main([*arguments, "--out", str(tmp_path / "chain"), "--lmbff-cola"]) == 0
     read = [(tmp_path / out / "CoLA/2-13/train.tsv").read_bytes() for out in ("out", "chain")]
     assert read[0] != read[1]

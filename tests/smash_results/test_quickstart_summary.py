@@ -23,14 +23,15 @@ def cell(task, model, row, seed, value, dev=None, **more):
 def run(tmp_path):
     """A run with one task, on which the prompt fine-tuning of each model has two grid points."""
 
-    def write(before=(0.5, 0.5, 0.5), after=(0.6, 0.61, 0.62), teacher=(0.8, 0.8, 0.81)):
+    def write(before=(0.5, 0.5, 0.5), after=(0.6, 0.61, 0.62), teacher=(0.8, 0.8, 0.81), label="a"):
+        majority = {} if label is None else {"label": label}
         (tmp_path / "tasks").mkdir(exist_ok=True)
         task = tmp_path / "tasks" / "topic.yaml"
         task.write_text(task_text("topic", ("a", "b"), 64))
         cells = []
         models = {"student": before, "smash-single_sentence": after, "teacher": teacher}
         for number, seed in enumerate(SEEDS):
-            cells.append(cell(task, "", "majority", seed, 0.5))
+            cells.append(cell(task, "", "majority", seed, 0.5, **majority))
             for name, values in models.items():
                 model = f"runs/1/{name}"
                 cells.append(cell(task, model, "zero-shot", seed, 0.4))
@@ -77,6 +78,22 @@ def test_numbers_are_those_chosen_on_dev(run, capsys):
 def test_the_verdict_says_what_did_not_work(run, capsys, changes, words):
     quickstart.main([str(run(**changes))])
     assert words in capsys.readouterr().out
+
+
+def test_a_guess_from_the_tests_own_labels_says_so(run, capsys):
+    folder = run(label=None)  # as earlier versions wrote the row
+    quickstart.main([str(folder)])
+    (test,) = json.loads((folder / "summary.json").read_text())["tests"]
+    assert test["guess_of"] == "majority of the test"
+    assert "No training set was at hand for topic: the test's own label." in capsys.readouterr().out
+    path = folder / "fewshot" / "single_sentence" / "cells.jsonl"
+    newer = cell(folder / "tasks" / "topic.yaml", "", "majority", 13, 0.4, label="b")
+    with open(path, "a") as stream:
+        stream.write(json.dumps(newer) + "\n")
+    quickstart.main([str(folder)])
+    (test,) = json.loads((folder / "summary.json").read_text())["tests"]
+    assert (test["guess"], test["guess_of"]) == (40, "majority")
+    assert "No training set" not in capsys.readouterr().out
 
 
 def test_a_missing_row_is_one_line(run):

@@ -61,6 +61,18 @@ def test_a_number_is_the_mean_over_splits_of_the_run_best_on_dev(tmp_path):
     assert "| dR-b PT - FT | paper | 8.3 | -0.1 | 4.0 | 10.2 |" in text
 
 
+def test_a_majority_of_the_tests_own_labels_is_a_row_of_another_name(tmp_path):
+    cells = some([""], ["majority"], ["rte", "sst2"])
+    for one in cells:
+        if one["task"] == "rte":
+            del one["label"]  # as earlier versions wrote the row
+    lines, text = run(tmp_path, "2", cells)
+    ours = {(line["row"], line["test"]) for line in lines if line["source"] == "ours"}
+    assert ours == {("majority", "SST-2"), ("majority of the test", "RTE")}
+    assert "| majority of the test | ours |" in text
+    assert "| majority of the test | paper |" not in text
+
+
 def test_without_results_it_is_the_papers_table(tmp_path):
     assert main(["2", "--out", str(tmp_path)]) == 0
     text = (tmp_path / "table2.md").read_text()

@@ -19,8 +19,10 @@ from fairseq_metro.evaluate.fewshot.cells import (
     TAUGHT,
     ZERO_SHOT,
     Cell,
+    current_row,
 )
 from fairseq_metro.evaluate.fewshot.loaded import TRAIN, examples_of, open_model, split_of_files
+from fairseq_metro.evaluate.fewshot.majority import majority_cell
 from fairseq_metro.evaluate.fewshot.report import chosen_on_dev
 from fairseq_metro.evaluate.fewshot.runs import prepare, run_cell
 from fairseq_metro.evaluate.fewshot.teaching import FOLDER, has_told
@@ -70,7 +72,7 @@ def plan(grid, models, folders):
             task=name, k=k, seed=seed, folder=folder, test_rows=grid.test_rows,
             data=split_of_files(folder),
         )  # fmt: skip
-        found = [Cell(MAJORITY, "", "", **data)] if _wanted(grid, MAJORITY) else []
+        found = [majority_cell(task, data)] if _wanted(grid, MAJORITY) else []
         for model in models:
             found += _of_model(grid, str(model), task, data)
         if any(cell.row in TAUGHT for cell in found):
@@ -149,7 +151,7 @@ def read_cells(path):
     for number, line in enumerate(whole.splitlines(), 1):
         try:
             cell = json.loads(line)
-            found[cell["key"]] = cell
+            found[cell["key"]] = {**cell, "row": current_row(cell)}
         except (ValueError, TypeError, KeyError):
             raise UserError(f"{path}: line {number} is no finished cell; remove the line") from None
     return found

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from fairseq_metro.evaluate.fewshot.cells import ROWS
+from fairseq_metro.evaluate.fewshot.cells import MAJORITY_OF_TEST, ROWS
 from fairseq_metro.files import atomic_write
 
+ORDER = MAJORITY_OF_TEST, *ROWS
 FIELDS = "model row k test metric mean std splits runs test_rows sampled".split()
 
 
@@ -48,7 +49,7 @@ def summarize(results, tasks):
                 "splits": len(chosen), "runs": len(group), "test_rows": tests[0]["rows"],
                 "sampled": bool(chosen[0]["test_rows"] == tests[0]["rows"]),
             })  # fmt: skip
-    return sorted(lines, key=lambda line: (line["k"], line["model"], ROWS.index(line["row"])))
+    return sorted(lines, key=lambda line: (line["k"], line["model"], ORDER.index(line["row"])))
 
 
 def write_tables(lines, out):

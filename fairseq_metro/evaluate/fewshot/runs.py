@@ -1,9 +1,16 @@
 """One cell's run, from models and examples that are loaded already."""
 
-import numpy as np
+from functools import partial
+
 import torch
 
-from fairseq_metro.evaluate.fewshot.cells import HEAD, MAJORITY, TAUGHT, ZERO_SHOT
+from fairseq_metro.evaluate.fewshot.cells import (
+    HEAD,
+    MAJORITY,
+    MAJORITY_OF_TEST,
+    TAUGHT,
+    ZERO_SHOT,
+)
 from fairseq_metro.evaluate.fewshot.loaded import (
     DEV,
     TRAIN,
@@ -13,6 +20,7 @@ from fairseq_metro.evaluate.fewshot.loaded import (
     tokenized,
     tokenized_file,
 )
+from fairseq_metro.evaluate.fewshot.majority import majority_score
 from fairseq_metro.evaluate.fewshot.scorers import HeadScorer, WordScorer, set_dropout
 from fairseq_metro.evaluate.fewshot.teaching import (
     TaughtExamples,
@@ -21,7 +29,6 @@ from fairseq_metro.evaluate.fewshot.teaching import (
     read_scores,
 )
 from fairseq_metro.evaluate.fewshot.training import Schedule, fine_tune, metric_of, scores_of
-from fairseq_metro.smash.metrics import score
 from fairseq_metro.smash.tasks import load_task
 
 DROPOUT = 0.1
@@ -35,8 +42,8 @@ def run_cell(cell, device="cpu", runs=None, teacher=None):
     runs: folder of teachers' scores; teacher: key of the run that teaches.
     """
     task = load_task(cell.task)
-    if cell.row == MAJORITY:
-        found = {"test": _tests(cell, task, _majority)}
+    if cell.row in (MAJORITY, MAJORITY_OF_TEST):
+        found = {"test": _tests(cell, task, partial(_majority, cell))}
         return {"key": cell.key, **cell.facts, **found}
     if cell.row == ZERO_SHOT and _same_tests(cell) in _zero_shot:  # of another split
         return {"key": cell.key, **cell.facts, "test": _zero_shot[_same_tests(cell)]}
@@ -95,20 +102,14 @@ def _tests(cell, task, measure):
     """{name in the table: value and number of rows}; measure(task, split) gives the value."""
     found = {}
     for title, split in task.tests.items():
-        examples = examples_of(cell.task, cell.folder, split, cell.test_rows)
-        measured = examples if measure is _majority else split
-        found[title] = {"value": measure(task, measured), "rows": len(examples)}
+        rows = len(examples_of(cell.task, cell.folder, split, cell.test_rows))
+        found[title] = {"value": measure(task, split), "rows": rows}
     return found
 
 
-def _majority(task, examples):
-    """The metric of always saying the test's commonest label (the first of equals, in the task's
-    order); None for scores, where a constant has no correlation."""
-    if task.is_regression:
-        return None
-    gold = np.array([task.labels.index(example.label) for example in examples])
-    commonest = np.bincount(gold, minlength=len(task.labels)).argmax()
-    return score(task.metric, np.full(len(gold), commonest), gold)
+def _majority(cell, task, split):
+    examples = examples_of(cell.task, cell.folder, split, cell.test_rows)
+    return majority_score(cell, task, examples)
 
 
 def prepare(cell):
@@ -116,7 +117,7 @@ def prepare(cell):
     task = load_task(cell.task)
     for split in task.tests.values():
         examples_of(cell.task, cell.folder, split, cell.test_rows)
-        if cell.row != MAJORITY:
+        if cell.model:
             tokenized(cell, split)
     if cell.lr:
         for split in (TRAIN, DEV):
