@@ -9,6 +9,7 @@ from fairseq import checkpoint_utils, models, tasks, utils
 from omegaconf import open_dict
 
 import fairseq_metro
+from fairseq_metro.checkpoint_names import named_checkpoint
 from fairseq_metro.checkpoints import LAST, read_facts
 from fairseq_metro.data.vocabulary import VOCAB_FOLDER, Vocabulary
 from fairseq_metro.errors import UserError
@@ -26,9 +27,9 @@ def load(source, device=None):
     """The :class:`~fairseq_metro.predictor.Predictor` of a trained model.
 
     source: a run's folder (its newest ``checkpoint_last.pt``, in it or one folder below), one of its
-    checkpoint files, with a vocabulary folder ``vocab/`` beside; or a Hugging Face folder, of
-    METRO-T0 (as ``eval/export_authors.py`` writes it) or of T5. device: "cpu", "cuda", ...; None: a
-    GPU where there is one. A METRO-T5 model leaves its auxiliary model and RTD head behind.
+    checkpoint files or ``RUN@UPDATES``, with a vocabulary folder ``vocab/`` beside; or a Hugging Face
+    folder, of METRO-T0 (as ``eval/export_authors.py`` writes it) or of T5. device: "cpu", "cuda", ...;
+    None: a GPU where there is one. A METRO-T5 model leaves its auxiliary model and RTD head behind.
 
     Raises :class:`UserError` where there is no such folder, no whole checkpoint, or no vocabulary
     or another than that of the training.
@@ -51,8 +52,8 @@ def _import(source, out):
 
 
 def find_checkpoint(source):
-    """The checkpoint file that ``source``, a file or a run's folder, means."""
-    source = Path(source)
+    """The checkpoint file that ``source`` means: a file, a run's folder, or ``RUN@UPDATES``."""
+    source = named_checkpoint(source)
     if source.is_file():
         return source
     if not source.is_dir():

@@ -4,12 +4,13 @@
 #   INIT=checkpoints/metro_t5_base DATA=data-bin/t0p bash train_scripts/finetune_t0p.sh [fairseq-train options]
 #   INIT=checkpoints/metro_t5_base TASKS=/path/to/tasks bash train_scripts/finetune_t0p.sh
 #
-# INIT       what it begins with: a pretrained run's folder or checkpoint, an authors' or a Hugging
-#            Face folder
+# INIT       what it begins with: a pretrained run's folder or checkpoint, RUN@UPDATES for one that it
+#            kept, an authors' or a Hugging Face folder
 # DATA       folder written by preprocess/prompted_data.py; or
 # TASKS      the folder of raw task files: DATA (then by default data-bin/t0p) is made of them
 #            first, with the vocabulary beside INIT (VOCAB= another) and the installed templates
 #            (TEMPLATES= others); what is there already is kept. MIXTURE=FILE.yaml: another mixture
+# PROMPT_OPTIONS   with TASKS: more options of preprocess/prompted_data.py, such as "--hold-out nli"
 # ARCH       tiny | small | base | basepp | largepp (default base)
 # MODEL      metro (default) | t5: METRO-T5's main model or our T5 | hf: Hugging Face's T5, where basepp
 #            and largepp mean its base and large (v1.1: --arch hf_t5_v1_1_base at the end)
@@ -17,6 +18,7 @@
 # SAVE       run folder (default checkpoints/t0p_$MODEL_$ARCH)
 # BATCH      sequences in one micro-batch of one process; or TOKENS, and BATCH is the most of full length
 #            that have so many tokens
+# PLAN=1     or --plan: print the commands and start nothing
 # MACHINES, MACHINE, MASTER   several machines: their number, this one's (from 0), host:port of the
 #            first; the same command on each
 #

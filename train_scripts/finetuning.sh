@@ -1,19 +1,18 @@
 # Starts prompt fine-tuning from the one table of its rates and batches (METRO-T0, Table 6; FLAN's
 # own), fairseq_metro/planning/finetuning.yaml. Sourced by the finetune_*.sh, which have set
 # -euo pipefail and stand in the clone.
-ARCH=${ARCH:-base} MODEL=${MODEL:-metro} PROCESSES=${PROCESSES:-1} INIT=${INIT:-}
+ARCH=${ARCH:-base} MODEL=${MODEL:-metro} PROCESSES=${PROCESSES:-1} INIT=${INIT:-} PLAN=${PLAN:-0}
 # shellcheck source=train_scripts/sizes.sh
 source train_scripts/sizes.sh
-
-refuse() { echo "error: $*" >&2; exit 2; }
 
 # vocabulary_of_start: the folder vocab/ beside what INIT names, unless VOCAB says another.
 vocabulary_of_start() {
   local folder
   [[ -z ${VOCAB:-} ]] || { echo "$VOCAB"; return; }
-  for folder in "$INIT/vocab" "$INIT/checkpoints/vocab" "$(dirname "$INIT")/vocab"; do
+  for folder in "$INIT/vocab" "$INIT/checkpoints/vocab" "$(dirname "$INIT")/vocab" "${INIT%@*}/vocab"; do
     [[ ! -d $folder ]] || { echo "$folder"; return; }
   done
+  [[ $PLAN == 0 || -e $INIT ]] || { echo "${INIT%@*}/vocab"; return; }
   refuse "no vocab/ beside INIT=$INIT; set VOCAB to the vocabulary folder of that model"
 }
 
@@ -23,29 +22,35 @@ make_data() {
   (( ${MACHINES:-1} == 1 )) || refuse "TASKS with several machines: run preprocess/prompted_data.py on one of them first, then give DATA alone"
   [[ -z ${TEMPLATES:-} ]] || words+=(--templates "$TEMPLATES")
   vocabulary=$(vocabulary_of_start) || exit 2
-  python preprocess/prompted_data.py "${words[@]}" --vocab "$vocabulary" || exit 2
+  # shellcheck disable=SC2206  # several words
+  step python preprocess/prompted_data.py "${words[@]}" --vocab "$vocabulary" ${PROMPT_OPTIONS:-}
 }
 
 # finetune RECIPE MIXTURE OPTIONS...: data where it is still to be made, then the training.
 finetune() {
-  local words word recipe=$1 mixture=${MIXTURE:-$2} name
+  local words word options=() recipe=$1 mixture=${MIXTURE:-$2} name
   shift 2
   for word in "$@"; do
-    [[ $word != --plan ]] || PLAN=1
+    if [[ $word == --plan ]]; then PLAN=1; else options+=("$word"); fi
   done
-  [[ ${PLAN:-0} == 0 ]] || refuse "PLAN=1 estimates pretraining alone; what an update is made of is printed at every start, and TOKENS=N takes the largest batch of N tokens"
   name=${mixture##*/} name=${name%.yaml} name=${name//+/p}
   SAVE=${SAVE:-checkpoints/${name}_${MODEL}_$ARCH}
   [[ -n ${DATA:-} || -n ${TASKS:-} ]] || refuse "set DATA to a folder written by preprocess/prompted_data.py, or TASKS to the folder of the raw task files"
   local row=(--recipe "$recipe" --size "$ARCH" --model "$MODEL" --processes "$PROCESSES"
     --machines "${MACHINES:-1}" --batch "${BATCH:-}" --tokens-per-process "${TOKENS:-}"
     --init-from "$INIT" --save-dir "$SAVE")
+  [[ $PLAN == 0 ]] || row+=(--plan)
   if [[ -n ${TASKS:-} ]]; then
     words=$(python -m fairseq_metro.planning.finetuning "${row[@]}" 2>&1) || refuse "${words#error: }"   # before hours of work
     DATA=${DATA:-data-bin/$name}
     make_data "$mixture"
   fi
-  words=$(python -m fairseq_metro.planning.finetuning "${row[@]}" --data "$DATA" --mixture "$mixture" -- "$@") || exit 2
+  [[ $PLAN != 0 && ! -e $DATA ]] || row+=(--data "$DATA")
+  words=$(python -m fairseq_metro.planning.finetuning "${row[@]}" --mixture "$mixture" -- "${options[@]}") || exit 2
   mapfile -t words <<< "$words"
-  start "${words[@]}" "$@"
+  if [[ $PLAN != 0 ]]; then
+    step bash train_scripts/launch.sh "$PROCESSES" fairseq-train "$DATA" --user-dir fairseq_metro "${words[@]}" "${options[@]}"
+  else
+    start "${words[@]}" "${options[@]}"
+  fi
 }

@@ -9,6 +9,14 @@ command -v fairseq-train >/dev/null || PATH=$PWD/.venv/bin:$PATH
 command -v python >/dev/null || { echo "${0##*/}: there is no python on the PATH, nor in .venv; run train_scripts/quickstart.sh once" >&2; exit 2; }
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 
+refuse() { echo "error: $*" >&2; exit 2; }
+
+# step COMMAND...: prints it and runs it; with PLAN prints it alone.
+step() {
+  printf '%q ' "$@"; echo
+  [[ ${PLAN:-0} != 0 ]] || "$@" || exit 2
+}
+
 # recipe_of OPTIONS...: the last --recipe among fairseq-train's options decides the rates too.
 recipe_of() {
   local recipe=paper

@@ -6,22 +6,15 @@ INIT=${INIT:-} TEACHER=${TEACHER:-} CACHE=${CACHE:-} PLAN=${PLAN:-0}
 # shellcheck source=train_scripts/sizes.sh
 source train_scripts/sizes.sh
 
-refuse() { echo "error: $*" >&2; exit 2; }
-
-# step COMMAND...: prints it and runs it; with PLAN prints it alone.
-step() {
-  printf '%q ' "$@"; echo
-  [[ $PLAN != 0 ]] || "$@" || exit 2
-}
-
 # tokenizer_of_start: --vocab and the vocabulary beside what INIT names, or --tokenizer and INIT.
 tokenizer_of_start() {
   local folder
   [[ -z ${VOCAB:-} ]] || { printf '%s\n' --vocab "$VOCAB"; return; }
-  for folder in "$INIT/vocab" "$INIT/checkpoints/vocab" "$(dirname "$INIT")/vocab"; do
+  for folder in "$INIT/vocab" "$INIT/checkpoints/vocab" "$(dirname "$INIT")/vocab" "${INIT%@*}/vocab"; do
     [[ ! -d $folder ]] || { printf '%s\n' --vocab "$folder"; return; }
   done
   [[ ! -e $INIT/tokenizer.json && ! -e $INIT/vocab.json ]] || { printf '%s\n' --tokenizer "$INIT"; return; }
+  [[ $PLAN == 0 || -e $INIT ]] || { printf '%s\n' --vocab "${INIT%@*}/vocab"; return; }
   refuse "no vocab/ beside INIT=$INIT, and no tokenizer in it; set VOCAB to the vocabulary folder of that model"
 }
 
@@ -68,6 +61,7 @@ distil() {
   [[ -n ${DATA:-} || -n ${TEXT:-} ]] || refuse "set DATA to a folder written by preprocess/intermediate.py, or TEXT to files of documents"
   local row=(--group "$group" --setting "$SETTING" --model "$MODEL" --size "$ARCH" --processes "$PROCESSES"
     --machines "${MACHINES:-1}" --batch "${BATCH:-}" --init-from "$INIT" --teacher "$TEACHER" --cache "$CACHE" --save-dir "$SAVE")
+  [[ $PLAN == 0 ]] || row+=(--plan)
   if [[ -n ${TEXT:-} ]]; then
     words=$(python -m fairseq_metro.planning.smash "${row[@]}" 2>&1) || refuse "${words#error: }"   # before hours of work
     DATA=${DATA:-data-bin/smash_${name%"_$SETTING"}}

@@ -5,6 +5,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from fairseq_metro.checkpoint_names import named_checkpoint
 from fairseq_metro.errors import UserError
 from fairseq_metro.evaluate import sharing
 from fairseq_metro.evaluate.comparison import run_comparison
@@ -19,6 +20,7 @@ from fairseq_metro.evaluate.results import claim, read_results
 from fairseq_metro.evaluate.runner import Job, evaluate, open_sets
 from fairseq_metro.evaluate.suite import load_suite
 from fairseq_metro.evaluate.summary import summarize
+from fairseq_metro.evaluate.unseen import unseen_suites
 from fairseq_metro.files import atomic_write, sha256_file, write_json
 from fairseq_metro.logs import messages_on_stderr
 from fairseq_metro.prompts import find_templates
@@ -35,6 +37,7 @@ def main(argv=None):
         return 0
     from fairseq_metro.evaluate.curve import evaluate_checkpoints
 
+    args.model = named_checkpoint(args.model)
     device = sharing.start()
     level = logging.INFO if sharing.rank() == 0 else logging.WARNING
     out, device = args.out or default_out(args), args.device or device
@@ -67,6 +70,10 @@ def suites_of(args):
     suites = [load_suite(name) for name in args.suite]
     if args.sets:
         suites = _only(suites, args.sets)
+    if args.clusters:
+        suites = [suite.of_clusters(args.clusters) for suite in suites]
+    if args.mode:
+        suites = [suite.in_mode(args.mode) for suite in suites]
     if args.split:
         suites = [suite.on_split(args.split) for suite in suites]
     if args.shots is not None:
@@ -85,8 +92,11 @@ def _only(suites, names):
 
 def settings_of(args, suites, facts):
     """What ``settings.json`` says: all that decides the numbers, and the stamp."""
+    given = {"clusters": args.clusters, "mode": args.mode,
+             "unseen_by": args.unseen_by and str(args.unseen_by)}  # fmt: skip
     return {
         "suites": [suite.name for suite in suites],
+        **{name: value for name, value in given.items() if value},
         "sets": args.sets, "split": args.split, "model": facts, "rank_by": args.rank_by,
         "dtype": args.dtype, "shots": suites[0].shots, "seed": args.seed,
         "sequential_draws": args.sequential_draws, "limit": args.limit,
@@ -99,7 +109,10 @@ def evaluate_model(args, source, out, device):
     """Evaluate one model into ``out``; returns the summary (in process 0, else None)."""
     from fairseq_metro.evaluate.model_source import load_model, model_facts
 
-    suites, templates = suites_of(args), find_templates(args.templates)
+    suites, left_out = suites_of(args), {}
+    if args.unseen_by:
+        suites, left_out = unseen_suites(suites, args.unseen_by)
+    templates = find_templates(args.templates)
     passages = read_passages(args.passages) if args.passages else None
     form = Form(
         args.seed, args.sequential_draws, args.limit, passages, most_passages(args),
@@ -111,7 +124,7 @@ def evaluate_model(args, source, out, device):
     sharing.from_first(lambda: claim(out, settings))
     predictor = _Once(lambda: load_model(source, device, args.dtype))
     decisive = {"model": facts["sha256"], "rank_by": args.rank_by, "dtype": args.dtype}
-    done, left_out = [], {}
+    done = []
     for suite in suites:
         job = Job(
             suite, templates, args.tasks, args.hub, out, form, args.rank_by, suite.shots,

@@ -13,7 +13,7 @@ from fairseq_metro.evaluate.passages import FIELD as PASSAGES
 from fairseq_metro.evaluate.passages import with_passages
 from fairseq_metro.evaluate.suite import Run
 from fairseq_metro.evaluate.suite_keys import RANK
-from fairseq_metro.mixtures.flan import with_options
+from fairseq_metro.mixtures import flan
 from fairseq_metro.prompts import EVALUATION, METRO, DropReason, DropRules, row_random
 from fairseq_metro.recipes import MOST_PASSAGES, PAPER
 
@@ -124,9 +124,12 @@ def prompt_of(run, row, index, seed, rng=None):
             pair = run.template.prompt(row, rng, rules)
         except UserError as error:
             raise UserError(f"{run.set.name}, row {index + 1}: {error}") from None
-    if isinstance(pair, DropReason) or not run.set.options:
+    if isinstance(pair, DropReason):
         return pair
-    return with_options(pair)
+    if run.set.mode != flan.NATURAL and run.template is not None:
+        fields = flan.input_fields(run.template)
+        pair = flan.plain(row, pair, fields, run.set.mode, run.set.dataset, run.set.cluster)
+    return flan.with_options(pair) if run.set.options else pair
 
 
 def _pair(run, row, index, form, exemplars, rng):

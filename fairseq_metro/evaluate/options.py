@@ -7,6 +7,7 @@ from fairseq_metro.errors import UserError
 from fairseq_metro.evaluate.ranking import RANKS, SUM
 from fairseq_metro.evaluate.suite import suite_names
 from fairseq_metro.recipes import MOST_PASSAGES, PAPER, RECIPES
+from fairseq_metro.mixtures.flan import MODES
 
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -22,7 +23,8 @@ def parser():
     )
     add = found.add_argument
     add("model", nargs="?", type=Path, metavar="CHECKPOINT",
-        help="a run's folder, one of its checkpoints, or a Hugging Face folder")  # fmt: skip
+        help="a run's folder, one of its checkpoints, RUN@UPDATES, or a Hugging Face folder"
+    )  # fmt: skip
     add("--suite", nargs="+", default=["t0_eval"], metavar="NAME", help="default: t0_eval")
     add("--tasks", type=Path, metavar="DIR", help="folder of task data, looked at first")
     add(
@@ -36,6 +38,18 @@ def parser():
         metavar="NAME",
         help="only these sets of the suites; each must be there",
     )
+    add(
+        "--clusters",
+        nargs="+",
+        metavar="NAME",
+        help="Evaluate only the suites' sets of these clusters.",
+    )
+    add("--unseen-by", type=Path, metavar="DATA",
+        help="Evaluate only sets no set of whose cluster was trained on; DATA is the folder of "
+        "prompted pairs that the model was fine-tuned on (FLAN's unseen tasks).")  # fmt: skip
+    add("--mode", choices=MODES,
+        help="Give inputs with the template's instruction, without any, or behind the data set's name "
+        "(FLAN, section 4.3; default: the suite's, natural).")  # fmt: skip
     add("--split", help="evaluate on this split instead of the suites' (MMLU: test)")
     add("--limit", type=int, metavar="N", help="at most N rows of a set, for a quick look")
     add("--rank-by", choices=RANKS, default=SUM, help="score of a choice (default: sum)")

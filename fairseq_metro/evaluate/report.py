@@ -79,7 +79,7 @@ def _suite(suite, settings):
     if suite["published"]:
         lines += ["", *suite["published"]]
     if suite["left_out"]:
-        lines += ["", "Left out, for want of their files:", ""]
+        lines += ["", "Left out:", ""]
         lines += [f"- {', '.join(names)}: {why}" for why, names in by_reason(suite).items()]
     for one in suite["sets"]:
         lines += ["", *_templates(one)]

@@ -15,6 +15,7 @@ from fairseq_metro.evaluate.ranking import CONTEXTUAL, PMI, SUM, Request, predic
 from fairseq_metro.evaluate.results import FORMAT, finished, hits_of, write_result
 from fairseq_metro.evaluate.sharing import from_first, rank
 from fairseq_metro.evaluate.suite_keys import RANK
+from fairseq_metro.prompts.collection import MissingTemplates
 from fairseq_metro.stamp import make_stamp
 from fairseq_metro.task_data import open_dataset
 
@@ -81,7 +82,12 @@ def open_sets(job):
                 raise UserError(f"{reason} (there are: {', '.join(data.splits)})")
             left_out[one.name] = reason
             continue
-        opened[one.name] = data, job.suite.runs_of(one, job.templates)
+        try:
+            opened[one.name] = data, job.suite.runs_of(one, job.templates)
+        except MissingTemplates as error:
+            if job.strict:
+                raise
+            left_out[one.name] = str(error)
     return opened, left_out
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from fairseq_metro.errors import UserError
 from fairseq_metro.evaluate.suite_keys import GENERATE, RANK, SET_KEYS, SUITE_KEYS
+from fairseq_metro.mixtures import flan
 from fairseq_metro.mixtures.keys import checked
 from fairseq_metro.prompts import Template, task_name
 from fairseq_metro.prompts.collection import nearest
@@ -42,7 +43,9 @@ class SuiteSet:
     whose groups' mean accuracy is the main number, group_rows: the groups by position where rows
     lack the field; options: inputs end with their choices (FLAN); exemplars_from: split of k-shot
     exemplars, exemplars: their form; premise: the input of PMI's prior; answers: field of a row with
-    a list of right answers, any of which counts (ReCoRD), where a template's target is but one.
+    a list of right answers, any of which counts (ReCoRD), where a template's target is but one;
+    mode: inputs with the template's instruction, without any, or behind the data set's name
+    (mixtures/flan.py).
     """
 
     dataset: str
@@ -66,6 +69,7 @@ class SuiteSet:
     exemplars: str = "plain"
     premise: str = "Answer:"
     answers: str | None = None
+    mode: str = flan.NATURAL
 
     @property
     def source(self):
@@ -102,6 +106,20 @@ class Suite:
         kept = tuple(one for one in self.sets if one.name in wanted)
         return replace(self, sets=kept, runs=None)
 
+    def of_clusters(self, names):
+        """The suite with the sets of some clusters. Raises :class:`UserError` for an unknown one."""
+        known = {one.cluster for one in self.sets if one.cluster}
+        for name in names:
+            if name not in known:
+                raise UserError(f"suite {self.name}: no cluster {name!r} ({nearest(name, known)})")
+        kept = tuple(one for one in self.sets if one.cluster in names)
+        return replace(self, sets=kept, runs=None)
+
+    def in_mode(self, mode):
+        """The suite with inputs of another ``mode``."""
+        sets = tuple(replace(one, mode=mode) for one in self.sets)
+        return replace(self, sets=sets, runs=self.runs if mode == flan.NATURAL else None)
+
     def on_split(self, split):
         """The suite on another split, whose sizes are those of the data sets' descriptions."""
         return replace(
@@ -117,6 +135,8 @@ class Suite:
             found = [Template(one.dataset, *prompt, file=self.name) for prompt in one.prompts]
         else:
             found = self._chosen(one, templates)
+        if one.mode != flan.NATURAL:  # without its instruction a template is like any other
+            found = sorted(found, key=flan.unfit_for_answers)[:1]
         return [Run(task_name(one.name, template.name), one, template) for template in found]
 
     def _chosen(self, one, templates):

@@ -1,5 +1,6 @@
 """The keys of a suite's file, and what the value of each must be."""
 
+from fairseq_metro.mixtures import flan
 from fairseq_metro.mixtures.keys import LIST, TEXT, TEXTS, Kind, one_of, whole
 
 VERSION = 1
@@ -64,6 +65,7 @@ SET_KEYS = {
     "exemplars": one_of("plain", "flan"),
     "premise": TEXT,
     "answers": TEXT,
+    "mode": one_of(*flan.MODES),
 }
 SUITE_KEYS = {
     "version": one_of(VERSION),

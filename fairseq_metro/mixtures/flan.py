@@ -155,6 +155,11 @@ def for_every_row(template):
     )
 
 
+def unfit_for_answers(template):
+    """Order in which templates are asked for a set's answers: not of the task, not for all rows."""
+    return not template.original_task, not for_every_row(template)
+
+
 @lru_cache(maxsize=1024)
 def _input_fields(jinja):
     found = []

@@ -104,6 +104,7 @@ MIXTURE_KEYS = {
     "exclude_tasks": TEXTS,
     "related": Kind("a list of pairs of clusters", _read_pairs),
     "hold_out": TEXTS,
+    "clusters": TEXTS,
     "sets": LIST,
     "valid": LIST,
     "heldout": LIST,

@@ -80,7 +80,7 @@ class Mixture:
         ]
         pairs = [pair for pair in pairs if pair[0] not in self.exclude_tasks]
         if mode != flan.NATURAL:
-            pairs = sorted(pairs, key=lambda pair: _unfit_for_answers(pair[1]))[:1]
+            pairs = sorted(pairs, key=lambda pair: flan.unfit_for_answers(pair[1]))[:1]
         return [
             MixtureTask(name, one, template, index=i, of=len(pairs), mode=mode)
             for i, (name, template) in enumerate(pairs)
@@ -116,19 +116,44 @@ class Mixture:
         FLAN's section 2.2: a cluster is evaluated by a model that was trained on no set of it.
         Raises :class:`UserError` for a cluster that the mixture does not have.
         """
+        self._refuse_unknown_clusters(clusters)
+        out = set(clusters)
+        for one, other in self.related:
+            out |= {other} if one in clusters else set()
+            out |= {one} if other in clusters else set()
+        return self._training_on(lambda one: one.cluster not in out)
+
+    def only_clusters(self, *clusters):
+        """This mixture, trained on the sets of ``clusters`` alone (FLAN's section 4.1).
+
+        Raises :class:`UserError` for a cluster that the mixture does not have.
+        """
+        self._refuse_unknown_clusters(clusters)
+        return self._training_on(lambda one: one.cluster in clusters)
+
+    def only_datasets(self, *names):
+        """This mixture, trained on these data sets alone. Raises :class:`UserError` for another."""
+        known = [one.dataset for one in self.sets]
+        for name in names:
+            if name not in known:
+                raise UserError(
+                    f"mixture {self.name}: no data set {name!r} ({nearest(name, known)})"
+                )
+        return self._training_on(lambda one: one.dataset in names)
+
+    def _training_on(self, wanted):
+        """This mixture with the training sets for which ``wanted`` is true; the others are left out."""
+        kept = tuple(one for one in self.sets if wanted(one))
+        gone = tuple(one for one in self.sets if not wanted(one))
+        return replace(self, sets=kept, left_out=self.left_out + gone)
+
+    def _refuse_unknown_clusters(self, clusters):
         known = self.clusters()
         for cluster in clusters:
             if cluster not in known:
                 raise UserError(
                     f"mixture {self.name}: no cluster {cluster!r} ({nearest(cluster, known)})"
                 )
-        out = set(clusters)
-        for one, other in self.related:
-            out |= {other} if one in clusters else set()
-            out |= {one} if other in clusters else set()
-        kept = tuple(one for one in self.sets if one.cluster not in out)
-        gone = tuple(one for one in self.sets if one.cluster in out)
-        return replace(self, sets=kept, left_out=self.left_out + gone)
 
     def without_datasets(self, *names):
         """This mixture without these data sets, in training, validation and evaluation.
@@ -173,8 +198,3 @@ class Mixture:
             if one.dataset == dataset and one.cluster:
                 return one.cluster
         return None
-
-
-def _unfit_for_answers(template):
-    """Order in which templates are asked for a set's answers: not of the task, not for all rows."""
-    return not template.original_task, not flan.for_every_row(template)

@@ -12,7 +12,7 @@ valid: [{dataset: trec, split: test}]                  # the split is validation
 heldout: [{dataset: super_glue/rte, cluster: nli}]
 
 All keys stand in mixtures/keys.py, what they mean at Mixture and MixtureSet. ``hold_out`` names
-clusters that leave training (``Mixture.without_clusters``).
+clusters that leave training (``Mixture.without_clusters``), ``clusters`` those that alone stay in it.
 """
 
 from dataclasses import replace
@@ -84,7 +84,7 @@ def _read(path, above=()):
     base = _included(path, values.pop("include", ()), (*above, path.resolve()))
     if "rule" in values:  # another rule's numbers are not this one's
         base = replace(base, cap=None, max_rate=None, examples=None)
-    held_out = values.pop("hold_out", ())
+    held_out, clusters = values.pop("hold_out", ()), values.pop("clusters", ())
     for part, split in _SPLITS.items():
         values[part] = tuple(map(partial(_set, path, part, split), values.get(part, ())))
     for key in _JOINED:
@@ -95,7 +95,8 @@ def _read(path, above=()):
     if not any(getattr(mixture, part) for part in _SPLITS):
         raise UserError(f"{path}: no data sets; name some under 'sets'")
     _no_idle_number(path, mixture)
-    return mixture.without_clusters(*held_out)
+    mixture = mixture.without_clusters(*held_out)
+    return mixture.only_clusters(*clusters) if clusters else mixture
 
 
 def _included(path, names, above):

@@ -11,6 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from fairseq_metro.checkpoint_names import named_checkpoint
 from fairseq_metro.data.prompted_files import MIXTURE, splits_of
 from fairseq_metro.errors import UserError, run_command
 from fairseq_metro.files import read_json
@@ -45,8 +46,11 @@ def values(row, batches, save_dir=None, init=None, validated=(VALID,)):
         "--arch": row.architecture,
         "--criterion": TASK,
         "--dropout": row.dropout,
-        "--attention-dropout": row.dropout,
+        "--attention-dropout": (
+            row.dropout if row.attention_dropout is None else row.attention_dropout
+        ),
         "--init-from": init,
+        "--soft-prompt-tokens": row.soft_prompt or None,
         "--num-workers": row.workers,
         "--max-source-length": row.source,
         "--max-target-length": row.target,
@@ -109,10 +113,12 @@ def check_folder(data, mixture=None):
             "preprocess/prompted_data.py"
         )
     validated = [split for split in (VALID, HELDOUT) if split in splits]
-    theirs = _mixture_of(Path(data))
-    if mixture is None or mixture.endswith(".yaml") or theirs in (None, mixture):
+    made_of = _mixture_of(Path(data))
+    if mixture is None or mixture.endswith(".yaml") or made_of is None:
         return validated, []
-    return validated, [f"warning: {data} is made of the mixture {theirs}, not of {mixture}"]
+    if made_of == mixture or made_of.startswith((f"{mixture} (", f"{mixture} without ")):
+        return validated, []  # the mixture, with a part held out or left away
+    return validated, [f"warning: {data} is made of the mixture {made_of}, not of {mixture}"]
 
 
 def _mixture_of(data):
@@ -122,15 +128,22 @@ def _mixture_of(data):
     return facts.get("mixture") if isinstance(facts, dict) else None
 
 
-def check_start(init):
-    """Raise :class:`UserError` where there is nothing to begin with."""
+def checked_start(init, planned=False):
+    """The path of what to begin with; ``RUN@UPDATES`` is that checkpoint's file.
+
+    planned: nothing is started, so the path need not be there yet. Raises :class:`UserError`.
+    """
     if not init:
         raise UserError(
             "INIT is not set; name what to begin with: a run's folder or checkpoint, an authors' "
             "or a Hugging Face folder"
         )
+    if planned:
+        return init
+    init = str(named_checkpoint(init))
     if not Path(init).exists():
         raise UserError(f"INIT is {init!r}: no such file or folder")
+    return init
 
 
 def parser():
@@ -149,6 +162,7 @@ def parser():
     add("--data", default="", help="data folder (default: none yet, a row is only checked)")
     add("--mixture", help="what the data should be made of")
     add("--save-dir", help="run folder")
+    add("--plan", action="store_true", help="print the words though INIT is not there yet")
     add("options", nargs="*", help=argparse.SUPPRESS)
     return made
 
@@ -161,12 +175,12 @@ def main(argv=None):
     tokens = args.tokens_per_process
     tokens = positive("TOKENS", tokens) if tokens else None
     batches = share_sequences(row, processes, batch, tokens)
-    check_start(args.init_from)
+    init = checked_start(args.init_from, args.plan)
     validated, warnings = check_folder(args.data, args.mixture) if args.data else ([VALID], [])
     end = given_at_the_end(args.options, DERIVED)
     for line in [*describe(row, batches), *warnings, *end]:
         print(line, file=sys.stderr)
-    print("\n".join(words(row, batches, args.save_dir, args.init_from, validated)))
+    print("\n".join(words(row, batches, args.save_dir, init, validated)))
     return 0
 
 

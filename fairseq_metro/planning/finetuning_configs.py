@@ -20,7 +20,7 @@ from fairseq_metro.planning.configs import (
     yaml_text,
 )
 from fairseq_metro.planning.finetuning import TASK, values, words
-from fairseq_metro.planning.finetuning_table import MODELS, RECIPES, finetuning
+from fairseq_metro.planning.finetuning_table import MODELS, finetuning
 from fairseq_metro.planning.table import SIZES
 from fairseq_metro.planning.words import positive
 
@@ -43,8 +43,10 @@ HEADER = """\
 
 def names():
     """(recipe, size) of every file, by the file's name."""
-    prefix = {"t0": "finetune", "flan": "finetune_flan"}
-    return {f"{prefix[recipe]}_{size}": (recipe, size) for recipe in RECIPES for size in SIZES}
+    prefixes = {"t0": "finetune", "flan": "finetune_flan"}
+    return {
+        f"{prefix}_{size}": (recipe, size) for recipe, prefix in prefixes.items() for size in SIZES
+    }
 
 
 def config(row, batches, name):

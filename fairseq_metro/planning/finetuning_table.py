@@ -12,7 +12,7 @@ from fairseq_metro.data.padding import padded_width
 from fairseq_metro.errors import UserError
 from fairseq_metro.planning.table import SIZES, pretraining
 
-RECIPES = ("t0", "flan")
+RECIPES = ("t0", "flan", "soft_prompt")
 # MODEL -> the model to train. METRO-T5's main model and the T5 baseline are of one kind.
 MODELS = {"metro": "t5_transformer", "t5": "t5_transformer", "hf": "hf_t5"}
 # Hugging Face's T5 has sizes of its own; those next to METRO-T0's.
@@ -45,6 +45,8 @@ class Finetuning:
     workers: int
     save_every: int
     log_every: int
+    attention_dropout: float | None = None  # None: as dropout
+    soft_prompt: int = 0  # vectors of a soft prompt, 0 for a model that is fine-tuned
 
     @property
     def architecture(self):
@@ -64,7 +66,7 @@ def _table():
 
 
 def finetuning(recipe, size, model="metro"):
-    """The row of a recipe (``t0``, ``flan``), a size and a model (``metro``, ``t5``, ``hf``).
+    """The row of a recipe (of RECIPES), a size and a model (``metro``, ``t5``, ``hf``).
 
     Raises :class:`UserError` for a name that is none; TypeError for an entry that is no field.
     """

@@ -11,6 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from fairseq_metro.checkpoint_names import named_checkpoint
 from fairseq_metro.errors import UserError, run_command
 from fairseq_metro.files import read_json
 from fairseq_metro.planning.batches import share_sequences
@@ -85,8 +86,11 @@ def describe(row, batches, examples=None):
     return lines
 
 
-def check_teacher(row, teacher, cache):
-    """Raise :class:`UserError` where the setting has no teacher that it needs, or one too many."""
+def check_teacher(row, teacher, cache, planned=False):
+    """Raise :class:`UserError` where the setting has no teacher that it needs, or one too many.
+
+    planned: nothing is started, so the teachers need not be there yet.
+    """
     if not row.taught and (teacher or cache):
         raise UserError("SETTING=rule has no teacher; leave TEACHER and CACHE out")
     if row.online and (cache or not teacher):
@@ -99,7 +103,7 @@ def check_teacher(row, teacher, cache):
             "what preprocess/cache_teacher.py wrote"
         )
     for path in filter(None, (teacher or "").split(":")):
-        if not Path(path).exists():
+        if not planned and not Path(path).exists():
             raise UserError(f"TEACHER is {path!r}: no such file or folder")
 
 
@@ -137,14 +141,21 @@ def check_folder(data, row):
     return examples, validated
 
 
-def check_start(init):
-    """Raise :class:`UserError` where there is no student."""
+def checked_start(init, planned=False):
+    """The student's path; ``RUN@UPDATES`` is that checkpoint's file.
+
+    planned: nothing is started, so the path need not be there yet. Raises :class:`UserError`.
+    """
     if not init:
         raise UserError(
             "INIT is not set; name the student: a run's folder or checkpoint, or a Hugging Face folder"
         )
+    if planned:
+        return init
+    init = str(named_checkpoint(init))
     if not Path(init).exists():
         raise UserError(f"INIT is {init!r}: no such file or folder")
+    return init
 
 
 def parser():
@@ -163,6 +174,7 @@ def parser():
     add("--cache", default="", help="or what it said before")
     add("--data", default="", help="data folder (default: none yet, a row is only checked)")
     add("--save-dir", help="run folder")
+    add("--plan", action="store_true", help="print the words though the models are not there yet")
     add("options", nargs="*", help=argparse.SUPPRESS)
     return made
 
@@ -172,18 +184,14 @@ def main(argv=None):
     row = distillation(args.group, args.setting, args.model, args.size)
     processes = positive("PROCESSES", args.processes) * positive("MACHINES", args.machines)
     batches = share_sequences(row, processes, positive("BATCH", args.batch) if args.batch else None)
-    check_start(args.init_from)
-    check_teacher(row, args.teacher, args.cache)
+    init = checked_start(args.init_from, args.plan)
+    check_teacher(row, args.teacher, args.cache, args.plan)
     examples, validated = check_folder(args.data, row) if args.data else (None, True)
     end = given_at_the_end(args.options, DERIVED)
     for line in [*describe(row, batches, examples), *end]:
         print(line, file=sys.stderr)
     teacher = "" if args.cache else args.teacher
-    print(
-        "\n".join(
-            words(row, batches, args.save_dir, args.init_from, teacher, args.cache, validated)
-        )
-    )
+    print("\n".join(words(row, batches, args.save_dir, init, teacher, args.cache, validated)))
     return 0
 
 

@@ -14,6 +14,10 @@ OWN = "own"
 PROMPTSOURCE = "promptsource"
 
 
+class MissingTemplates(UserError):
+    """No source of templates has any of a data set."""
+
+
 def nearest(name, known):
     """Words for an error about an unknown name: the known ones most like it.
 
@@ -48,10 +52,13 @@ class Templates:
         return list(self._readers)
 
     def of(self, dataset):
-        """A data set's templates, sorted by name: list of Template. Raises :class:`UserError`."""
+        """A data set's templates, sorted by name: list of Template.
+
+        Raises :class:`MissingTemplates` where there are none.
+        """
         if dataset not in self._read:
             if dataset not in self._readers:
-                raise UserError(self._unknown(dataset))
+                raise MissingTemplates(self._unknown(dataset))
             self._read[dataset] = self._readers[dataset]()
         return list(self._read[dataset])
 

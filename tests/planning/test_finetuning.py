@@ -4,7 +4,7 @@ import pytest
 
 from fairseq_metro.errors import UserError
 from fairseq_metro.planning.batches import share_sequences
-from fairseq_metro.planning.finetuning import check_folder, check_start, describe, values, words
+from fairseq_metro.planning.finetuning import check_folder, checked_start, describe, values, words
 from fairseq_metro.planning.finetuning_table import finetuning
 from fairseq_metro.planning.memory import resolved
 from fairseq_metro.planning.words import given_at_the_end
@@ -142,4 +142,4 @@ def test_folders_that_are_none_are_one_line(tmp_path):
         assert "\n" not in str(caught.value)
     for start, said in (("", "INIT is not set"), (str(tmp_path / "gone"), "no such file")):
         with pytest.raises(UserError, match=said):
-            check_start(start)
+            checked_start(start)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 
 import pytest
@@ -73,7 +74,6 @@ def test_data_of_another_mixture_is_warned_of(begin, data):
         ({"BATCH": "x"}, "BATCH is 'x'"),
         ({"ARCH": "basep"}, "perhaps basepp"),
         ({"MODEL": "bert"}, "MODEL is 'bert'"),
-        ({"PLAN": "1"}, "PLAN=1 estimates pretraining alone"),
         ({"TASKS": "no/tasks"}, "no/tasks: no such folder"),
         ({"TASKS": "no/tasks", "INIT": ""}, "INIT is not set"),
         ({"TASKS": "x", "MACHINES": "2", "MACHINE": "0"}, "on one of them first"),
@@ -102,6 +102,30 @@ def test_raw_tasks_become_data_first(begin, tmp_path):
     asked.unlink()
     done, said = begin("finetune_t0p.sh", TASKS="raw", PROCESSES="3")
     assert done.returncode != 0 and not asked.exists()
+
+
+def test_a_plan_prints_the_commands_and_starts_nothing(begin, tmp_path):
+    """Neither the start nor the data have to be there yet."""
+    given = {"PLAN": "1", "TASKS": "raw", "INIT": "runs/mine@500", "DATA": "data-bin/new"}
+    done, said = begin("finetune_flan.sh", PROMPT_OPTIONS="--hold-out nli --mode none", **given)
+    assert done.returncode == 0 and said == [] and not (tmp_path / "run").exists(), done.stderr
+    prompts, train = map(shlex.split, done.stdout.splitlines())
+    assert prompts[:2] == ["python", "preprocess/prompted_data.py"]
+    assert options_of(prompts)["--vocab"] == "runs/mine/vocab"
+    assert prompts[-4:] == ["--hold-out", "nli", "--mode", "none"]
+    assert train[:5] == ["bash", "train_scripts/launch.sh", "1", "fairseq-train", "data-bin/new"]
+    assert options_of(train)["--init-from"] == "runs/mine@500"
+
+
+def test_a_soft_prompt_is_tuned_by_lesters_numbers_as_flan_changes_them(begin):
+    done, said = begin("finetune_soft_prompt.sh", ARCH="base")
+    assert done.returncode == 0, done.stderr
+    options = options_of(said)
+    assert options["--soft-prompt-tokens"] == "10" and "--pack" not in options
+    assert (float(options["--lr"]), float(options["--weight-decay"])) == (0.3, 1e-4)
+    assert (float(options["--dropout"]), float(options["--attention-dropout"])) == (0.1, 0)
+    assert int(options["--batch-size"]) * int(options["--update-freq"]) == 32
+    assert options["--max-update"] == "30000" and options["--lr-scheduler"] == "fixed"
 
 
 # YAML for fairseq-hydra-train

@@ -7,6 +7,7 @@ import numpy as np
 from fairseq import utils
 
 from fairseq_metro.analysis.figures.plotting import labelled, refuse_equal_labels
+from fairseq_metro.checkpoint_names import named_checkpoint
 from fairseq_metro.checkpoints import is_whole, read_facts
 from fairseq_metro.errors import UserError
 from fairseq_metro.loading import build_main_model, find_checkpoint, open_checkpoint
@@ -28,13 +29,14 @@ class Step:
 def steps_of(words, updates=None):
     """The steps of runs, ``LABEL=RUN`` or ``RUN`` each, rising in each run: list of :class:`Step`.
 
-    RUN: a folder, or one checkpoint file. updates: only these. The start comes first where it is
-    known: not of a run that began with another model's parameters. Raises :class:`UserError`.
+    RUN: a folder, one checkpoint file, or ``FOLDER@UPDATES``. updates: only these. The start comes
+    first where it is known: not of a run that began with another model's parameters. Raises
+    :class:`UserError`.
     """
     found = []
     for label, path in labelled(words):
         label = label or Path(path).resolve().name
-        steps = [*_of_folder(label, Path(path))]
+        steps = [*_of_folder(label, named_checkpoint(path))]
         if updates is not None:
             there = {step.update: step for step in steps}
             if missing := [update for update in updates if update not in there]:

@@ -16,8 +16,9 @@ from pathlib import Path
 
 from fairseq_metro.data.vocabulary import Vocabulary
 from fairseq_metro.errors import UserError
-from fairseq_metro.mixtures import Mixture, load_mixture
+from fairseq_metro.mixtures import Mixture
 from fairseq_metro.mixtures.mixture import HELDOUT, TRAIN, VALID
+from fairseq_metro.prepare.prompted.mixture_options import add_mixture_options, chosen_mixture
 from fairseq_metro.prompts import METRO, T0, DropRules, Templates, find_templates
 from fairseq_metro.prompts.collection import OWN, PROMPTSOURCE, promptsource_folder
 from fairseq_metro.task_data import NotThere, open_dataset
@@ -67,11 +68,8 @@ def parser():
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = made.add_argument
-    add("--mixture", required=True, metavar="NAME|FILE",
-        help="a mixture of the package (t0, t0+, t0++, flan, …), or a YAML file")  # fmt: skip
+    add_mixture_options(add)
     add("--tasks", type=Path, metavar="FOLDER", help="the data sets' files, a folder for each")
-    add("--without", nargs="+", default=[], metavar="SET",
-        help="data sets of the mixture to do without, such as those you have no files of")  # fmt: skip
     add("--hub", action="store_true",
         help="fetch data sets without files from the Hugging Face hub")  # fmt: skip
     add("--templates", nargs="+", default=[], metavar="SRC",
@@ -113,7 +111,7 @@ def plan(args):
         raise UserError("no --tasks: name the folder with the data sets' files, or give --hub")
     if args.tasks is not None and not args.tasks.is_dir():
         raise UserError(f"--tasks {args.tasks}: no such folder")
-    mixture = load_mixture(args.mixture).without_datasets(*args.without)
+    mixture = chosen_mixture(args)
     refuse_missing(mixture, args)
     return Plan(
         mixture=mixture, templates=templates_from(args.templates), tasks=args.tasks, hub=args.hub,

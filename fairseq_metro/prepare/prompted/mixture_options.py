@@ -1,0 +1,64 @@
+"""Options that change a mixture on the command line: what is held out, and FLAN's ablations."""
+
+from dataclasses import replace
+
+from fairseq_metro.errors import UserError
+from fairseq_metro.mixtures import flan, load_mixture
+
+
+def add_mixture_options(add):
+    """add: a parser's ``add_argument``."""
+    add("--mixture", required=True, metavar="NAME|FILE",
+        help="a mixture of the package (t0, t0+, t0++, flan, …), or a YAML file")  # fmt: skip
+    add("--without", nargs="+", default=[], metavar="SET",
+        help="data sets of the mixture to do without, such as those you have no files of")  # fmt: skip
+    add("--only", nargs="+", default=[], metavar="SET",
+        help="Train on these data sets of the mixture alone.")  # fmt: skip
+    add("--hold-out", nargs="+", default=[], metavar="CLUSTER",
+        help="Do not train on these clusters of data sets, nor on those that the mixture relates "
+             "to them, so that a model can be evaluated on unseen tasks (FLAN, 2.2).")  # fmt: skip
+    add("--clusters", nargs="+", default=[], metavar="CLUSTER",
+        help="Train on these clusters of data sets alone (FLAN, 4.1).")  # fmt: skip
+    add("--mode", choices=flan.MODES,
+        help="Give training inputs with the template's instruction, without any, or behind the data "
+             "set's name (FLAN, 4.3; default: the mixture's, natural).")  # fmt: skip
+    add("--exemplars", type=int, nargs="+", metavar="N",
+        help="Show solved examples before an input: a number, or the fewest and the most, up to "
+             f"{flan.MOST_EXEMPLARS} (FLAN, 4.4; default: the mixture's, 0).")  # fmt: skip
+
+
+def chosen_mixture(args):
+    """The mixture that parsed arguments ask for; its name says what was changed. UserError."""
+    mixture = load_mixture(args.mixture).without_datasets(*args.without)
+    changes = []
+    if args.hold_out:
+        mixture = mixture.without_clusters(*args.hold_out)
+        changes.append(f"hold out: {', '.join(args.hold_out)}")
+    if args.clusters:
+        mixture = mixture.only_clusters(*args.clusters)
+        changes.append(f"clusters: {', '.join(args.clusters)}")
+    if args.only:
+        mixture = mixture.only_datasets(*args.only)
+        changes.append(f"only: {', '.join(args.only)}")
+    if args.mode is not None:
+        mixture = replace(mixture, mode=args.mode)
+        changes.append(f"mode: {args.mode}")
+    if args.exemplars is not None:
+        mixture = replace(mixture, exemplars=_exemplars(args.exemplars))
+        changes.append(f"exemplars: {'-'.join(map(str, args.exemplars))}")
+    if not mixture.sets:
+        raise UserError(
+            f"mixture {mixture.name}: no data set is left to train on ({'; '.join(changes)}); hold "
+            "out less"
+        )
+    return replace(mixture, name=f"{mixture.name} ({'; '.join(changes)})") if changes else mixture
+
+
+def _exemplars(numbers):
+    fewest, most = (numbers * 2)[:2] if len(numbers) == 1 else tuple(numbers[:2])
+    if len(numbers) > 2 or not 0 <= fewest <= most <= flan.MOST_EXEMPLARS:
+        raise UserError(
+            f"--exemplars {' '.join(map(str, numbers))}: give a number from 0 to "
+            f"{flan.MOST_EXEMPLARS}, or the fewest and the most"
+        )
+    return fewest, most
