@@ -110,6 +110,7 @@ def evaluate_model(args, source, out, device):
     from fairseq_metro.evaluate.model_source import load_model, model_facts
 
     suites, left_out = suites_of(args), {}
+    whole = {suite.name: suite for suite in suites}
     if args.unseen_by:
         suites, left_out = unseen_suites(suites, args.unseen_by)
     templates = find_templates(args.templates)
@@ -133,7 +134,10 @@ def evaluate_model(args, source, out, device):
         left_out |= evaluate(job, predictor)
         opened, _ = open_sets(job)
         done.append(
-            (suite, {name: [run.name for run in runs] for name, (_, runs) in opened.items()})
+            (
+                whole[suite.name],
+                {name: [r.name for r in runs] for name, (_, runs) in opened.items()},
+            )
         )
     if sharing.rank() != 0:
         return None

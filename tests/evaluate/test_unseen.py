@@ -58,7 +58,7 @@ def test_the_command_evaluates_unseen_sets_alone(toys, tmp_path):
     assert main([*words, "--unseen-by", str(data)]) == 0
     assert sorted(read_results(tmp_path / "out")) == ["toy_kind_silent", "toy_kind_which"]
     report = (tmp_path / "out" / "report.md").read_text()
-    assert "- toy/pick: not unseen: " in report
+    assert "- toy/pick: not unseen: " in report and "NOT the whole suite" in report
     words[words.index("--out") + 1] = str(tmp_path / "other")
     assert main([*words, "--clusters", "b"]) == 0
     assert sorted(read_results(tmp_path / "other")) == ["toy_pick_pick"]
