@@ -6,8 +6,8 @@ from pathlib import Path
 from fairseq_metro.errors import UserError
 from fairseq_metro.evaluate.ranking import RANKS, SUM
 from fairseq_metro.evaluate.suite import suite_names
-from fairseq_metro.recipes import MOST_PASSAGES, PAPER, RECIPES
 from fairseq_metro.mixtures.flan import MODES
+from fairseq_metro.recipes import MOST_PASSAGES, PAPER, RECIPES
 
 DTYPES = ("float32", "bfloat16", "float16")
 
