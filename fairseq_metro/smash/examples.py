@@ -28,7 +28,7 @@ def read_split(task, folder, split):
     """
     folder = Path(folder)
     stamp = read_json(folder / STAMP) if (folder / STAMP).is_file() else {}
-    if stamp and stamp.get("task") != task.name:
+    if stamp and stamp.get("task") not in (task.name, task.splits_of):
         raise UserError(f"{folder}: a split of {stamp.get('task')}, not of {task.name}")
     layout = stamp.get("layout")
     rows = _of_dataset(task, folder, split, layout) if layout else _of_lmbff(task, folder, split)

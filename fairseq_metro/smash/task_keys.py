@@ -44,6 +44,7 @@ TASK_KEYS = {
     "title": _TEXT,
     "folder": _TEXT,
     "group": _TEXT,
+    "splits_of": _TEXT,
     "metric": Kind(f"one of {', '.join(METRICS)}", lambda v: v if v in list(METRICS) else None),
     "template": _TEXT,
     "words": Kind("a mapping of two labels or more to words", _words),

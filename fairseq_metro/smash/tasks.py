@@ -2,8 +2,9 @@
 
 ``title`` (name in tables), ``folder`` (of its splits; LM-BFF's name), ``group`` (whose student is
 fine-tuned), ``metric``, ``template``, ``words`` (label -> word; of ``interval`` the low and the
-high one), ``max_length`` (SMASH's), ``tests`` (name in tables -> test split), and where its files
-are: ``lmbff`` (LM-BFF's layout) and ``dataset`` (a data set of task_data).
+high one), ``max_length`` (SMASH's), ``tests`` (name in tables -> test split), ``splits_of`` (another
+task, whose K-shot splits are read), and where its files are: ``lmbff`` (LM-BFF's layout) and
+``dataset`` (a data set of task_data).
 
 Sources: SMASH, section 4.1 and appendix A.2; LM-BFF (Gao et al. 2020), tables B.1 and 1.
 """
@@ -74,6 +75,7 @@ class FewshotTask:
     max_length: int
     group: str | None = None
     folder: str | None = None
+    splits_of: str | None = None
     interval: tuple[float, float] | None = None
     tests: dict = field(default_factory=dict)
     lmbff: LmbffFiles | None = None
@@ -126,16 +128,21 @@ def load_task(name):
     >>> load_task("stsb").words, load_task("mnli").tests
     ({'low': 'No', 'high': 'Yes'}, {'MNLI-m': 'test_matched', 'MNLI-mm': 'test_mismatched'})
     """
-    path = _FOLDER / f"{name}.yaml"
-    if str(name) not in task_names():
-        path = Path(name)
-        if not path.is_file():
-            known = task_names()
-            raise UserError(
-                f"no few-shot task {str(name)!r} ({nearest(str(name), known)}; all: "
-                f"{', '.join(known)}); give one of them or a YAML file"
-            )
+    path = task_file(name)
     return read_task(path, load_yaml(path))
+
+
+def task_file(name):
+    """The YAML file of a task's name, or a user's own: Path. Raises :class:`UserError`."""
+    if str(name) in task_names():
+        return _FOLDER / f"{name}.yaml"
+    if not Path(name).is_file():
+        known = task_names()
+        raise UserError(
+            f"no few-shot task {str(name)!r} ({nearest(str(name), known)}; all: "
+            f"{', '.join(known)}); give one of them or a YAML file"
+        )
+    return Path(name)
 
 
 def read_task(path, values):

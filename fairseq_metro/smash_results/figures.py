@@ -2,7 +2,8 @@
 
 2a, 2b  the few-shot metric by distillation updates, a curve for each distillation setting: runs of
         eval/fewshot.py over the checkpoints of each setting's run (``--model RUN/checkpoint_*.pt``)
-3       other templates and label words: few-shot tasks in files NAME-template-1.yaml,
+3       other templates and label words: runs with LM-BFF's automatic prompts (eval/fewshot.py
+        --auto-templates, --auto-words), or few-shot tasks in files NAME-template-1.yaml,
         NAME-verbalizer-1.yaml and so on
 4       the metric by the number K of examples a label
 
@@ -127,7 +128,9 @@ def variant_points(args, scores):
                 same = of_role([score for score in scores if score.task == name], roles[role])
                 for test in sorted({score.test for score in same}):
                     score = only([s for s in same if s.test == test], f"{role} on {name}")
-                    rows.append(_ours(f"{task}: {kind}s", role, x, score))
+                    # MNLI has two tests, a panel each.
+                    panel = task if len({s.test for s in same}) == 1 else f"{task}, {test}"
+                    rows.append(_ours(f"{panel}: {kind}s", role, x, score))
     return rows
 
 

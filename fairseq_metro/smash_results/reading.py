@@ -56,17 +56,14 @@ def read_scores(places):
         cells |= read_cells(path)
     if not cells:
         raise UserError(f"{', '.join(map(str, places))}: no finished run yet")
-    tasks = {name: load_task(name) for name in {cell["task"] for cell in cells.values()}}
-    return [score for name, task in tasks.items() for score in _of_task(name, task, cells)]
-
-
-def _of_task(name, task, cells):
-    mine = [cell for cell in cells.values() if cell["task"] == name]
-    for line in summarize(mine, {name: task}):
-        yield Score(
-            line["model"], line["row"], Path(name).stem, line["test"], line["k"], line["metric"],
+    tasks = {name: load_task(name) for name in sorted({cell["task"] for cell in cells.values()})}
+    return [
+        Score(
+            line["model"], line["row"], line["task"], line["test"], line["k"], line["metric"],
             line["mean"], line["std"], line["splits"], line["test_rows"], line["sampled"],
-        )  # fmt: skip
+        )
+        for line in summarize(cells.values(), tasks)
+    ]  # fmt: skip
 
 
 def matches(model, pattern):

@@ -75,6 +75,21 @@ def test_other_templates_and_words(tmp_path):
             assert [row["x"] for row in mine] == ["manual", *"12345"]
 
 
+def test_a_splits_own_prompts_are_one_point_with_the_other_splits(tmp_path):
+    """The i-th best of each split is one variant, though each split has another file for it."""
+    text = (files("fairseq_metro.smash") / "tasks" / "mnli.yaml").read_text()
+    cells = some(["runs/student"], ["prompt"], ["mnli"])
+    for one in list(cells):
+        path = tmp_path / f"16-{one['seed']}" / "mnli-template-1.yaml"
+        path.parent.mkdir()
+        path.write_text(text)
+        cells.append({**one, "task": str(path), "key": one["key"] + "v"})
+    rows = run(tmp_path, "3", cells)
+    for test in ("MNLI-m", "MNLI-mm"):
+        mine = ours(rows, series="student", panel=f"mnli, {test}: templates")
+        assert [(row["x"], row["splits"]) for row in mine] == [("manual", "2"), ("1", "2")]
+
+
 def test_by_examples_a_label(tmp_path):
     ks = published("figures", "4")["ticks"]
     rows = run(tmp_path, "4", some(ROLES, ["prompt"], ["rte", "subj"], ks))

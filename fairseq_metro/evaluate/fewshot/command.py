@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from fairseq_metro.checkpoint_names import named_checkpoint
 from fairseq_metro.errors import UserError
 from fairseq_metro.evaluate.fewshot.cells import KD_AUGMENTED, MAJORITY, ROWS, TAUGHT
 from fairseq_metro.evaluate.fewshot.grid import CELLS, CPU, Grid, plan, run
@@ -17,6 +18,7 @@ from fairseq_metro.evaluate.fewshot.scorers import WordScorer
 from fairseq_metro.evaluate.fewshot.training import scores_of
 from fairseq_metro.interchange.mask_models import load_mask_model
 from fairseq_metro.logs import messages_on_stderr
+from fairseq_metro.smash.automatic import BEST, TEMPLATE, VERBALIZER, variants_of
 from fairseq_metro.smash.regression import LOSSES, predicted_scores
 from fairseq_metro.smash.splits import SEEDS, SHORT_LABELS, kshot_split
 from fairseq_metro.smash.tasks import load_task, steps_for, task_names
@@ -36,7 +38,8 @@ def parser():
     )
     add = found.add_argument
     add("--model", nargs="+", action="extend", default=[], metavar="RUN",
-        help="run folder or checkpoint of a RoBERTa or T5, or local Hugging Face folder")  # fmt: skip
+        help="run folder, checkpoint or RUN@UPDATES of a RoBERTa or T5, or local Hugging Face "
+        "folder")  # fmt: skip
     add("--tasks", metavar="FOLDER", help="original files; splits are made in OUT/kshot")
     add("--kshot", metavar="FOLDER", help="instead: splits that preprocess/kshot.py made")
     add("--task", nargs="+", required=True, metavar="NAME", help="few-shot tasks")
@@ -63,6 +66,13 @@ def parser():
     add("--regression", choices=sorted(LOSSES), default="gold", help="loss of scores (gold)")
     add("--short-labels", choices=SHORT_LABELS, default=SHORT_LABELS[0],
         help="with --tasks: see preprocess/kshot.py")  # fmt: skip
+    add("--auto-templates", metavar="FOLDER",
+        help="LM-BFF's auto_template: each task is also run with the best templates of its split, "
+        "FOLDER/<Task>/<K>-<seed>.sort.txt")  # fmt: skip
+    add("--auto-words", metavar="FOLDER",
+        help="LM-BFF's auto_label_mapping: the same with the best label words")  # fmt: skip
+    add("--best", type=int, default=BEST, metavar="N",
+        help="Number of automatic prompts of each kind (default: %(default)s).")  # fmt: skip
     add("--test-rows", type=int, default=0, help="most test rows, a seeded sample (default: all)")
     add("--device", choices=("cpu", "cuda"), help="default: the GPUs where there are any")
     add("--jobs", "--workers", type=int, metavar="N",
@@ -78,6 +88,8 @@ def main(argv=None):
         return predict_main(argv[1:])
     args = parser().parse_args(argv)
     _check(args)
+    args.model = [str(named_checkpoint(model)) for model in args.model]
+    args.teacher = args.teacher and str(named_checkpoint(args.teacher))
     tasks = {name: load_task(name) for name in args.task}
     grid = Grid(
         lrs=tuple(args.lr), batches=tuple(args.batch), every=args.every,
@@ -87,8 +99,10 @@ def main(argv=None):
         augmented=args.augmented,
     )  # fmt: skip
     torch.set_num_threads(1)  # before anything is forked
-    cells = plan(grid, args.model, _folders(args, tasks))
-    out = Path(args.out)
+    folders, out = _folders(args, tasks), Path(args.out)
+    folders |= _variants(args, folders)
+    tasks |= {name: load_task(name) for name, _, _ in folders}
+    cells = plan(grid, args.model, folders)
     out.mkdir(parents=True, exist_ok=True)
     devices = _devices(args.device)
     jobs = args.jobs or (len(os.sched_getaffinity(0)) if devices == [CPU] else len(devices))
@@ -103,7 +117,7 @@ def _check(args):
         raise UserError("give --tasks (original files) or --kshot (splits that are there), one")
     if not args.model and set(args.rows or ROWS) != {MAJORITY}:
         raise UserError("--model is missing; only the row majority needs none")
-    for name, least in (("jobs", 1), ("every", 1), ("test_rows", 0)):
+    for name, least in (("jobs", 1), ("every", 1), ("test_rows", 0), ("best", 1)):
         value = getattr(args, name)
         if value is not None and value < least:
             raise UserError(f"--{name.replace('_', '-')} is {value}: {least} or more")
@@ -158,6 +172,17 @@ def _folders(args, tasks):
                     if not folder.is_dir():
                         raise UserError(f"{folder}: no such split; run preprocess/kshot.py")
                 found[name, k, seed] = folder
+    return found
+
+
+def _variants(args, folders):
+    """{(task's file, k, seed): folder} of the tasks with LM-BFF's automatic prompts of each split."""
+    found = {}
+    for kind, source in ((TEMPLATE, args.auto_templates), (VERBALIZER, args.auto_words)):
+        for (name, k, seed), folder in folders.items() if source else ():
+            out = Path(args.out) / "prompts"
+            for path in variants_of(name, kind, source, k, seed, args.best, out):
+                found[str(path), k, seed] = folder
     return found
 
 

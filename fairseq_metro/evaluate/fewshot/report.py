@@ -10,7 +10,7 @@ from fairseq_metro.evaluate.fewshot.cells import MAJORITY_OF_TEST, ROWS
 from fairseq_metro.files import atomic_write
 
 ORDER = MAJORITY_OF_TEST, *ROWS
-FIELDS = "model row k test metric mean std splits runs test_rows sampled".split()
+FIELDS = "model row k task test metric mean std splits runs test_rows sampled".split()
 
 
 def chosen_on_dev(results):
@@ -33,17 +33,19 @@ def summarize(results, tasks):
     """
     groups = {}
     for result in results:
-        key = (result["model"], result["row"], result["k"], result["task"])
+        # The prompts of a split have files of their own, all called after the task and their place.
+        key = (result["model"], result["row"], result["k"], Path(result["task"]).stem)
         groups.setdefault(key, []).append(result)
     lines = []
-    for (model, row, k, name), group in groups.items():
-        chosen = chosen_on_dev(group)
+    for (model, row, k, task), group in groups.items():
+        chosen, name = chosen_on_dev(group), group[0]["task"]
         for title in tasks[name].tests:
             tests = [result["test"][title] for result in chosen]
             values = [test["value"] for test in tests]
             known = None not in values
             lines.append({
-                "model": model, "row": row, "k": k, "test": title, "metric": tasks[name].metric,
+                "model": model, "row": row, "k": k, "task": task, "test": title,
+                "metric": tasks[name].metric,
                 "mean": 100 * float(np.mean(values)) if known else None,
                 "std": 100 * float(np.std(values)) if known else None,
                 "splits": len(chosen), "runs": len(group), "test_rows": tests[0]["rows"],
@@ -65,12 +67,14 @@ def write_tables(lines, out):
 
 def markdown(lines):
     """The table in Markdown: rows are (K, model, row), columns tests; mean (std)."""
-    tests = list(dict.fromkeys(line["test"] for line in lines))
-    sampled = {line["test"]: line["test_rows"] for line in lines if line["sampled"]}
+    columns = _columns(lines)
+    tests = list(dict.fromkeys(columns.values()))
+    sampled = {columns[line["task"], line["test"]]: line["test_rows"]
+               for line in lines if line["sampled"]}  # fmt: skip
     cells = {}
     for line in lines:
         row = (line["k"], _short(line["model"]), line["row"])
-        cells.setdefault(row, {})[line["test"]] = _shown(line)
+        cells.setdefault(row, {})[columns[line["task"], line["test"]]] = _shown(line)
     titles = [f"{test}*" if test in sampled else test for test in tests]
     text = [
         "Means (population standard deviations) over splits, times 100; per split the grid point "
@@ -86,6 +90,17 @@ def markdown(lines):
         rows = ", ".join(f"{test} {count}" for test, count in sampled.items())
         text += ["", f"\\* a seeded sample of the test rows: {rows}."]
     return "\n".join(text) + "\n"
+
+
+def _columns(lines):
+    """{(task, test): title of its column}; a test that several tasks share is told by the task."""
+    tasks = {}
+    for line in lines:
+        tasks.setdefault(line["test"], {})[line["task"]] = None
+    return {
+        (task, test): test if len(sharing) == 1 or i == 0 else f"{test} ({task})"
+        for test, sharing in tasks.items() for i, task in enumerate(sharing)
+    }  # fmt: skip
 
 
 def _shown(line):
