@@ -31,9 +31,18 @@ from fairseq_metro.logs import messages_on_stderr
 from fairseq_metro.prepare.assembling import Assembler, TextDigest
 from fairseq_metro.prepare.encoding import Encoders
 from fairseq_metro.prepare.folder_lock import locked, terminated_as_interrupted
-from fairseq_metro.prepare.inputs import STANDARD_INPUT, Inputs
+from fairseq_metro.prepare.inputs import Inputs
 from fairseq_metro.prepare.progress import Progress
 from fairseq_metro.prepare.shards import numbered_chunks
+from fairseq_metro.sources import (
+    STANDARD_INPUT,
+    TEXT_FILES,
+    Reading,
+    add_reading_options,
+    expand,
+    names_of,
+    reading_of,
+)
 from fairseq_metro.stamp import make_stamp
 
 logger = logging.getLogger(__name__)
@@ -56,6 +65,7 @@ class Plan:
     blank_ends_document: bool
     route: str
     overwrite: bool
+    reading: Reading
 
     @property
     def sharded(self):
@@ -83,9 +93,9 @@ def parser():
     add = made.add_argument
     add("--vocab", required=True, type=Path, help="vocabulary folder of train_vocabulary.py")
     add("--train", nargs="+", required=True, metavar="FILE",
-        help="UTF-8 text, plain or .gz, .xz, .zst; - for standard input")  # fmt: skip
-    add("--valid", nargs="+", required=True, metavar="FILE", help="validation text")
-    add("--test", nargs="+", metavar="FILE", help="test text")
+        help=f"Training text; - for standard input. {TEXT_FILES}")  # fmt: skip
+    add("--valid", nargs="+", required=True, metavar="FILE", help="Validation text.")
+    add("--test", nargs="+", metavar="FILE", help="Test text.")
     add("--dest", required=True, type=Path, help="the data folder to write")
     add("--workers", type=int, default=os.cpu_count(), metavar="N",
         help="processes that encode (default: all cores, %(default)s)")  # fmt: skip
@@ -95,8 +105,10 @@ def parser():
     add("--shard-size", metavar="BYTES",
         help="or into parts of about this many bytes of text (2000000, 500M, 10G)")  # fmt: skip
     add("--documents", choices=("blank-line", "file"), default="blank-line",
-        help="what ends a document: a blank line or a file's end; or only a file's end, and blank "
-             "lines mean nothing (default: blank-line)")  # fmt: skip
+        help="What ends a document in plain text: a blank line or a file's end; or only a file's "
+             "end, and blank lines mean nothing. A row is a document. (default: "
+             "blank-line)")  # fmt: skip
+    add_reading_options(made)
     add("--route", choices=("direct", "pieces"), default="direct",
         help="'pieces' writes the pieces as text and runs fairseq-preprocess on it: the same "
              "bytes, slower, to check the direct route with (default: direct)")  # fmt: skip
@@ -113,24 +125,28 @@ def plan(args):
         raise UserError(f"--shards is {args.shards}, must be at least 1")
     if args.shards and args.shard_size:
         raise UserError("--shards and --shard-size say the same thing; give one of them")
+    reading = reading_of(args)
     splits = {"train": args.train, "valid": args.valid} | ({"test": args.test} if args.test else {})
+    splits = {name: expand(files) for name, files in splits.items()}
     check_apart(splits)
     for files in splits.values():
         Inputs(files)  # every file can be opened
     vocabulary = Vocabulary.load(args.vocab)
     shard_bytes = byte_count(args.shard_size) if args.shard_size else None
     if args.shards:
-        if STANDARD_INPUT in args.train:
+        if STANDARD_INPUT in splits["train"]:
             raise UserError(
                 "--shards needs the size of the text, which standard input does not tell; give "
                 "--shard-size BYTES instead"
             )
-        shard_bytes = max(1, -(-Inputs(args.train).text_bytes() // args.shards))
+        shard_bytes = max(
+            1, -(-Inputs(splits["train"], reading=reading).text_bytes() // args.shards)
+        )
     return Plan(
-        vocabulary=vocabulary, train=args.train, dest=args.dest, workers=args.workers,
+        vocabulary=vocabulary, train=splits["train"], dest=args.dest, workers=args.workers,
         held_out={name: files for name, files in splits.items() if name != "train"},
         shards=args.shards, shard_bytes=shard_bytes, route=args.route, overwrite=args.overwrite,
-        blank_ends_document=args.documents == "blank-line",
+        blank_ends_document=args.documents == "blank-line", reading=reading,
     )  # fmt: skip
 
 
@@ -175,7 +191,7 @@ def binarize(plan):
                 as_text=plan.route == "pieces",
             )
         )  # fmt: skip
-        inputs = Inputs(plan.train)
+        inputs = Inputs(plan.train, reading=plan.reading)
         progress = Progress(inputs)
         numbered = numbered_chunks(
             inputs, plan.shard_bytes, plan.blank_ends_document, most=plan.shards
@@ -187,10 +203,10 @@ def binarize(plan):
                 stamps.append(stamp)
         progress.close()
         if not stamps:
-            raise UserError(f"{', '.join(plan.train)}: no text for --train")
+            raise UserError(f"{names_of(plan.train)}: no text for --train")
         if plan.shards and len(stamps) < plan.shards:
             raise UserError(
-                f"{', '.join(plan.train)}: the text fills only {len(stamps)} of {plan.shards} "
+                f"{names_of(plan.train)}: the text fills only {len(stamps)} of {plan.shards} "
                 "shards; give a smaller --shards, or more text"
             )
         remove_surplus(plan, len(stamps))
@@ -210,6 +226,8 @@ def report(plan, stamps, seconds):
     for name, split in stamps[0]["splits"].items():
         if split["dropped"]:
             logger.warning("%s: %d lines had no tokens and were dropped", name, split["dropped"])
+    for sentence in plan.reading.bad_rows.summary():
+        logger.warning("%s", sentence)
     if plan.sharded:
         folders = ":".join(str(plan.folder(shard)) for shard in range(len(stamps)))
         logger.info("for fairseq-train: %s", folders)
@@ -259,7 +277,8 @@ class Shard:
 
     def make(self, train_chunks):
         """The stamp of the finished folder, or None where ``train_chunks`` hold no text at all."""
-        splits = {name: Inputs(files) for name, files in self.held_out().items()}
+        reading = self.plan.reading
+        splits = {name: Inputs(files, reading=reading) for name, files in self.held_out().items()}
         splits["train"] = train_chunks
         if (stamp := self.finished()) is not None:
             return self.recognise(stamp, splits)
@@ -268,7 +287,7 @@ class Shard:
             return None
         for name, split in facts.items():
             if split["lines"] == 0:
-                raise UserError(f"{', '.join(self.held_out()[name])}: no text for --{name}")
+                raise UserError(f"{names_of(self.held_out()[name])}: no text for --{name}")
         if self.plan.route == "pieces":
             self.run_fairseq_preprocess(facts)
         return self.put_in_place(facts)

@@ -45,7 +45,7 @@ def encode_chunk(vocabulary, chunk, blank_ends_document, as_text=False):
     sizes[np.array(filled, dtype=bool)] = np.where(text_sizes == 0, -1, text_sizes)
     dropped = int((sizes == -1).sum())
     sizes = sizes[sizes != -1]
-    if not blank_ends_document:
+    if not (blank_ends_document or chunk.rows):
         sizes = sizes[sizes != 0]
     before, after = chunk.new_file, False
     full = np.flatnonzero(sizes)

@@ -21,7 +21,8 @@ def numbered_chunks(inputs: Inputs, shard_bytes, blank_ends_document, most=None)
             cut = None
             if shard_bytes is not None and (most is None or shard + 1 < most):
                 target = (shard + 1) * shard_bytes - position
-                cut = find_cut(rest, target, target + shard_bytes // 2, blank_ends_document)
+                blank = blank_ends_document or chunk.rows
+                cut = find_cut(rest, target, target + shard_bytes // 2, blank)
             if cut is None:
                 yield shard, rest
                 position += len(rest.data)

@@ -31,6 +31,14 @@ from fairseq_metro.files import read_json, writing
 from fairseq_metro.logs import messages_on_stderr
 from fairseq_metro.prepare.inputs import Inputs
 from fairseq_metro.prepare.required_words import require_words
+from fairseq_metro.sources import (
+    TEXT_FILES,
+    Reading,
+    add_reading_options,
+    expand,
+    names_of,
+    reading_of,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +46,9 @@ MASK = "<mask>"
 SENTINELS = [f"<sen{i:03d}>" for i in range(1, 129)]
 TRAINING_THREADS = 4  # fixed: SentencePiece's sums depend on it
 LONGEST_SENTENCE = 20_000  # characters; longer lines are cut for training only
+# White space, as Unicode and fairseq's reader of dict.txt see it, that SentencePiece takes for a
+# letter or for nothing.
+ODD_SPACE = re.compile("[\x0b\x0c\x1c-\x1f\x85\u2028\u2029]")
 
 
 @messages_on_stderr()
@@ -48,7 +59,7 @@ def main(argv=None):
     )
     add = parser.add_argument
     add("--input", nargs="+", required=True, metavar="FILE",
-        help="UTF-8 text, plain or .gz, .xz, .zst; - for standard input")  # fmt: skip
+        help=f"Text to learn from; - for standard input. {TEXT_FILES}")  # fmt: skip
     add("--out", required=True, type=Path, help="the vocabulary folder to write")
     add("--vocab-size", required=True, type=int,
         help="number of SentencePiece pieces, the four specials included; mask and sentinels come "
@@ -68,17 +79,18 @@ def main(argv=None):
     add("--input-sentences", type=int, default=2_000_000, metavar="N",
         help="train on at most N lines, drawn uniformly (default: 2,000,000)")  # fmt: skip
     add("--seed", type=int, default=1, help="seed of that draw (default: 1)")
+    add_reading_options(parser)
     args = parser.parse_args(argv)
     train_vocabulary(
         args.input, args.out, args.vocab_size, args.lowercase, args.normalization, args.model_type,
-        args.byte_fallback, args.require_words, args.input_sentences, args.seed,
+        args.byte_fallback, args.require_words, args.input_sentences, args.seed, reading_of(args),
     )  # fmt: skip
     return 0
 
 
 def train_vocabulary(
     inputs, out, vocab_size, lowercase=False, normalization="none", model_type="unigram",
-    byte_fallback=False, required_words=None, input_sentences=2_000_000, seed=1,
+    byte_fallback=False, required_words=None, input_sentences=2_000_000, seed=1, reading=None,
 ):  # fmt: skip
     """Train and write the folder ``out``, or say that it is there; return the :class:`Vocabulary`.
 
@@ -86,15 +98,18 @@ def train_vocabulary(
     word cannot be one piece, or ``out`` holds another vocabulary.
     """
     started = time.monotonic()
+    inputs, reading = expand(inputs), reading or Reading()
     if vocab_size <= len(SPECIALS) + 256 * byte_fallback:
         raise UserError(f"--vocab-size is {vocab_size}, too small for anything but special symbols")
     if input_sentences < 1:
         raise UserError(f"--input-sentences is {input_sentences}, must be at least 1")
     normalizer = Normalizer(normalization, lowercase)
     words = read_words(required_words, normalizer) if required_words else []
-    sentences, sha256, total = draw_sentences(inputs, input_sentences, seed)
+    sentences, sha256, total = draw_sentences(inputs, input_sentences, seed, reading)
+    for sentence in reading.bad_rows.summary():
+        logger.warning("%s", sentence)
     if not sentences:
-        raise UserError(f"{', '.join(map(str, inputs))}: no text to learn a vocabulary from")
+        raise UserError(f"{names_of(inputs)}: no text to learn a vocabulary from")
     settings = {
         "version": VERSION,
         "lowercase": lowercase,
@@ -135,16 +150,17 @@ def train_vocabulary(
     return vocabulary
 
 
-def draw_sentences(inputs, most, seed):
+def draw_sentences(inputs, most, seed, reading=None):
     """At most ``most`` non-blank lines, each as likely as any other (a reservoir).
 
-    Returns them, the SHA-256 of all text read, and the number of lines they were drawn from.
+    Odd white space in them is a space. Returns them, the SHA-256 of all text read, and the number of
+    lines they were drawn from.
     """
     rng, digest = random.Random(seed), hashlib.sha256()
     kept, total = [], 0
-    for chunk in Inputs(inputs):
+    for chunk in Inputs(inputs, reading=reading):
         digest.update(chunk.data)
-        for line in chunk.text().split("\n"):
+        for line in ODD_SPACE.sub(" ", chunk.text()).split("\n"):
             for start in range(0, len(line), LONGEST_SENTENCE):
                 sentence = line[start : start + LONGEST_SENTENCE].strip()
                 if not sentence:
@@ -173,7 +189,7 @@ def train_model(sentences, vocab_size, model_type, byte_fallback, inputs):
             minloglevel=2,
         )  # fmt: skip
     except (RuntimeError, OSError, ValueError) as error:
-        name = ", ".join(map(str, inputs))
+        name = names_of(inputs)
         if most := re.search(r"value <= (\d+)", str(error)):
             raise UserError(
                 f"{name}: too little text for {vocab_size} pieces; give more, or --vocab-size "
@@ -220,22 +236,38 @@ def dictionary_text(model):
 
 
 def vocabulary_there(out, settings):
-    """The vocabulary in ``out`` if it was made from the same text and options, else None.
+    """The vocabulary in ``out`` if it was made from the same text and options and is whole, else
+    None.
 
     Raises :class:`UserError` where ``out`` holds a vocabulary made from others.
     """
     if not all((out / name).is_file() for name in FILES):
         return None
     if read_json(out / TOKENIZER) == settings:
-        return Vocabulary.load(out)
+        try:
+            return Vocabulary.load(out)
+        except UserError as error:
+            logger.warning("%s; made again", error)
+            return None
     raise UserError(
         f"{out}: holds a vocabulary made from other text or options; give another --out, or "
         "remove the folder"
     )
 
 
+def check_written(temporary, out):
+    """Raise :class:`UserError` where the files written cannot be used: nobody is to meet them."""
+    try:
+        Vocabulary.load(temporary)
+    except UserError as error:
+        reason = str(error).replace(str(temporary), str(out))
+        raise UserError(
+            f"{reason}: this text makes no vocabulary that can be used; clean it, and train again"
+        ) from None
+
+
 def write_folder(out, model, settings):
-    """Write the three files to a temporary folder and rename it to ``out``."""
+    """Write the three files to a temporary folder, check them, and rename it to ``out``."""
     temporary = out.with_name(f".{out.name}.partial")
     with writing(out):
         try:
@@ -245,6 +277,7 @@ def write_folder(out, model, settings):
             (temporary / DICTIONARY).write_text(dictionary_text(model), "utf-8")
             text = json.dumps(settings, indent=2, ensure_ascii=False)
             (temporary / TOKENIZER).write_text(f"{text}\n", "utf-8")
+            check_written(temporary, out)
             if out.is_dir() and set(FILES) >= {path.name for path in out.iterdir()}:
                 shutil.rmtree(out)  # a part of a vocabulary, or nothing
             temporary.rename(out)

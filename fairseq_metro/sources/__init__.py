@@ -23,12 +23,14 @@ from fairseq_metro.sources.opening import (
     members,
     open_bytes,
 )
+from fairseq_metro.sources.options import TEXT_FILES, add_reading_options, reading_of
 from fairseq_metro.sources.parts import Part, Reading, documents_of, parts
-from fairseq_metro.sources.places import HUB, expand
+from fairseq_metro.sources.places import HUB, expand, names_of
 from fairseq_metro.sources.streams import readable
 
 __all__ = [
-    "FORMS", "HUB", "STANDARD_INPUT", "TEXT", "BadRows", "Member", "Part", "Reading", "as_utf8",
+    "FORMS", "HUB", "STANDARD_INPUT", "TEXT", "TEXT_FILES", "BadRows", "Member", "Part", "Reading",
+    "add_reading_options", "as_utf8",
     "byte_lines", "check_readable", "decode", "documents_of", "expand", "line_blocks", "members",
-    "mended", "open_bytes", "parts", "readable", "row_limit",
+    "mended", "names_of", "open_bytes", "parts", "readable", "reading_of", "row_limit",
 ]  # fmt: skip

@@ -57,6 +57,18 @@ class BadRows:
         if self.bad > self.most():
             self.refuse()
 
+    def facts(self):
+        """What :meth:`restore` takes to go on counting where an interrupted command was: for JSON."""
+        return {
+            "rows": self.rows, "reasons": dict(self.reasons), "replaced": self.replaced,
+            "first": self._first,
+        }  # fmt: skip
+
+    def restore(self, facts):
+        """Go on from the counts of :meth:`facts`, if there are any."""
+        self.rows, self.replaced = facts.get("rows", 0), facts.get("replaced", 0)
+        self.reasons, self._first = Counter(facts.get("reasons", {})), facts.get("first")
+
     def most(self):
         """How many of the rows so far may be bad."""
         if self.limit is None:

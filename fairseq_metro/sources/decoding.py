@@ -9,6 +9,7 @@ import re
 import shlex
 
 from fairseq_metro.errors import UserError
+from fairseq_metro.sources.encodings import likely_encoding
 from fairseq_metro.sources.kinds import ARCHIVES, UNPACK
 from fairseq_metro.sources.streams import Stream
 
@@ -49,10 +50,12 @@ def as_utf8(member, bad_rows=None):
             if head.startswith(mark):
                 member.stream.read(len(mark))
                 return Stream(_Transcoded(member.stream, encoding, bad_rows))
-    encoding = unmarked_utf16(member.stream.peek(HEAD))
-    if encoding is not None:
+    head = member.stream.peek(HEAD)
+    if head and not head.strip(b"\0"):
+        raise UserError(f"{member.place}: holds nothing but zero bytes; fetch it again")
+    if encoding := unmarked_encoding(head):
         raise UserError(
-            f"{member.place}: byte 0: is {encoding.upper()} without a byte order mark, not UTF-8; "
+            f"{member.place}: byte 0: is {encoding} without a byte order mark, not UTF-8; "
             f"{remedy(member, encoding)}"
         )
     return member.stream
@@ -77,24 +80,26 @@ class _Transcoded:
         return block
 
 
-def unmarked_utf16(head):
-    """The name of UTF-16 or UTF-32 where ``head`` is that without a mark, or None.
+def unmarked_encoding(head):
+    """The name of an encoding whose text is valid UTF-8 as well and yet something else, or None.
 
-    Text of an alphabet in UTF-16 is valid UTF-8 as well: letters and, at every other byte, one of
-    few control characters, zero among them.
+    Text of an alphabet in UTF-16 is letters and, at every other byte, one of few control
+    characters, zero among them; ISO-2022-JP is ASCII between escape sequences.
 
-    >>> unmarked_utf16("plain".encode("utf-16-be")), unmarked_utf16(b"plain")
-    ('utf-16-be', None)
+    >>> unmarked_encoding("plain".encode("utf-16-be")), unmarked_encoding(b"plain")
+    ('UTF-16BE', None)
     """
+    if b"\x1b$B" in head or b"\x1b$@" in head:
+        return "ISO-2022-JP"
     if len(head) < 8 or b"\0" not in head:
         return None
     whole = head[: len(head) // 4 * 4]
     zeros = [whole[i::4].count(0) * 4 / len(whole) for i in range(4)]
     if min(zeros[2:]) > 0.9 and zeros[0] < 0.5:
-        return "utf-32-le"
+        return "UTF-32LE"
     if min(zeros[:2]) > 0.9 and zeros[3] < 0.5:
-        return "utf-32-be"
-    for high, name in ((0, "utf-16-be"), (1, "utf-16-le")):
+        return "UTF-32BE"
+    for high, name in ((0, "UTF-16BE"), (1, "UTF-16LE")):
         highs, lows = head[high::2], head[1 - high :: 2]
         controls = sum(map(highs.count, _CONTROLS)) / len(highs)
         if 0 in highs and controls > 0.9 and sum(map(lows.count, _CONTROLS)) < 0.5 * len(lows):
@@ -158,8 +163,3 @@ def command(member, convert):
     steps[0] += f" {path}"
     target = member.path.rsplit(".", 1)[0] + ".utf8"
     return f"{' | '.join([*steps, convert])} > {shlex.quote(target)}"
-
-
-def likely_encoding(sample):
-    """The name of a sample's encoding as iconv knows it, or None where that is not certain."""
-    return None

@@ -36,7 +36,7 @@ def texts_of_parquet(member, field, bad_rows):
             table = pyarrow.parquet.ParquetFile(source)
             stack.callback(table.close)
             check_column(table.schema_arrow, field, member, pyarrow.types)
-            yield from counted(_rows(table, field, member, pyarrow), member, bad_rows)
+            yield from counted(_rows(table, field, member, pyarrow), member.place, bad_rows)
         except (OSError, pyarrow.ArrowException) as error:
             reason = str(error).split("\n")[0]
             raise UserError(f"{member.place}: not a whole parquet file ({reason})") from None

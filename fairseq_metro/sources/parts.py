@@ -43,6 +43,12 @@ class Part:
         """Whether it holds rows, each a document; else lines of plain text."""
         return self.form != TEXT
 
+    @property
+    def is_plain(self):
+        """Whether its bytes are those of the file: neither rows, nor packed, nor encoded otherwise."""
+        member = self.member
+        return self.form == TEXT and not member.packing and self.stream is member.stream
+
     def texts(self):
         """Yield the text of each row. Raises :class:`UserError`, one line."""
         reading = self.reading

@@ -25,6 +25,16 @@ def expand(places):
     return files
 
 
+def names_of(files, most=3):
+    """The files' names in a message, which stays a line however many there are.
+
+    >>> names_of(["a", "b", "c", "d", "e"])
+    'a, b, c and 2 more'
+    """
+    more = f" and {len(files) - most} more" if len(files) > most else ""
+    return ", ".join(map(str, files[:most])) + more
+
+
 def _files_of(place):
     if os.path.isdir(place):
         files = files_below(place)

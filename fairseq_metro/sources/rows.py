@@ -30,14 +30,14 @@ def texts_of_rows(form, member, stream, field, bad_rows):
     form: JSON, CSV, TSV or WIKI; member: what is read, for messages; stream: its text in UTF-8;
     bad_rows: a :class:`~.bad_rows.BadRows`, which counts, and raises for too many.
     """
-    yield from counted(_READERS[form](member, stream, field), member, bad_rows)
+    yield from counted(_READERS[form](member, stream, field), member.place, bad_rows)
 
 
-def counted(rows, member, bad_rows):
+def counted(rows, source, bad_rows):
     """The texts among ``rows``, (place, text or :class:`Unusable`) each; the others are counted."""
     for place, text in rows:
         if isinstance(text, Unusable):
-            bad_rows.add(text.reason, f"{member.place}: {place}: {text.details}")
+            bad_rows.add(text.reason, f"{source}: {place}: {text.details}")
             continue
         text, surrogates = mended(text)
         bad_rows.replaced += surrogates

@@ -28,10 +28,10 @@ class GrowingFiles:
         if state.get("settings") != settings:
             state = {"steps": 0, "facts": {}, "ends": dict.fromkeys(names, 0)}
         self.finished = state.get("finished", False)
+        self._folder, self._streams, self._closed = folder, {}, {}
+        for name, end in state["ends"].items():
+            self._streams[name] = self._open(folder / name, end)
         self._last = state["steps"], state["ends"], state["facts"]
-        self._streams = {}
-        for name in names:
-            self._streams[name] = self._open(folder / name, state["ends"][name])
         self._agreed = time.monotonic()
 
     @staticmethod
@@ -54,13 +54,30 @@ class GrowingFiles:
         """What was counted up to the last whole step: a dict of the caller's own."""
         return copy.deepcopy(self._last[2])
 
+    def add(self, name):
+        """Begin another file, or one anew of which nothing was agreed."""
+        if name not in self._streams:
+            self._streams[name] = self._open(self._folder / name, 0)
+
+    def close_file(self, name):
+        """Bring a file to disk that nothing will be appended to any more."""
+        stream = self._streams.pop(name)
+        self._closed[name] = stream.tell()
+        stream.flush()
+        os.fsync(stream.fileno())
+        stream.close()
+
+    def size(self, name):
+        """How many bytes a file has, with those that are still to be agreed on."""
+        return self._closed[name] if name in self._closed else self._streams[name].tell()
+
     def write(self, name, data):
         """Append bytes, or the bytes of an array, to a file."""
         self._streams[name].write(data)
 
     def step(self, facts):
         """Count a step whose bytes are all written; agree on it if the last time was long ago."""
-        ends = {name: stream.tell() for name, stream in self._streams.items()}
+        ends = self._closed | {name: stream.tell() for name, stream in self._streams.items()}
         self._last = self.steps + 1, ends, copy.deepcopy(facts)  # at once: Ctrl-C may come between
         if time.monotonic() - self._agreed >= EVERY:
             self.agree()
