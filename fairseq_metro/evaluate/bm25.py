@@ -11,10 +11,11 @@ import logging
 from pathlib import Path
 
 from fairseq_metro.errors import UserError
-from fairseq_metro.evaluate.corpus_files import corpus_files, texts_of
+from fairseq_metro.evaluate.corpus_files import BY_FORM, corpus_files, texts_of
 from fairseq_metro.evaluate.passages import FIELD
 from fairseq_metro.files import atomic_write
 from fairseq_metro.logs import messages_on_stderr, quieted
+from fairseq_metro.sources import TEXT_FILES, add_reading_options, reading_of
 from fairseq_metro.task_data import open_dataset
 
 logger = logging.getLogger(__name__)
@@ -28,8 +29,9 @@ def main(argv=None):
         prog="bm25.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--corpus", nargs="+", required=True, type=Path, metavar="FILE",
-        help="passages: lines of .txt, last column of .tsv, field text of .jsonl")  # fmt: skip
+    add("--corpus", nargs="+", required=True, metavar="FILE",
+        help=f"Where the passages are, each a line or a row. {TEXT_FILES}")  # fmt: skip
+    add_reading_options(parser, "--corpus-field", BY_FORM)
     add("--tasks", type=Path, metavar="DIR", help="folder of task data")
     add("--hub", action="store_true", help="ask Hugging Face's hub where no file is found")
     add("--dataset", default="mmlu", help="whose rows are the queries (default: mmlu)")
@@ -42,7 +44,10 @@ def main(argv=None):
         raise UserError(f"--passages is {args.passages}, must be at least 1")
     library()
     queries = queries_of(open_dataset(args.dataset, args.tasks, args.hub), args.split, args.field)
-    passages = [text for path in corpus_files(args.corpus) for text in texts_of(path)]
+    reading = reading_of(args)
+    passages = [text for path in corpus_files(args.corpus) for text in texts_of(path, reading)]
+    for sentence in reading.bad_rows.summary():
+        logger.warning("%s", sentence)
     found = retrieve(passages, queries, args.passages)
     with atomic_write(args.out) as stream:
         for row, texts in enumerate(found):

@@ -1,61 +1,33 @@
-"""A user's corpus as texts, one at a time: plain text, tables of passages, jsonl, each also gzipped."""
+"""A user's corpus as texts, one at a time: lines of plain text, passages of a table, rows."""
 
-import gzip
-import json
-from pathlib import Path
+from dataclasses import replace
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.sources import Reading, check_readable, expand, parts
+from fairseq_metro.sources.forms import TSV
 
-ENDINGS = (".txt", ".tsv", ".jsonl", ".json")
-
-
-def corpus_files(paths):
-    """Files of a corpus: those given, and in folders all with an ending of ENDINGS: list of Path.
-
-    Raises :class:`UserError` where there are none.
-    """
-    found = []
-    for path in map(Path, paths):
-        inside = sorted(one for one in path.rglob("*") if _ending(one)) if path.is_dir() else [path]
-        if not inside or not inside[0].is_file():
-            raise UserError(f"{path}: no such file, nor a folder of {', '.join(ENDINGS)} files")
-        found += inside
-    return found
+# MS MARCO's collection.tsv has no names, and its passages in the last column.
+BY_FORM = "text; of .tsv the last column"
 
 
-def texts_of(path):
-    """Yield a file's texts: lines; of a table the last column, of jsonl the field "text".
+def corpus_files(places):
+    """Files of a corpus, of names, folders and patterns: list of str. Raises :class:`UserError`."""
+    files = expand(places)
+    for file in files:
+        check_readable(file)
+    return files
 
-    MS MARCO's ``collection.tsv`` (number, passage) is such a table. Empty lines are left out.
+
+def texts_of(path, reading=None):
+    """Yield a file's texts: lines that are not blank, or the text of each row.
+
     Raises :class:`UserError` with file and line.
     """
-    path = Path(path)
-    try:
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as stream:
-            for number, line in enumerate(stream, 1):
-                if line.strip():
-                    yield _text(line, _ending(path), f"{path}: line {number}")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
-    except (OSError, EOFError) as error:
-        raise UserError(f"{path}: cannot be read ({error})") from None
-
-
-def _ending(path):
-    name = path.name.removesuffix(".gz").lower()
-    return next((ending for ending in ENDINGS if name.endswith(ending)), None)
-
-
-def _text(line, ending, place):
-    if ending == ".tsv":
-        return line.rstrip("\n").split("\t")[-1]
-    if ending not in (".jsonl", ".json"):
-        return line.rstrip("\n")
-    try:
-        entry = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{place}: not JSON ({error.msg}); one object a line") from None
-    text = entry.get("text") if isinstance(entry, dict) else None
-    if not isinstance(text, str):
-        raise UserError(f'{place}: no "text" in it')
-    return text
+    reading = reading or Reading(BY_FORM)
+    for part in parts(path, reading):
+        if not part.is_rows:
+            yield from (line for line in part.lines() if line.strip())
+            continue
+        if reading.field == BY_FORM:
+            field = "-1" if part.form == TSV else "text"
+            part = replace(part, reading=replace(reading, field=field))
+        yield from part.texts()

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from fairseq_metro.errors import UserError
-from fairseq_metro.evaluate.corpus_files import corpus_files, texts_of
+from fairseq_metro.evaluate.corpus_files import BY_FORM, corpus_files, texts_of
 from fairseq_metro.evaluate.ngrams import Ngrams
 from fairseq_metro.evaluate.report import markdown_table
 from fairseq_metro.evaluate.results import read_results
@@ -20,6 +20,7 @@ from fairseq_metro.evaluate.spread import row_values
 from fairseq_metro.evaluate.suite import load_suite
 from fairseq_metro.files import write_json
 from fairseq_metro.logs import messages_on_stderr
+from fairseq_metro.sources import TEXT_FILES, add_reading_options, reading_of
 from fairseq_metro.stamp import make_stamp
 from fairseq_metro.task_data import open_dataset
 
@@ -32,8 +33,9 @@ def main(argv=None):
         prog="overlap.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--corpus", nargs="+", required=True, type=Path, metavar="FILE",
-        help="files or folders of .txt, .tsv, .jsonl, also gzipped")  # fmt: skip
+    add("--corpus", nargs="+", required=True, metavar="FILE",
+        help=f"The pretraining corpus. {TEXT_FILES}")  # fmt: skip
+    add_reading_options(parser, default=BY_FORM)
     add("--suite", default="t0_eval", help="whose sets are looked at (default: t0_eval)")
     add("--sets", nargs="+", metavar="NAME", help="only these")
     add("--tasks", type=Path, metavar="DIR", help="folder of task data")
@@ -48,7 +50,10 @@ def main(argv=None):
     suite = suite.only(args.sets) if args.sets else suite
     files = corpus_files(args.corpus)
     results = read_results(args.results) if args.results else {}
-    sets = overlap(suite, args.tasks, args.hub, files, args.n, strict=bool(args.sets))
+    reading = reading_of(args)
+    sets = overlap(suite, args.tasks, args.hub, files, args.n, bool(args.sets), reading)
+    for sentence in reading.bad_rows.summary():
+        logger.warning("%s", sentence)
     for one in sets:
         one |= accuracies(one, results)
     sys.stdout.write(describe(sets, args.n))
@@ -58,7 +63,7 @@ def main(argv=None):
     return 0
 
 
-def overlap(suite, tasks, hub, files, n, strict=False):
+def overlap(suite, tasks, hub, files, n, strict=False, reading=None):
     """A dict for each set whose rows were found: set, label, rows, countable (rows with an n-gram),
     touched (positions of rows), ngrams, shared (of these in the corpus).
 
@@ -82,7 +87,7 @@ def overlap(suite, tasks, hub, files, n, strict=False):
     if left_out:
         logger.info("left out, for want of their files: %s", ", ".join(left_out))
     for path in files:
-        ngrams.read(texts_of(path))
+        ngrams.read(texts_of(path, reading))
     shares = ngrams.shares()
     return [_entry(one, [shares[number] for number in numbers]) for one, numbers in sets]
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from fairseq_metro.errors import UserError
+from fairseq_metro.sources import mended, text_lines
 
 FIELD = "passages"
 
@@ -26,28 +27,23 @@ def read_passages(path):
     A line is ``{"passages": [str, ...]}``; with ``"row": n`` it must be its own number, from 0.
     ``eval/bm25.py`` writes such files. Raises :class:`UserError`.
     """
-    found = []
-    try:
-        with open(path, encoding="utf-8") as stream:
-            for number, line in enumerate(stream, 1):
-                found.append(_passages_of(line, f"{path}: line {number}", number - 1))
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; name a file that eval/bm25.py wrote") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
-    if not found:
+    rows = [
+        _passages_of(line, f"{path}: line {number}", number - 1)
+        for number, line in text_lines(path)
+    ]
+    if not rows:
         raise UserError(f"{Path(path)}: no passages in it; write it again with eval/bm25.py")
-    return found
+    return rows
 
 
 def _passages_of(line, place, row):
     try:
         entry = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{place}: not JSON ({error.msg}); write the file again") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{place}: not JSON ({error}); write the file again") from None
     texts = entry.get(FIELD) if isinstance(entry, dict) else None
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise UserError(f'{place}: no list of texts "{FIELD}"; a line is {{"{FIELD}": ["..."]}}')
     if entry.get("row", row) != row:
         raise UserError(f"{place}: row {entry['row']!r}, expected {row}; lines are in row order")
-    return texts
+    return [mended(text)[0] for text in texts]

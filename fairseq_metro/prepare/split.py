@@ -9,11 +9,22 @@ import argparse
 import hashlib
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from fairseq_metro.errors import UserError, run_command
 from fairseq_metro.files import atomic_write
 from fairseq_metro.prepare.inputs import Inputs
+from fairseq_metro.sources import (
+    TEXT_FILES,
+    BadRows,
+    Reading,
+    add_reading_options,
+    check_readable,
+    expand,
+    names_of,
+    reading_of,
+)
 
 SHARE = 0.05
 # Validation is run again and again: what it needs is enough text, not a share of a large corpus.
@@ -23,7 +34,7 @@ LEAST_VALID_BYTES = 2_000
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("files", nargs="+", type=Path, help="UTF-8 text, plain or .gz, .xz, .zst")
+    parser.add_argument("files", nargs="+", metavar="FILE", help=TEXT_FILES)
     parser.add_argument("--out", required=True, type=Path, help="folder for train.txt, valid.txt")
     parser.add_argument(
         "--most-valid-bytes", type=int, default=MOST_VALID_BYTES,
@@ -34,33 +45,41 @@ def main(argv=None):
         help="share of the documents that go to valid.txt, while that is not too large (default: "
         "%(default)s)",
     )  # fmt: skip
+    add_reading_options(parser)
     args = parser.parse_args(argv)
     if not 0 < args.share < 1:
         raise UserError(f"--share is {args.share}, must be between 0 and 1")
-    train, valid = split_files(args.files, args.out, args.most_valid_bytes, args.share)
+    reading = reading_of(args)
+    train, valid = split_files(args.files, args.out, args.most_valid_bytes, args.share, reading)
+    for sentence in reading.bad_rows.summary():
+        print(sentence, file=sys.stderr)
     print(f"{args.out}: {train} documents for training, {valid} for validation")
     return 0
 
 
-def split_files(files, out, most_valid_bytes=MOST_VALID_BYTES, share=SHARE):
+def split_files(files, out, most_valid_bytes=MOST_VALID_BYTES, share=SHARE, reading=None):
     """Write ``out/train.txt`` and ``out/valid.txt``; return the number of documents in each.
 
     Raises :class:`UserError` where a file cannot be read or there is too little text to split.
     """
+    files, reading = expand(files), reading or Reading()
+    for file in files:
+        check_readable(file, regular=True)
     out.mkdir(parents=True, exist_ok=True)
-    total = sum(len(document.encode()) + 1 for document in documents(files))
+    first = replace(reading, bad_rows=BadRows(reading.bad_rows.limit))
+    total = sum(len(document.encode()) + 1 for document in documents(files, first))
     share = min(share, most_valid_bytes / max(total, 1))
     counts, sizes = [0, 0], [0, 0]
     with ExitStack() as stack:
         sides = [stack.enter_context(atomic_write(out / f"{s}.txt")) for s in ("train", "valid")]
-        for document in documents(files):
+        for document in documents(files, reading):
             side = int(draw(document) < share)
             sides[side].write(f"{document}\n\n")
             counts[side] += 1
             sizes[side] += len(document.encode())
         if not counts[0] or sizes[1] < min(LEAST_VALID_BYTES, most_valid_bytes):
             raise UserError(
-                f"{', '.join(map(str, files))}: {total} bytes in {sum(counts)} documents are too "
+                f"{names_of(files)}: {total} bytes in {sum(counts)} documents are too "
                 "little to split off a validation part; give more text, or separate its documents "
                 "by blank lines"
             )
@@ -76,10 +95,10 @@ def draw(document):
     return int.from_bytes(hashlib.sha256(document.encode()).digest()[:8], "big") / 2**64
 
 
-def documents(files):
+def documents(files, reading=None):
     """The documents of the files, in order, each as one string without its closing newline."""
     lines = []
-    for chunk in Inputs(files):
+    for chunk in Inputs(files, reading=reading):
         if chunk.new_file and lines:
             yield "\n".join(lines)
             lines = []

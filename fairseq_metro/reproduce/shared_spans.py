@@ -41,6 +41,7 @@ from fairseq_metro.errors import UserError, run_command
 from fairseq_metro.files import sha256_file
 from fairseq_metro.loading import choose_device, find_checkpoint, open_checkpoint
 from fairseq_metro.logs import quieted
+from fairseq_metro.sources import Reading, documents_of
 
 PATTERNS = ("spans", "iid")
 MASK_PROB, LONGEST_SPAN, LENGTH = 0.15, 5, 128
@@ -98,10 +99,8 @@ def blocks_of(path, vocabulary, bos, eos, length=LENGTH, limit=None):
 
     limit: at most so many blocks. Raises :class:`UserError` where there is no text.
     """
-    try:
-        lines = [one for one in Path(path).read_text("utf-8").splitlines() if one.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as UTF-8 text ({error}); give another") from None
+    lines = [line for text in documents_of(path, Reading()) for line in text.split("\n")]
+    lines = [line for line in lines if line.strip()]
     if not lines:
         raise UserError(f"{path}: no text in it; give another")
     flat, sizes = vocabulary.encode_flat(lines)

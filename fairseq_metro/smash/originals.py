@@ -10,9 +10,11 @@ import numpy as np
 
 from fairseq_metro.errors import UserError
 from fairseq_metro.smash import lmbff
+from fairseq_metro.sources import open_bytes
+from fairseq_metro.sources.kinds import unpacked_name
 from fairseq_metro.task_data import open_dataset
 from fairseq_metro.task_data.catalogue import Description, descriptions
-from fairseq_metro.task_data.lines import GZIP, open_bytes, raw_lines
+from fairseq_metro.task_data.lines import raw_lines
 from fairseq_metro.task_data.nested import NESTED
 from fairseq_metro.task_data.places import find_splits
 from fairseq_metro.task_data.readers import format_of, read_records
@@ -97,7 +99,7 @@ def _dataset_originals(task, folder):
                 tests[split] = stream.read()
             files.append(place.files[0])
     layout = {"dataset": spec.name, "features": data.features, **_plain(train.layout, path)}
-    suffix = "".join(Path(path.name.removesuffix(GZIP)).suffix) if format_of(path) else ".txt"
+    suffix = "".join(Path(unpacked_name(path.name)).suffix) if format_of(path) else ".txt"
     if spec.drawn_test:
         lines, buckets, drawn = _drawn(task, path, lines, buckets, spec.drawn_test)
         tests = dict.fromkeys(task.tests.values(), b"".join([*header, *drawn]))

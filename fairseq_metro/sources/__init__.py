@@ -15,22 +15,23 @@ Every command that reads a user's text or rows opens it here:
 from fairseq_metro.sources.bad_rows import BadRows, row_limit
 from fairseq_metro.sources.decoding import as_utf8, decode, mended
 from fairseq_metro.sources.forms import FORMS, TEXT
-from fairseq_metro.sources.line_blocks import byte_lines, line_blocks
+from fairseq_metro.sources.lines import byte_lines, line_blocks
 from fairseq_metro.sources.opening import (
     STANDARD_INPUT,
     Member,
     check_readable,
     members,
     open_bytes,
+    open_member,
 )
 from fairseq_metro.sources.options import TEXT_FILES, add_reading_options, reading_of
-from fairseq_metro.sources.parts import Part, Reading, documents_of, parts
+from fairseq_metro.sources.parts import Part, Reading, documents_of, parts, text_lines
 from fairseq_metro.sources.places import HUB, expand, names_of
 from fairseq_metro.sources.streams import readable
 
 __all__ = [
-    "FORMS", "HUB", "STANDARD_INPUT", "TEXT", "TEXT_FILES", "BadRows", "Member", "Part", "Reading",
-    "add_reading_options", "as_utf8",
-    "byte_lines", "check_readable", "decode", "documents_of", "expand", "line_blocks", "members",
-    "mended", "names_of", "open_bytes", "parts", "readable", "reading_of", "row_limit",
+    "FORMS", "HUB", "STANDARD_INPUT", "TEXT", "TEXT_FILES", "BadRows", "Member", "Part",
+    "Reading", "add_reading_options", "as_utf8", "byte_lines", "check_readable", "decode",
+    "documents_of", "expand", "line_blocks", "members", "mended", "names_of", "open_bytes",
+    "open_member", "parts", "readable", "reading_of", "row_limit", "text_lines",
 ]  # fmt: skip

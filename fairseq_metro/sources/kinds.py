@@ -73,16 +73,23 @@ def unread_kind(head):
     return None
 
 
-def plain_name(name):
-    """A file's name without the endings that say how it is packed, in lower case.
+def unpacked_name(name):
+    """A file's own name without the endings that say how it is packed.
 
-    >>> plain_name("Reviews.CSV.tar.GZ")
-    'reviews.csv'
+    >>> unpacked_name("data/Reviews.CSV.tar.GZ")
+    'Reviews.CSV'
     """
-    name = name.rsplit("/", 1)[-1].lower()
-    while ending := next((e for e in PACKED_ENDINGS if name.endswith(e) and name != e), None):
-        name = name.removesuffix(ending)
+    name = name.rsplit("/", 1)[-1]
+    while ending := next(
+        (e for e in PACKED_ENDINGS if name.lower().endswith(e) and len(name) > len(e)), None
+    ):
+        name = name[: -len(ending)]
     return name
+
+
+def plain_name(name):
+    """The same in lower case: what tells the form of some files."""
+    return unpacked_name(name).lower()
 
 
 def _begins_as_lzma(head):

@@ -99,8 +99,8 @@ def members(path):
 
 
 @contextlib.contextmanager
-def open_bytes(path):
-    """The :class:`~.streams.Stream` of a file's bytes, all packing taken off.
+def open_member(path):
+    """The only :class:`Member` of a file.
 
     Raises :class:`UserError` where it is an archive of several files, or of none.
     """
@@ -108,22 +108,31 @@ def open_bytes(path):
         member = next(inside, None)
         if member is None:
             raise UserError(f"{path}: an archive without a file in it")
-        yield _Checked(member)
-        if member.packing and member.packing[-1] in ARCHIVES and next(inside, None) is not None:
+        yield member
+        if any(packing in ARCHIVES for packing in member.packing) and next(inside, None):
             raise UserError(f"{path}: an archive of several files; unpack it, and give one of them")
 
 
-class _Checked:
-    """A member's bytes as a stream and by lines, whose errors name the place."""
+@contextlib.contextmanager
+def open_bytes(path):
+    """A stream of a file's bytes, all packing taken off, whose errors name the file."""
+    with open_member(path) as member:
+        yield Checked(member)
+
+
+class Checked:
+    """A member's stream, whose errors are :class:`UserError` s."""
 
     def __init__(self, member):
         self._member = member
 
     def peek(self, n):
+        """As :meth:`Stream.peek`."""
         with readable(self._member.place):
             return self._member.stream.peek(n)
 
     def read(self, n=-1):
+        """As :meth:`Stream.read`."""
         with readable(self._member.place):
             return self._member.stream.read(n)
 

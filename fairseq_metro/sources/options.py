@@ -11,12 +11,12 @@ TEXT_FILES = (
 )
 
 
-def add_reading_options(parser, field="--field"):
+def add_reading_options(parser, field="--field", default="text"):
     """Add the options that :func:`reading_of` reads; ``field`` is the name of the first."""
     add = parser.add_argument
-    add(field, default="text", metavar="NAME", dest="text_field",
+    add(field, default=default, metavar="NAME", dest="text_field",
         help="Field of rows that holds the text; 2 stands for the second column of a table "
-             "without names, -1 for the last (default: %(default)s).")  # fmt: skip
+             f"without names, -1 for the last (default: {default}).")  # fmt: skip
     add("--format", choices=FORMS, dest="form",
         help="Form of all files, where it must not be taken from their content (from the name for "
              "csv and tsv).")  # fmt: skip

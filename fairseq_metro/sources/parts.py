@@ -7,7 +7,7 @@ from fairseq_metro.errors import UserError
 from fairseq_metro.sources.bad_rows import BadRows
 from fairseq_metro.sources.decoding import as_utf8, decode
 from fairseq_metro.sources.forms import FORMS, PARQUET, PARQUET_MARK, TEXT, form_by_name, form_of
-from fairseq_metro.sources.line_blocks import line_blocks
+from fairseq_metro.sources.lines import byte_lines, line_blocks
 from fairseq_metro.sources.opening import Member, members
 from fairseq_metro.sources.parquet import texts_of_parquet
 from fairseq_metro.sources.rows import texts_of_rows
@@ -77,6 +77,18 @@ def parts(path, reading):
             stream = as_utf8(member, reading.bad_rows)
             form = form or form_of(member.name, stream)
         yield Part(member, form, stream, reading)
+
+
+def text_lines(path):
+    """Yield (number, text without its end) of each line of a file, packed in any way.
+
+    Rows stay the lines that they are. Raises :class:`UserError` with file, line and byte.
+    """
+    for member in members(path):
+        with readable(member.place):
+            stream = as_utf8(member)
+        for number, offset, line in byte_lines(stream, member.place):
+            yield number, decode(line, member, number, offset).removesuffix("\r")
 
 
 def documents_of(path, reading, whole_files=False):

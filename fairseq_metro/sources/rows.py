@@ -9,7 +9,7 @@ from fairseq_metro.errors import UserError
 from fairseq_metro.sources.decoding import decode, mended
 from fairseq_metro.sources.forms import CSV, DOC_END, DOC_START, JSON, TSV, WIKI
 from fairseq_metro.sources.json_values import json_values, over_several_lines
-from fairseq_metro.sources.line_blocks import byte_lines
+from fairseq_metro.sources.lines import byte_lines
 
 LARGEST_CELL = 1 << 27  # a cell may be an article; csv's own limit is 131,072 characters
 _COLUMN = re.compile(r"-?[1-9]\d*")

@@ -1,13 +1,11 @@
 """Lines of text files as bytes first, so that a bad byte is told with its file, line and place."""
 
 import codecs
-import gzip
-import zlib
+import io
 
 from fairseq_metro.errors import UserError
+from fairseq_metro.sources import as_utf8, line_blocks, open_member, readable
 
-BOM = codecs.BOM_UTF8
-GZIP = ".gz"
 # Microsoft's code page leaves five bytes without a character; files have them all the same.
 _REST_AS_LATIN_1 = "fairseq_metro.rest_as_latin_1"
 
@@ -19,23 +17,17 @@ def _rest_as_latin_1(error):
 codecs.register_error(_REST_AS_LATIN_1, _rest_as_latin_1)
 
 
-def open_bytes(path):
-    """A file of bytes open for reading; one that ends in ``.gz`` is unpacked on the way."""
-    return gzip.open(path, "rb") if path.suffix == GZIP else open(path, "rb")
-
-
 def raw_lines(path):
     """Lines with their ends, numbered from 1: (number, bytes). A byte order mark is left out.
 
     Only ``\\n`` ends a line: what else ``str.splitlines`` takes for an end occurs inside texts.
-    Raises :class:`UserError` for a damaged gzip file.
+    A file may be packed in any way. Raises :class:`UserError` for a damaged one.
     """
-    try:
-        with open_bytes(path) as stream:
-            for number, line in enumerate(stream, 1):
-                yield number, line.removeprefix(BOM) if number == 1 else line
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"{path}: not a whole gzip file ({error}); fetch it again") from None
+    with open_member(path) as member:
+        with readable(member.place):
+            stream = as_utf8(member)
+        for first, _, data in line_blocks(stream, member.place):
+            yield from enumerate(io.BytesIO(data), first)
 
 
 def decode(path, number, raw, encoding="utf-8"):

@@ -1,4 +1,4 @@
-"""Where a data set's files are: names tried below a folder, in any case, with or without ``.gz``."""
+"""Where a data set's files are: names tried below a folder, in any case, packed or not."""
 
 import re
 from dataclasses import dataclass
@@ -6,13 +6,14 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from fairseq_metro.errors import UserError
+from fairseq_metro.sources.kinds import unpacked_name
 from fairseq_metro.task_data.catalogue import Layout
-from fairseq_metro.task_data.lines import GZIP
 from fairseq_metro.task_data.readers import format_of
 
 # Names of files for the usual splits; any other file's split is its name.
 SPLITS = {"train": "train", "training": "train", "test": "test", "validation": "validation"}
 SPLITS |= dict.fromkeys(("valid", "val", "dev"), "validation")
+PACKED = ("", ".gz", ".bz2", ".xz", ".zst", ".zip")  # endings that a file may have besides
 _SHARD = re.compile(r"-\d+-of-\d+$")
 
 
@@ -93,7 +94,7 @@ def _in_folder(layout, folder):
 
 def _first(folder, patterns):
     for pattern in patterns:
-        for ending in ("", ".gz"):
+        for ending in PACKED:
             if paths := [path for path in match(folder, pattern + ending) if path.is_file()]:
                 return paths if "*" in pattern else paths[:1]
     return None
@@ -121,7 +122,7 @@ def _general(description, folder, others):
 
 
 def _stem(path):
-    return path.name.removesuffix(GZIP).rsplit(".", 1)[0]
+    return unpacked_name(path.name).rsplit(".", 1)[0]
 
 
 def _split_of(path):

@@ -8,13 +8,8 @@ import json
 from itertools import islice
 
 from fairseq_metro.errors import UserError
-from fairseq_metro.task_data.lines import (
-    GZIP,
-    count_lines,
-    decode,
-    raw_lines,
-    text_lines,
-)
+from fairseq_metro.sources.kinds import plain_name
+from fairseq_metro.task_data.lines import count_lines, decode, raw_lines, text_lines
 
 # A cell may be an article; csv's own limit is 131,072 characters.
 csv.field_size_limit(1 << 27)
@@ -28,8 +23,8 @@ def format_of(path):
     >>> format_of(Path("train.jsonl.gz")), format_of(Path("stsa.binary.dev"))
     ('jsonl', None)
     """
-    ending = path.with_suffix("").suffix if path.suffix == GZIP else path.suffix
-    return ending[1:] if ending[1:] in READERS else None
+    _, _, ending = plain_name(path.name).rpartition(".")
+    return ending if ending in READERS else None
 
 
 def read_records(path, layout, start=0, stop=None):

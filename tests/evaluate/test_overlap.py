@@ -78,17 +78,17 @@ def test_texts_of_every_kind_of_file(tmp_path):
     (tmp_path / "a.txt").write_text("one\n\ntwo\n")
     (tmp_path / "b.tsv").write_text("0\tthree\n1\tfour\n")
     (tmp_path / "c.jsonl").write_text('{"text": "five"}\n')
-    (tmp_path / "d.pdf").write_text("no")
+    (tmp_path / ".d").write_text("hidden")
     files = corpus_files([tmp_path])
     assert [text for path in files for text in texts_of(path)] == "one two three four five".split()
-    with pytest.raises(UserError, match="no such file, nor a folder"):
+    with pytest.raises(UserError, match="none: no such file"):
         corpus_files([tmp_path / "none"])
-    for text, says in (("{", "line 1: not JSON"), ("[]", 'line 1: no "text"')):
+    for text, says in (("{", "line 1: not JSON"), ("[]", "line 1: a list, not an object")):
         (tmp_path / "c.jsonl").write_text(text)
         with pytest.raises(UserError, match=says):
             list(texts_of(tmp_path / "c.jsonl"))
     (tmp_path / "a.txt").write_bytes(b"\xff")
-    with pytest.raises(UserError, match="not UTF-8 at byte 0"):
+    with pytest.raises(UserError, match="line 1, byte 0 is not UTF-8"):
         list(texts_of(tmp_path / "a.txt"))
 
 

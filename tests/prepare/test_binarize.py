@@ -24,6 +24,7 @@ from fairseq_metro.data.vocabulary import Vocabulary
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import sha256_file
 from fairseq_metro.prepare import binarize, folder_lock, inputs
+from fairseq_metro.sources import lines as source_lines
 from tests.prepare import samples
 
 TOKEN_FILES = ("train.bin", "train.idx", "valid.bin", "valid.idx", "dict.txt")
@@ -425,7 +426,8 @@ def test_an_empty_corpus_is_refused(texts, tmp_path):
 
 def test_files_that_cannot_be_read_are_refused(texts, tmp_path):
     assert "nowhere: no such file" in refused(texts, tmp_path / "d", train=tmp_path / "nowhere")
-    assert "is a folder" in refused(texts, tmp_path / "d", train=tmp_path)
+    (tmp_path / "folder").mkdir()
+    assert "folder: no file in" in refused(texts, tmp_path / "d", train=tmp_path / "folder")
 
 
 @pytest.mark.parametrize("cut", [0.5, 0.98])
@@ -438,8 +440,6 @@ def test_a_cut_off_compressed_file_is_refused(texts, tmp_path, suffix, compress,
     file = texts.write(f"cut{suffix}", packed[: int(cut * len(packed))])
     message = refused(texts, tmp_path / "d", train=file)
     assert message.startswith(f"{file}: damaged or cut off")
-    wrong = texts.write(f"plain{suffix}", b"plain text, not compressed at all\n" * 9)
-    assert "damaged" in refused(texts, tmp_path / "d", train=wrong)
 
 
 def test_one_text_in_two_splits_is_refused(texts, tmp_path):
@@ -535,7 +535,7 @@ def test_a_lock_that_a_killed_run_left_for_a_moment_is_waited_for(tmp_path):
 
 
 def test_a_line_without_an_end_is_refused(texts, tmp_path, monkeypatch):
-    monkeypatch.setattr(inputs, "LONGEST_LINE", 1 << 16)
+    monkeypatch.setattr(source_lines, "LONGEST_LINE", 1 << 16)
     file = texts.write("endless", b"x" * (3 << 20))
     assert "endless: line 1 is longer than" in refused(texts, tmp_path / "d", train=file)
 

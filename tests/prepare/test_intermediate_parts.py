@@ -25,6 +25,7 @@ from fairseq_metro.prepare.intermediate.splitting import sentences_of
 from fairseq_metro.prepare.intermediate.store import Rules, draw_of, sentences_in
 from fairseq_metro.prepare.intermediate.teacher_filter import batches, passing, teacher_hash
 from fairseq_metro.smash.groups import load_group
+from fairseq_metro.sources import Reading
 from tests.prepare import intermediate_samples as made
 
 PAIR, SINGLE = load_group("sentence_pair"), load_group("single_sentence")
@@ -120,7 +121,7 @@ def test_jobs_number_all_documents_in_order(texts, characters):
         paths = [str(Path(folder) / name) for name in ("a.txt", "b.txt")]
         for path, part in zip(paths, (texts[:half], texts[half:]), strict=True):
             Path(path).write_text("\n\n".join(part))
-        found = list(jobs(paths, "blank-line", "text"))
+        found = list(jobs(paths, "blank-line", Reading()))
     assert [text for _, part in found for text in part] == texts
     assert [first for first, _ in found] == [
         sum(len(part) for _, part in found[:n]) for n in range(len(found))

@@ -57,9 +57,9 @@ def test_compressed_files_are_read_like_plain_ones(tmp_path):
         ("a.txt", b"", "0 bytes in 0 documents are too little"),
         ("a.txt", b"one short document", "too little to split off a validation part"),
         ("a.txt", b"fine\ncaf\xe9\n", "line 2, byte 8 is not UTF-8"),
-        ("a.txt.gz", b"not compressed", "damaged"),
+        ("a.txt.gz", gzip.compress(b"word\n" * 9999)[:60], "damaged"),
         ("a.txt.xz", lzma.compress(b"word\n" * 9999)[:60], "damaged"),
-        ("a.txt.zst", b"not compressed", "damaged"),
+        ("a.txt.zst", zstandard.compress(b"word\n" * 9999)[:20], "damaged"),
     ],
 )
 def test_unusable_text_is_one_line_and_leaves_no_output(tmp_path, name, content, message):
@@ -72,5 +72,5 @@ def test_unusable_text_is_one_line_and_leaves_no_output(tmp_path, name, content,
 def test_missing_file_and_folder_are_user_errors(tmp_path):
     with pytest.raises(UserError, match="no such file"):
         split_files([tmp_path / "none.txt"], tmp_path / "out")
-    with pytest.raises(UserError, match="is a folder"):
+    with pytest.raises(UserError, match="no file in this folder"):
         split_files([tmp_path], tmp_path / "out")

@@ -10,6 +10,8 @@ from pathlib import Path
 from fairseq_metro.errors import UserError
 from fairseq_metro.smash import lmbff
 from fairseq_metro.smash.examples import Example
+from fairseq_metro.sources import mended
+from fairseq_metro.sources.kinds import plain_name
 from fairseq_metro.task_data.lines import decode, raw_lines
 
 STEM, JSONL = "augmented", ".jsonl"
@@ -38,9 +40,10 @@ def read_augmented(task, path):
     """Its rows as Examples, whose labels mean nothing: list. Raises :class:`UserError`."""
     path = Path(path)
     label = float(task.interval[0]) if task.is_regression else task.labels[0]
-    if path.suffix == JSONL:
+    name = plain_name(path.name)
+    if name.endswith(JSONL):
         texts = _json_rows(task, path)
-    elif task.lmbff is not None and path.suffix == f".{task.lmbff.format}":
+    elif task.lmbff is not None and name.endswith(f".{task.lmbff.format}"):
         texts = (texts for _, texts, _ in lmbff.read_examples(task, path))
     else:
         known = f"{JSONL} or .{task.lmbff.format}" if task.lmbff else JSONL
@@ -57,9 +60,10 @@ def _json_rows(task, path):
     for number, raw in raw_lines(path):
         if raw.isspace():
             continue
+        line = decode(path, number, raw)
         try:
-            row = json.loads(decode(path, number, raw))
-        except ValueError:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
             row = None
         row = row if isinstance(row, dict) else {}
         texts = row.get("sentences", [row[name] for name in names if name in row])
@@ -71,4 +75,4 @@ def _json_rows(task, path):
             raise UserError(
                 f'{path}: line {number} has no {count} texts; write {{"sentences": [...]}}'
             )
-        yield texts
+        yield [mended(text)[0] for text in texts]

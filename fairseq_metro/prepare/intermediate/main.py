@@ -22,6 +22,7 @@ from fairseq_metro.prepare.intermediate.sides import (
 )
 from fairseq_metro.prepare.intermediate.store import Rules, Sentences, collect
 from fairseq_metro.prepare.intermediate.teacher_filter import TeacherFilter
+from fairseq_metro.sources import names_of
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ def build(plan):
 
 def make(plan, building):
     """Sentences, sides, examples, files; each taken up where an earlier run left it."""
-    where = ", ".join(plan.sources)
+    where = names_of(plan.sources)
     keep = TeacherFilter(plan.teacher, plan.group, plan.tokenizer) if plan.teacher else None
     if keep is None and plan.group.filter is not None:
         logger.info("group %s: no --filter-teacher, so nothing is filtered", plan.group.name)
@@ -66,7 +67,7 @@ def make(plan, building):
         plan.seed,
     )  # fmt: skip
     facts = collect(
-        folder, plan.sources, plan.documents, plan.field, rules, plan.workers,
+        folder, plan.sources, plan.documents, plan.reading, rules, plan.workers,
         plan.sentence_settings(),
     )  # fmt: skip
     check_sentences(facts, plan, where, building)
@@ -127,6 +128,8 @@ def sizes(plan, sentences, counts, where):
 def report(plan, stamp, seconds):
     """Log what is there, what was left out, and how the paper's schedule goes with it."""
     facts = stamp["sentences"]
+    for sentence in plan.reading.bad_rows.summary():
+        logger.warning("%s", sentence)
     logger.info(
         "%s: %d sentences of %d documents; left out: %d short or lone sentences, %d documents",
         plan.dest, facts["sentences"], facts["documents"], facts["sentences_left_out"],

@@ -15,13 +15,21 @@ from pathlib import Path
 
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import sha256_file
-from fairseq_metro.prepare.documents import HUB, expand
-from fairseq_metro.prepare.inputs import STANDARD_INPUT, check_readable
 from fairseq_metro.prepare.intermediate.reading import DOCUMENTS, LINES
 from fairseq_metro.prepare.intermediate.teacher_filter import label_words, teacher_hash
 from fairseq_metro.smash.groups import DIRECTIONS, PAIRS, TaskGroup, group_names, load_group
 from fairseq_metro.smash.templates import PromptTemplate
 from fairseq_metro.smash.tokenizers import KINDS, load_tokenizer
+from fairseq_metro.sources import (
+    HUB,
+    STANDARD_INPUT,
+    TEXT_FILES,
+    Reading,
+    add_reading_options,
+    check_readable,
+    expand,
+    reading_of,
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +47,7 @@ class Plan:
     held_out: float
     documents: str
     lines: str
-    field: str
+    reading: Reading
     seed: int
     workers: int
     teacher: str | None
@@ -52,7 +60,8 @@ class Plan:
             "hub": [source for source in self.sources if source.startswith(HUB)],
             "documents": self.documents,
             "lines": self.lines,
-            "field": self.field,
+            "field": self.reading.field,
+            **({"form": self.reading.form} if self.reading.form else {}),
             "tokenizer": self.tokenizer.hash,
             "least_tokens": self.group.least_tokens,
             "least_sentences": self.group.least_sentences,
@@ -82,8 +91,8 @@ def parser():
     add("--group", required=True, metavar="NAME|FILE",
         help=f"a task group of the package ({', '.join(group_names())}), or a YAML file")  # fmt: skip
     add("--input", nargs="+", required=True, metavar="TEXT",
-        help="files, quoted patterns, or hf:NAME[:CONFIG]; .txt, .jsonl, .parquet, also "
-             "compressed")  # fmt: skip
+        help="Where the documents are; hf:NAME[:CONFIG] is a data set on the hub. "
+             f"{TEXT_FILES}")  # fmt: skip
     add("--vocab", type=Path, metavar="VOCAB", help="a vocabulary folder of train_vocabulary.py")
     add("--tokenizer", type=Path, metavar="DIR", help="or a local Hugging Face folder of RoBERTa")
     add("--kind", choices=KINDS, default=KINDS[0],
@@ -104,7 +113,7 @@ def parser():
     add("--lines", choices=LINES, default=LINES[0],
         help="what a line is: a paragraph, to be cut into sentences; part of one that goes on to "
              "the next blank line; or a sentence (default: %(default)s)")  # fmt: skip
-    add("--field", default="text", help="the text's field in rows (default: %(default)s)")
+    add_reading_options(made)
     add("--max-length", type=int, metavar="TOKENS", help="of a prompt (default: the group's)")
     add("--direction", choices=DIRECTIONS,
         help="where the partner of an adjacent pair is (default: the group's)")  # fmt: skip
@@ -142,7 +151,7 @@ def plan(args):
     return Plan(
         group=group, sources=sources, texts=texts, tokenizer=tokenizer, tokenizer_place=place,
         dest=args.dest, size=args.size, valid_size=args.valid_size, held_out=args.held_out,
-        documents=args.documents, lines=args.lines, field=args.field, seed=args.seed,
+        documents=args.documents, lines=args.lines, reading=reading_of(args), seed=args.seed,
         workers=args.workers, teacher=args.filter_teacher,
         teacher_hash=teacher_hash(args.filter_teacher) if args.filter_teacher else None,
     )  # fmt: skip
@@ -197,5 +206,5 @@ def sources_of(patterns):
             raise UserError(f"{source}: given twice; a text belongs to the input once")
         seen.add(real)
         if not source.startswith(HUB):
-            check_readable(source)
+            check_readable(source, regular=True)
     return found

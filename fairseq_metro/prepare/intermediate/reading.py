@@ -2,36 +2,39 @@
 
 import re
 
-from fairseq_metro.prepare.documents import HUB, read_documents
-from fairseq_metro.prepare.inputs import lines
+from fairseq_metro.prepare.documents import read_documents
+from fairseq_metro.sources import HUB, Reading, parts
 
 DOCUMENTS = BLANK_LINE, FILE, LINE, HEADING = "blank-line", "file", "line", "heading"
 LINES = PARAGRAPH, WRAPPED, SENTENCE = "paragraph", "wrapped", "sentence"
 JOB_CHARACTERS = 1 << 20
-_ROWS = (".jsonl", ".json", ".ndjson", ".parquet")  # whose rows are documents
 _TITLE = re.compile(r"\s*= (?!=).* =\s*")  # ` = Title = `
 _ANY_HEADING = re.compile(r"\s*=( =)* .* =( =)*\s*")  # also ` = = Section = = `
 _BLANK = re.compile(r"\n\s*\n")
 
 
-def documents_of(source, documents=BLANK_LINE, field="text"):
+def documents_of(source, documents=BLANK_LINE, reading=None):
     """Yield the text of each document of a source; ``documents`` says what ends one in plain text.
 
     blank-line, file; line: every line is a document (text without documents); heading: WikiText's
-    `` = Title = `` begins one. Raises :class:`UserError`.
+    `` = Title = `` begins one. A row is a document always. Raises :class:`UserError`.
     """
-    name = re.sub(r"\.(gz|xz|zst)$", "", source)
-    if documents in (BLANK_LINE, FILE) or source.startswith(HUB) or name.endswith(_ROWS):
-        yield from read_documents(source, field, documents == FILE)
-    elif documents == LINE:
-        yield from (line for line in lines([source]) if line.strip())
-    else:
-        yield from _by_headings(source)
+    reading = reading or Reading()
+    if documents in (BLANK_LINE, FILE) or source.startswith(HUB):
+        yield from read_documents(source, reading, documents == FILE)
+        return
+    for part in parts(source, reading):
+        if part.is_rows:
+            yield from part.texts()
+        elif documents == LINE:
+            yield from (line for line in part.lines() if line.strip())
+        else:
+            yield from _by_headings(part.lines())
 
 
-def _by_headings(source):
+def _by_headings(lines):
     block = []
-    for line in lines([source]):
+    for line in lines:
         if _TITLE.fullmatch(line) and not line.strip().startswith("= ="):
             if block:
                 yield "\n".join(block)
@@ -52,14 +55,14 @@ def paragraphs_of(text, lines_are=PARAGRAPH):
     return [part for part in parts if part.strip()]
 
 
-def jobs(sources, documents, field):
+def jobs(sources, documents, reading):
     """Yield (number of the first document, list of texts), about JOB_CHARACTERS at a time.
 
     A document's number counts those of all sources in their order, from 0.
     """
     number, texts, size = 0, [], 0
     for source in sources:
-        for text in documents_of(source, documents, field):
+        for text in documents_of(source, documents, reading):
             texts.append(text)
             size += len(text)
             if size >= JOB_CHARACTERS:

@@ -118,7 +118,7 @@ def _work(job):
     return sentences_in(job, _state["rules"], _state["tokenizer"])
 
 
-def collect(folder, sources, documents, field, rules, workers, settings):
+def collect(folder, sources, documents, reading, rules, workers, settings):
     """Read all documents into the files of ``folder``, or what is missing there; return the counts.
 
     ``settings``: what the files depend on. Raises :class:`UserError`.
@@ -130,7 +130,8 @@ def collect(folder, sources, documents, field, rules, workers, settings):
             return facts
         pace = Pace("reading", "sentences", before=facts["sentences"])
         # Work that is in the files already is read over: that takes a fraction of cutting it.
-        todo = (job for n, job in enumerate(jobs(sources, documents, field)) if n >= growing.steps)
+        of_sources = jobs(sources, documents, reading)
+        todo = (job for n, job in enumerate(of_sources) if n >= growing.steps)
         with Workers(workers, _set_up, (rules,), _work) as pool:
             for found in pool.map(todo):
                 growing.write(TEXT, found.text)
