@@ -38,9 +38,9 @@ def register():
             importlib.import_module(f"{package.__name__}.{module.name}")
 
 
-def load(source, device=None):
+def load(source, device=None, frozen_model=None):
     """A trained model that answers: ``load(DIR).generate(texts)``, ``.score_choices(texts, choices)``.
 
     See :func:`fairseq_metro.loading.load`.
     """
-    return importlib.import_module(f"{__name__}.loading").load(source, device)
+    return importlib.import_module(f"{__name__}.loading").load(source, device, frozen_model)

@@ -5,12 +5,12 @@ import tempfile
 from pathlib import Path
 
 import torch
-from fairseq import checkpoint_utils, models, tasks, utils
-from omegaconf import open_dict
+from fairseq import models, tasks, utils
+from omegaconf import OmegaConf, open_dict
 
-import fairseq_metro
 from fairseq_metro.checkpoint_names import named_checkpoint
-from fairseq_metro.checkpoints import LAST, read_facts
+from fairseq_metro.checkpoint_settings import checked_settings
+from fairseq_metro.checkpoints import LAST, load_weights_only, read_facts
 from fairseq_metro.data.vocabulary import VOCAB_FOLDER, Vocabulary
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import read_json
@@ -23,13 +23,14 @@ from fairseq_metro.models.checked_loading import refuse_not_finite
 from fairseq_metro.predictor import Predictor
 
 
-def load(source, device=None):
+def load(source, device=None, frozen_model=None):
     """The :class:`~fairseq_metro.predictor.Predictor` of a trained model.
 
     source: a run's folder (its newest ``checkpoint_last.pt``, in it or one folder below), one of its
     checkpoint files or ``RUN@UPDATES``, with a vocabulary folder ``vocab/`` beside; or a Hugging Face
     folder, of METRO-T0 (as ``eval/export_authors.py`` writes it) or of T5. device: "cpu", "cuda", ...;
-    None: a GPU where there is one. A METRO-T5 model leaves its auxiliary model and RTD head behind.
+    None: a GPU where there is one. frozen_model: of a soft prompt, the model it was trained with. A
+    METRO-T5 model leaves its auxiliary model and RTD head behind.
 
     Raises :class:`UserError` where there is no such folder, no whole checkpoint, or no vocabulary
     or another than that of the training.
@@ -38,7 +39,7 @@ def load(source, device=None):
     if source.is_dir() and is_release(source):
         with tempfile.TemporaryDirectory() as folder:
             return _load(_import(source, Path(folder) / "run"), device)
-    return _load(find_checkpoint(source), device)
+    return _load(find_checkpoint(source), device, frozen_model)
 
 
 def _import(source, out):
@@ -92,34 +93,45 @@ def choose_device(name):
     return device
 
 
-def _load(checkpoint, device):
-    cfg, task, vocabulary, state = open_checkpoint(checkpoint)
+def _load(checkpoint, device, frozen_model=None):
+    cfg, task, vocabulary, state = open_checkpoint(checkpoint, frozen_model=frozen_model)
     model = build_main_model(cfg.model, task)
     model.load_state_dict(state, strict=True, model_cfg=cfg.model)
     source, target = utils.resolve_max_positions(task.max_positions(), model.max_positions())
     # The task's own limit is of sources where it has one for each side.
     target = min(target, cfg.task.get("max_target_length") or target)
     symbol = cfg.model.get("decoder_start") or vocabulary.roles["decoder_start"]
+    if symbol not in vocabulary.indices:
+        raise UserError(
+            f"{checkpoint}: its decoder starts with {symbol!a}, which is not in {vocabulary.path}; "
+            "put the vocabulary folder it was trained with there"
+        )
     return Predictor(
         model.to(device).eval(), task, vocabulary, vocabulary.indices[symbol], (source, target)
     )
 
 
-def open_checkpoint(checkpoint, data=None):
+def open_checkpoint(checkpoint, data=None, frozen_model=None):
     """(cfg, its task, :class:`Vocabulary`, state dict) of a checkpoint file of ours.
 
-    data: the task's data folder; None: the checkpoint's own, which has none. Raises
-    :class:`UserError`.
+    data: the task's data folder; None: the checkpoint's own, which has none. frozen_model: of a soft
+    prompt, the model it was trained with. Raises :class:`UserError`, also for a configuration that
+    names anything but this package's classes.
     """
     checkpoint = Path(checkpoint).absolute()
-    vocabulary = find_vocabulary_of(checkpoint, read_facts(checkpoint))
-    fairseq_metro.register()
-    state = checkpoint_utils.load_checkpoint_to_cpu(str(checkpoint))
+    facts = read_facts(checkpoint)
+    settings = checked_settings(facts["cfg"], checkpoint)
+    for part in ("task", "model"):
+        if settings.get(part) is None:
+            raise UserError(f"{checkpoint}: its configuration has no {part}; it is not opened")
+    vocabulary = find_vocabulary_of(checkpoint, facts)
+    state = load_weights_only(checkpoint)
     refuse_not_finite(state["model"], checkpoint)
-    cfg = state["cfg"]
-    with open_dict(cfg):
-        # As fairseq-interactive with a run's folder for data: the training's may be long gone.
-        cfg.task.data, cfg.task.vocab = str(data or checkpoint.parent), str(vocabulary.path)
+    # As fairseq-interactive with a run's folder for data: the training's may be long gone.
+    settings["task"]["data"] = str(data or checkpoint.parent)
+    settings["task"]["vocab"] = str(vocabulary.path)
+    settings["task"]["init_from"] = str(frozen_model or "")
+    cfg = OmegaConf.create(settings)
     return cfg, tasks.setup_task(cfg.task, from_checkpoint=True), vocabulary, state["model"]
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import fairseq_metro
 from fairseq_metro.errors import UserError
+from fairseq_metro.evaluate.options import FROZEN_MODEL
 from fairseq_metro.logs import messages_on_stderr
 
 
@@ -31,13 +32,14 @@ def main(argv=None):
     add("--beam", type=int, metavar="N", help="width of the search in generation (default: 5)")
     add("--max-len", type=int, metavar="N", help="longest output in tokens (default: 200)")
     add("--device", help="cpu, cuda, cuda:1, ... (default: a GPU where there is one)")
+    add("--frozen-model", type=Path, metavar="DIR", help=FROZEN_MODEL)
     args = parser.parse_args(argv)
     texts = texts_of(args.input)
     options = {"beam": args.beam, "max_len_b": args.max_len}
     options = {name: value for name, value in options.items() if value is not None}
     if args.choices is not None:
         check_choices(args.choices, options)
-    predictor = fairseq_metro.load(args.folder, args.device)
+    predictor = fairseq_metro.load(args.folder, args.device, args.frozen_model)
     for answer in answers(predictor, texts, args.choices, options):
         print(json.dumps(answer, ensure_ascii=False) if args.json else answer["output"])
     return 0

@@ -123,7 +123,7 @@ def evaluate_model(args, source, out, device):
     settings = settings_of(args, suites, facts)
     refuse_unfit_expectation(args.expect, settings)
     sharing.from_first(lambda: claim(out, settings))
-    predictor = _Once(lambda: load_model(source, device, args.dtype))
+    predictor = _Once(lambda: load_model(source, device, args.dtype, args.frozen_model))
     decisive = {"model": facts["sha256"], "rank_by": args.rank_by, "dtype": args.dtype}
     done = []
     for suite in suites:

@@ -28,6 +28,7 @@ class FairseqMetroLM(LM):
     pretrained: a run's folder, a checkpoint, or a Hugging Face folder that we read. dtype: float32,
     bfloat16 or float16. score_eos: score ``</s>`` after a continuation, as rank classification does;
     without it the numbers are those of the harness's own models. max_tokens: of one padded batch;
+    frozen_model: of a soft prompt, the model it was trained with;
     batch_size and max_batch_size, which the harness hands to every model, are not used.
     """
 
@@ -38,13 +39,14 @@ class FairseqMetroLM(LM):
         dtype="float32",
         score_eos=True,
         max_tokens=MAX_TOKENS,
+        frozen_model=None,
         batch_size=None,
         max_batch_size=None,
     ):
         super().__init__()
         if dtype not in DTYPES:
             raise UserError(f"dtype is {dtype!r}, must be one of {', '.join(DTYPES)}")
-        self.predictor = load_model(pretrained, device, dtype)
+        self.predictor = load_model(pretrained, device, dtype, frozen_model)
         self.facts = {**model_facts(pretrained), "dtype": dtype, "score_eos": bool(score_eos)}
         self.score_eos, self.max_tokens = bool(score_eos), int(max_tokens)
         self._device = next(self.predictor.model.parameters()).device

@@ -30,9 +30,12 @@ def model_facts(source):
     return {"name": source.resolve().name, "path": str(source), "sha256": digest}
 
 
-def load_model(source, device=None, dtype="float32"):
-    """The Predictor of a model, its weights in ``dtype``, torch's name of one."""
-    predictor = fairseq_metro.load(source, device)
+def load_model(source, device=None, dtype="float32", frozen_model=None):
+    """The Predictor of a model, its weights in ``dtype``, torch's name of one.
+
+    frozen_model: of a soft prompt, the model it was trained with.
+    """
+    predictor = fairseq_metro.load(source, device, frozen_model)
     predictor.model.to(getattr(torch, dtype))
     return predictor
 

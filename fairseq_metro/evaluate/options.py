@@ -9,6 +9,7 @@ from fairseq_metro.evaluate.suite import suite_names
 from fairseq_metro.mixtures.flan import MODES
 from fairseq_metro.recipes import MOST_PASSAGES, PAPER, RECIPES
 
+FROZEN_MODEL = "The model that a soft prompt was trained with; only for a run of soft prompts."
 DTYPES = ("float32", "bfloat16", "float16")
 
 
@@ -66,6 +67,7 @@ def parser():
         help="random wordings from one generator in row order, as in METRO's evaluation")  # fmt: skip
     add("--dtype", choices=DTYPES, default="float32", help="of weights (default: float32)")
     add("--device", help="cpu, cuda, cuda:1, ... (default: a GPU where there is one)")
+    add("--frozen-model", type=Path, metavar="DIR", help=FROZEN_MODEL)
     add("--max-tokens", type=int, metavar="N", help="of a padded batch")
     add("--out", type=Path, metavar="DIR", help="default: evaluation/SUITE in the run's folder")
     add("--checkpoints", action="store_true", help="every checkpoint of the run, as a curve")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from fairseq_metro.checkpoint_settings import checked_group
 from fairseq_metro.checkpoints import LAST
 from fairseq_metro.data.vocabulary import MODEL, VOCAB_FOLDER, Vocabulary
 from fairseq_metro.errors import UserError
@@ -132,10 +133,11 @@ def read_run(source):
         "head_dim" not in cfg
     ):
         raise UserError(f"{path}: not a checkpoint of hf_t5 (it is of {cfg.get('_name')})")
+    settings = checked_group("model", cfg, path)
     folder = path.parent / VOCAB_FOLDER
     return Model(
         HF_T5,
-        {**DEFAULTS, **{key: value for key, value in cfg.items() if key in DEFAULTS}},
+        {**DEFAULTS, **{key: value for key, value in settings.items() if key in DEFAULTS}},
         {key: value.float() for key, value in state["model"].items()},
         folder if folder.is_dir() else None,
         str(path),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from fairseq_metro.checkpoint_settings import checked_group
 from fairseq_metro.checkpoints import LAST, load_weights_only, read_facts
 from fairseq_metro.data.vocabulary import VOCAB_FOLDER
 from fairseq_metro.errors import UserError
@@ -302,8 +303,6 @@ def _fill_in_absent_tables(state, layout, config):
 
 def _from_ours(path, state, main_only):
     facts = read_facts(path)
-    saved = {key: value for key, value in facts["cfg"]["model"].items() if key != "_name"}
-    config = {**DEFAULTS, **saved}
     metro = any(key.startswith("auxiliary.") for key in state["model"])
     left = ("auxiliary.", "rtd_head.", "mlm_head.", "clm_head.")
     parameters = {
@@ -313,10 +312,12 @@ def _from_ours(path, state, main_only):
     }
     if "encoder.embedding.layer_norm.weight" not in parameters:
         raise UserError(f"{path}: a checkpoint of {facts['arch']}, neither ours nor the authors'")
+    settings = checked_group("model", facts["cfg"].get("model"), path)
+    saved = {key: value for key, value in settings.items() if key != "_name"}
     folder = path.parent / VOCAB_FOLDER
     return Model(
         METRO if metro and not main_only else MAIN,
-        config,
+        {**DEFAULTS, **saved},
         parameters,
         folder if is_ours(folder) else None,
         str(path),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from fairseq_metro.checkpoint_settings import checked_group
 from fairseq_metro.checkpoints import LAST
 from fairseq_metro.data.vocabulary import VOCAB_FOLDER
 from fairseq_metro.errors import UserError
@@ -129,10 +130,11 @@ def _of_ours(path, state):
     cfg = (state.get("cfg") or {}).get("model") or {}
     if not {"lm_head.dense.weight", POSITIONS} <= state["model"].keys():
         raise UserError(f"{path}: not a checkpoint of roberta_mlm (it is of {cfg.get('_name')})")
+    settings = checked_group("model", cfg, path)
     folders = [folder / VOCAB_FOLDER for folder in (path.parent, path.parent.parent)]
     return Model(
         ROBERTA,
-        {**DEFAULTS, **{key: value for key, value in cfg.items() if key in DEFAULTS}},
+        {**DEFAULTS, **{key: value for key, value in settings.items() if key in DEFAULTS}},
         {key: value.float() for key, value in state["model"].items()},
         next(filter(has_tokenizer, folders), None),
         str(path),

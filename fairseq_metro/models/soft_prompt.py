@@ -18,13 +18,14 @@ from fairseq_metro.models.metro_t5 import T5TransformerModel
 PROMPT, FROZEN = "soft_prompt", "frozen_model"  # what a state dict holds
 
 
-def add_soft_prompt(model, tokens, *, load, source=None, elsewhere=None, seed=1):
+def add_soft_prompt(model, tokens, *, load, source=None, named=None, seed=1):
     """A :class:`SoftPromptModel` around ``model``, a ``t5_transformer`` or ``hf_t5`` just built.
 
     tokens: number of vectors, n. load(model, path): fills the model's parameters, ``--init-from``'s
     work; raises :class:`UserError`. source: path to load now; the vectors then begin as n random
-    rows of the token table, drawn by ``seed``. Not given: a checkpoint that is loaded names it;
-    elsewhere: where to look for it first. Raises :class:`UserError` for a number that cannot be.
+    rows of the token table, drawn by ``seed``. Not given: it is loaded together with a checkpoint.
+    named: the path that the user gave for that; None: the one in the checkpoint, as for a run that
+    the user resumes. Raises :class:`UserError` for a number that cannot be.
     """
     longest = model.encoder.max_positions()
     if not 0 < tokens < longest:
@@ -32,7 +33,7 @@ def add_soft_prompt(model, tokens, *, load, source=None, elsewhere=None, seed=1)
             f"--soft-prompt-tokens is {tokens}, must be above 0 and below the model's {longest} "
             "positions"
         )
-    prompted = SoftPromptModel(model, tokens, load, elsewhere)
+    prompted = SoftPromptModel(model, tokens, load, named)
     if source is not None:
         prompted.load_frozen(source)
         prompted.begin_as_rows_of_the_vocabulary(seed)
@@ -82,7 +83,7 @@ class SoftPromptEncoder(FairseqEncoder):
 class SoftPromptModel(T5TransformerModel):
     """A frozen encoder-decoder of ours whose only trained parameter is ``soft_prompt`` (n, C)."""
 
-    def __init__(self, model, tokens, load, elsewhere=None):
+    def __init__(self, model, tokens, load, named=None):
         model.requires_grad_(False)
         table = model.encoder.embed_tokens
         prompt = nn.Parameter(torch.zeros(tokens, table.embedding_dim))
@@ -92,7 +93,7 @@ class SoftPromptModel(T5TransformerModel):
         self.soft_prompt = prompt
         self.num_updates, self.loaded_weights = 0, None
         self.frozen = None  # path and hash of the model, once it is loaded
-        self._model, self._load, self._elsewhere = (model,), load, elsewhere
+        self._model, self._load, self._named = (model,), load, named
         self._register_state_dict_hook(_keep_the_prompt)
 
     def load_frozen(self, source):
@@ -145,8 +146,15 @@ class SoftPromptModel(T5TransformerModel):
         self.loaded_weights = state_dict if half else None
 
     def _load_named(self, path):
-        if self._elsewhere and Path(self._elsewhere).exists():
-            path = self._elsewhere
+        """Load the frozen model. path: where the checkpoint says that it was."""
+        if self._named is not None:
+            if not self._named:
+                raise UserError(
+                    "the checkpoint holds a soft prompt, and a path in a checkpoint is not "
+                    f"followed; name the model it was trained with, then {path!a}, by "
+                    "--frozen-model (a fairseq command: --init-from)"
+                )
+            path = self._named
         if not Path(path).exists():
             raise UserError(
                 f"{path}: no such model, but the soft prompt was trained with it; give its new "

@@ -4,6 +4,7 @@
 ``checkpoint_last.pt`` and ``vocab/``, and the name for ``--arch``.
 """
 
+import re
 import sys
 from pathlib import Path
 
@@ -32,10 +33,10 @@ def starting_model(run):
         raise UserError(f"{run}: no {LAST} in this folder, nor in its checkpoints/; name a run")
     if not (folder / VOCAB_FOLDER).is_dir():
         raise UserError(f"{folder}: no {VOCAB_FOLDER}/ beside {LAST}; copy the run's there")
-    name = read_facts(folder / LAST)["arch"] or ""
-    if not name.startswith(("metro_t5_", "t5_transformer_", "hf_t5_")):
+    name = str(read_facts(folder / LAST)["arch"] or "")
+    if not re.fullmatch(r"(metro_t5|t5_transformer|hf_t5)_\w+", name, re.ASCII):
         raise UserError(
-            f"{folder / LAST}: architecture {name!r} is none to fine-tune; name a run of "
+            f"{folder / LAST}: architecture {name!a} is none to fine-tune; name a run of "
             "metro_t5_*, t5_transformer_* or hf_t5_*"
         )
     return folder, name.replace("metro_t5_", "t5_transformer_", 1)

@@ -13,6 +13,7 @@ from fairseq.tasks import FairseqTask
 from omegaconf import II, OmegaConf, open_dict
 
 from fairseq_metro import criterions, data_parallel, optim  # noqa: F401  they register options
+from fairseq_metro.checkpoint_settings import guard_stock_loading
 from fairseq_metro.checkpoints import read_facts, repair_last
 from fairseq_metro.criterions.parts import kept_apart
 from fairseq_metro.data.inference_dataset import SourceDataset
@@ -35,6 +36,7 @@ from fairseq_metro.workarounds import (
 )
 
 logger = logging.getLogger(__name__)
+guard_stock_loading()
 
 
 @dataclass

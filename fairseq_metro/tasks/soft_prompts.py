@@ -77,9 +77,7 @@ def restored_soft_prompt(task, model, cfg):
     tokens = getattr(cfg, TOKENS, 0)
     if not tokens:
         return model
-    return add_soft_prompt(
-        model, tokens, load=_loader(task, cfg), elsewhere=task.cfg.init_from or None
-    )
+    return add_soft_prompt(model, tokens, load=_loader(task, cfg), named=task.cfg.init_from or "")
 
 
 def _loader(task, cfg):

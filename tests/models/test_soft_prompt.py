@@ -163,7 +163,9 @@ def test_a_checkpoint_that_does_not_fit_is_one_line(prompted, tmp_path):
     assert "no such model" in message(add_soft_prompt(t5(), N, load=load), state)
     moved = save(t5(), tmp_path / "moved.pt")
     add_soft_prompt(blank(t5), N, load=load, source=moved).load_state_dict(state)
-    add_soft_prompt(blank(t5), N, load=load, elsewhere=moved).load_state_dict(state)
+    add_soft_prompt(blank(t5), N, load=load, named=moved).load_state_dict(state)
+    unnamed = add_soft_prompt(blank(t5), N, load=load, named="")
+    assert "a path in a checkpoint is not followed" in message(unnamed, state)
 
 
 def test_it_begins_as_rows_of_the_table_that_the_seed_draws(prompted):

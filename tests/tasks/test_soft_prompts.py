@@ -1,6 +1,5 @@
 """fairseq-train with --soft-prompt-tokens, and what loads its checkpoints."""
 
-import os
 import shutil
 from types import SimpleNamespace
 
@@ -87,25 +86,24 @@ def test_half_precision_resumes_at_the_float32_prompt(prompts, whole, tmp_path):
     assert equal(a, b) and not torch.equal(a["soft_prompt"], a["soft_prompt"].bfloat16().float())
 
 
-def test_other_programs_find_the_frozen_model_wherever_they_run(run, tmp_path):
+def test_a_soft_prompt_answers_with_the_frozen_model_that_the_user_names(run, whole):
     _, save_dir = run
-    there = os.getcwd()
-    try:
-        os.chdir(tmp_path)
-        predictor = fairseq_metro.load(save_dir)
-    finally:
-        os.chdir(there)
+    with pytest.raises(Exception) as caught:
+        fairseq_metro.load(save_dir)
+    assert f"trained with, then {str(whole)!r}, by --frozen-model" in user_message(caught.value)
+    predictor = fairseq_metro.load(save_dir, frozen_model=whole)
     assert tuple(predictor.model.soft_prompt.shape) == (N, 16)
     (numbers,) = predictor.score_choices(["the old river . is the river old ?"], ["yes", "no"])
     assert len(numbers) == 2 and all(number < 0 for number in numbers)
     assert len(predictor.generate(["the old river . is the river old ?"], max_len_b=6)) == 1
 
 
-def test_fairseq_validate_gives_the_training_runs_own_loss(run, prompts):
-    """From a checkpoint and a command line that say nothing of a soft prompt."""
+def test_fairseq_validate_gives_the_training_runs_own_loss(run, prompts, whole):
+    """From a checkpoint and a command line that names the frozen model alone."""
     log, save_dir = run
     words = [f"{BIN}/fairseq-validate", prompts, PLUGIN, NAME, "--cpu", "--log-format=json"]
     words += [f"--path={save_dir}/checkpoint_last.pt", "--valid-subset=valid", "--max-tokens=600"]
+    words += [f"--init-from={whole}"]
     done = spawn(words)
     assert done.returncode == 0, done.stderr
     assert f'"valid_nll_loss": "{log.lines("valid")[-1]["valid_nll_loss"]}"' in (
