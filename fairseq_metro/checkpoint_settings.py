@@ -226,8 +226,9 @@ def guard_stock_loading():
 def read_for_stock(path, arg_overrides=None, load_on_all_ranks=False):
     """A checkpoint of this package as fairseq's ``load_checkpoint_to_cpu`` would return it.
 
-    arg_overrides: options of the command line, which win over the checkpoint's; they may be paths.
-    Raises :class:`UserError` as :func:`checked_settings` does.
+    Its task's data folder is the folder that it lies in. arg_overrides: options of the command line,
+    which win over the checkpoint's; they may be paths. Raises :class:`UserError` as
+    :func:`checked_settings` does.
     """
     state = load_weights_only(Path(PathManager.get_local_path(path)))
     if state.get("args") is not None or state.get("cfg") is None:
@@ -235,7 +236,10 @@ def read_for_stock(path, arg_overrides=None, load_on_all_ranks=False):
             f"{path}: not a checkpoint of fairseq_metro's; import it first (fairseq-metro import, "
             "import-t5, import-roberta)"
         )
-    state["cfg"] = OmegaConf.create(checked_settings(state["cfg"], path))
+    settings = checked_settings(state["cfg"], path)
+    if settings.get("task") is not None:
+        settings["task"]["data"] = str(Path(path).parent)
+    state["cfg"] = OmegaConf.create(settings)
     if arg_overrides:
         overwrite_args_by_name(state["cfg"], arg_overrides)
     return state

@@ -28,7 +28,7 @@ class Known:
 @pytest.fixture
 def known(monkeypatch):
     predictor = Known()
-    monkeypatch.setattr(fairseq_metro, "load", lambda folder, device: predictor)
+    monkeypatch.setattr(fairseq_metro, "load", lambda folder, device, frozen_model: predictor)
     return predictor
 
 

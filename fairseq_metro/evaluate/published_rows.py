@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fairseq_metro.errors import UserError
 from fairseq_metro.prompts.collection import nearest
-from fairseq_metro.prompts.reading import load_yaml
+from fairseq_metro.yaml_files import load_yaml
 
 _FOLDER = Path(__file__).parent / "published"
 HIT_COUNTS = "hit_counts"

@@ -24,7 +24,7 @@ from fairseq_metro.mixtures import flan
 from fairseq_metro.mixtures.keys import checked
 from fairseq_metro.prompts import Template, task_name
 from fairseq_metro.prompts.collection import nearest
-from fairseq_metro.prompts.reading import load_yaml
+from fairseq_metro.yaml_files import load_yaml
 
 _FOLDER = Path(__file__).parent / "suites"
 READY_MADE_SPLIT = "train"  # what task_data calls the rows of a single file

@@ -25,7 +25,7 @@ from fairseq_metro.mixtures.mixture import HELDOUT, TRAIN, VALID, Mixture
 from fairseq_metro.mixtures.rules import RULES
 from fairseq_metro.mixtures.sets import MixtureSet
 from fairseq_metro.prompts.collection import nearest
-from fairseq_metro.prompts.reading import load_yaml
+from fairseq_metro.yaml_files import load_yaml
 
 _FOLDER = Path(__file__).parent
 _SPLITS = {"sets": TRAIN, VALID: "validation", HELDOUT: "validation"}

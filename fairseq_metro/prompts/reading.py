@@ -3,48 +3,9 @@
 from itertools import pairwise
 from pathlib import Path
 
-import yaml
-
 from fairseq_metro.errors import UserError
 from fairseq_metro.prompts.template import Template
-
-
-def _mapping(loader, node):
-    seen = set()
-    for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
-        if key.value in seen:  # YAML's own loader would take the second
-            what = f"{key.value!r} stands twice"
-            raise yaml.constructor.ConstructorError(None, None, what, key.start_mark)
-        seen.add(key.value)
-    return loader.construct_mapping(node, deep=True)
-
-
-def template_loader(base):
-    """A subclass of a safe loader of PyYAML, for which promptsource's two tags are plain mappings."""
-    loader = type("TemplateLoader", (base,), {})
-    for tag in ("!Template", "!TemplateMetadata", "tag:yaml.org,2002:map"):
-        loader.add_constructor(tag, _mapping)
-    return loader
-
-
-# libyaml's loader, where PyYAML was built with it, reads the files ten times faster.
-_TemplateLoader = template_loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-
-
-def load_yaml(path):
-    """What a YAML file says, as plain values. Raises :class:`UserError`."""
-    try:
-        with open(path, encoding="utf-8") as stream:
-            return yaml.load(stream, Loader=_TemplateLoader)
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}: " if mark else ""
-        what = " ".join(str(getattr(error, "problem", None) or error).split())
-        raise UserError(f"{path}: {where}not valid YAML ({what}); mend the file") from None
+from fairseq_metro.yaml_files import load_yaml
 
 
 def _field(place, values, key, types, default=None):

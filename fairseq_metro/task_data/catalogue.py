@@ -14,10 +14,9 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 
-import yaml
-
 from fairseq_metro.errors import UserError
 from fairseq_metro.prompts.collection import nearest
+from fairseq_metro.yaml_files import load_yaml
 
 OWN = Path(__file__).parent / "datasets"
 BESIDE = "datasets.yaml"
@@ -79,10 +78,7 @@ def _own_entries():
 
 
 def _entries(path):
-    try:
-        content = yaml.safe_load(path.read_text("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not YAML ({error})") from None
+    content = load_yaml(path)
     if not isinstance(content, dict) or not all(isinstance(e, dict) for e in content.values()):
         raise UserError(f"{path}: expected names of data sets, each with its keys")
     # A name that begins with _ is a piece the others share.

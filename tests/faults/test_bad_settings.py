@@ -13,8 +13,8 @@ from fairseq_metro import mixtures, task_data
 from fairseq_metro.commands import COMMANDS
 from fairseq_metro.data.vocabulary import Vocabulary
 from fairseq_metro.errors import UserError
-from fairseq_metro.prompts.reading import load_yaml
 from fairseq_metro.smash import groups, tasks
+from fairseq_metro.yaml_files import load_yaml
 from tests.evaluate.conftest import SUITE
 from tests.faults.killing import report
 from tests.faults.test_bad_inputs import ours
