@@ -7,7 +7,15 @@ for template in templates.of("super_glue/rte"):
 
 from fairseq_metro.prompts.collection import Templates, find_templates
 from fairseq_metro.prompts.randomness import row_random
-from fairseq_metro.prompts.rules import EVALUATION, METRO, T0, DropReason, DropRules, Prompted
+from fairseq_metro.prompts.rules import (
+    EVALUATION,
+    METRO,
+    T0,
+    DropReason,
+    DropRules,
+    NoValue,
+    Prompted,
+)
 from fairseq_metro.prompts.template import Template, task_name
 
 __all__ = [
@@ -16,6 +24,7 @@ __all__ = [
     "T0",
     "DropReason",
     "DropRules",
+    "NoValue",
     "Prompted",
     "Template",
     "Templates",

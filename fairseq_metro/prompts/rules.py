@@ -20,6 +20,12 @@ class DropReason(StrEnum):
     NOT_A_CHOICE = "target not among choices"
 
 
+class NoValue(NamedTuple):
+    """A row that lacks a value which its template prints: a bad row, whatever the rules say."""
+
+    value: str
+
+
 class Prompted(NamedTuple):
     """One example as text; choices: what a model may answer, None where anything goes."""
 

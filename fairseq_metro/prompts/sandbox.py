@@ -14,6 +14,7 @@ from jinja2.exceptions import SecurityError
 from jinja2.sandbox import SandboxedEnvironment
 
 from fairseq_metro.prompts import limits
+from fairseq_metro.prompts.missing import NotedUndefined, inner_null, is_none
 from fairseq_metro.prompts.randomness import drawing
 
 MOST_PIECES = 1_000_000  # of one rendering
@@ -33,6 +34,12 @@ class TemplateEnvironment(SandboxedEnvironment):
         if isinstance(owner, (str, bytes, int, list)):
             limits.check_method(owner, function.__name__, (*args, *kwargs.values()))
         return super().call(context, function, *args, **kwargs)
+
+    def getattr(self, obj, attribute):
+        return inner_null(super().getattr(obj, attribute), attribute)
+
+    def getitem(self, obj, argument):
+        return inner_null(super().getitem(obj, argument), argument)
 
     def unsafe_undefined(self, obj, attribute):
         kind = type(obj).__name__
@@ -81,7 +88,8 @@ def highlight(text):
     return "<span style='color: #F08080'>" + text + "</span>"
 
 
-ENVIRONMENT = TemplateEnvironment()
+ENVIRONMENT = TemplateEnvironment(undefined=NotedUndefined)
+ENVIRONMENT.tests["none"] = is_none
 ENVIRONMENT.globals["zip"] = zip
 del ENVIRONMENT.globals["lipsum"]  # random paragraphs, as many as one asks for
 _FILTERS = ENVIRONMENT.filters

@@ -14,9 +14,11 @@ from functools import cached_property
 from jinja2 import TemplateSyntaxError
 
 from fairseq_metro.errors import UserError
+from fairseq_metro.prompts.missing import Watch, watching, with_nulls
 from fairseq_metro.prompts.randomness import drawing_from
-from fairseq_metro.prompts.rules import METRO, DropReason
-from fairseq_metro.prompts.sandbox import Compiled
+from fairseq_metro.prompts.reads import read_by
+from fairseq_metro.prompts.rules import METRO, DropReason, NoValue
+from fairseq_metro.prompts.sandbox import ENVIRONMENT, Compiled
 
 SEPARATOR = "|||"
 PROTECTED = "3ed2dface8203c4c9dfb1a5dc58e41e0"
@@ -103,18 +105,21 @@ class Template:
             return self._choices_of(_protect(row))
 
     def prompt(self, row, rng=None, rules=METRO):
-        """The row as a prompted pair under ``rules``: a Prompted, or the DropReason.
+        """The row as a prompted pair under ``rules``: a Prompted, the DropReason, or a NoValue.
 
         As in T0 and METRO, a hyphen in a field's name reads as ``_``. Arguments and errors as
-        those of ``apply``; an index error is a reason to drop the row.
+        those of ``apply``; an index error is a reason to drop the row. NoValue says that the template
+        prints a value that the row does not have (missing.py), where ``apply`` prints ``None``.
         """
         if "-" in "".join(row):
             row = {key.replace("-", "_"): value for key, value in row.items()}
+        watch = Watch(self._field_names)
         try:
-            parts, choices = self._apply(row, rng, self._cut)
+            with watching(watch):
+                parts, choices = self._apply(row, rng, self._cut, watch)
         except IndexError:
             return DropReason.INDEX_ERROR
-        return rules.judge(parts, choices)
+        return rules.judge(parts, choices) if watch.reason is None else NoValue(watch.reason)
 
     @cached_property
     def _cut(self):
@@ -129,15 +134,28 @@ class Template:
         return None if self.answer_choices is None else self._compiled(self.answer_choices)
 
     @cached_property
+    def fields(self):
+        """The fields that rows must have for this template, in order: tuple of paths (reads.py)."""
+        sources = [source for source in (self.jinja, self.answer_choices) if source is not None]
+        trees = [self._explained_syntax(ENVIRONMENT.parse, source) for source in sources]
+        return tuple(dict.fromkeys(path for tree in trees for path in read_by(tree)))
+
+    @cached_property
+    def _field_names(self):
+        return frozenset(path[0] for path in self.fields)
+
+    @cached_property
     def _changes_rows(self):
         return self._cut.changes or (self._choices is not None and self._choices.changes)
 
-    def _apply(self, row, rng, compiled):
+    def _apply(self, row, rng, compiled, watch=None):
         variables = _protect(row)
         if "answer_choices" in variables:
             raise UserError(f"{self}: a row has a field 'answer_choices', rename the field")
         if self._changes_rows:  # its lists serve other templates too
             variables = deepcopy(variables)
+        if watch is not None and None in variables.values():
+            variables = with_nulls(variables)
         with self._drawing_from(rng):
             choices = self._choices_of(variables)
             variables["answer_choices"] = choices
@@ -156,8 +174,11 @@ class Template:
         return drawing_from(rng) if self.random else nullcontext()
 
     def _compiled(self, source):
+        return self._explained_syntax(Compiled, source)
+
+    def _explained_syntax(self, read, source):
         try:
-            return Compiled(source)
+            return read(source)
         except TemplateSyntaxError as error:
             raise UserError(f"{self}: line {error.lineno}: {error.message}") from None
 

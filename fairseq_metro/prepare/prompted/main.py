@@ -25,6 +25,7 @@ from fairseq_metro.prepare.prompted.folder import (
 from fairseq_metro.prepare.prompted.plan import DROP, parser
 from fairseq_metro.prepare.prompted.plan import plan as make_plan
 from fairseq_metro.prepare.prompted.show import show
+from fairseq_metro.prepare.prompted.trial import try_tasks
 from fairseq_metro.prepare.prompted.units import all_work, file_hashes
 
 logger = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ def build(plan):
     """
     started = time.monotonic()
     works = all_work(plan)
+    try_tasks(works)
     hashes = file_hashes(works, plan.workers)
     prints = {work.key: work.fingerprint(hashes) for work in works}
     with writing(plan.dest), locked(plan.dest):

@@ -119,10 +119,10 @@ class Renderer:
                 reasons["evaluation row"] += 1
                 continue
             pair = self._pair(unit, task, job.rows[position], job.indices[position])
-            if isinstance(pair, DropReason):
-                reasons[pair.value] += 1
-            else:
+            if isinstance(pair, Prompted):
                 found.append(pair)
+            else:
+                reasons[pair.value] += 1
         return found, reasons
 
     def _pair(self, unit, task, row, index):
@@ -132,7 +132,7 @@ class Renderer:
         except UserError as error:
             place = f"{unit.split}/{unit.name}: row {index + 1}"
             raise UserError(f"{place}: {error}") from None
-        if isinstance(pair, DropReason):
+        if not isinstance(pair, Prompted):
             return pair
         if unit.pool and unit.mixture.exemplars[1]:
             pair = self._with_exemplars(unit, task, pair, index)
@@ -157,7 +157,7 @@ def has_choices(unit, task):
 
 
 def dressed(unit, task, row, index):
-    """A row under a task's template in the mixture's form: a Prompted, or the DropReason."""
+    """A row under a task's template in the mixture's form: a Prompted, the DropReason, or a NoValue."""
     if task.template is None:
         pair = unit.rules.judge(
             [row["inputs"].strip(), row["targets"].strip()], _choices(unit, row)
@@ -165,7 +165,7 @@ def dressed(unit, task, row, index):
     else:
         rng = row_random(unit.seed, task.name, index) if task.template.random else None
         pair = task.template.prompt(row, rng, unit.rules)
-    return pair if isinstance(pair, DropReason) else unit.mixture.dress(task, row, pair)
+    return unit.mixture.dress(task, row, pair) if isinstance(pair, Prompted) else pair
 
 
 def _choices(unit, row):

@@ -1,0 +1,120 @@
+"""Every task is tried on its first rows before anything is written.
+
+A template that reads a field no row has, and one that gives no pair, are errors here and not an empty
+data set later. A task needs one pair with words in it, mostly the first row's; only a task that stays
+without one is tried on more.
+"""
+
+import logging
+from collections import Counter
+
+import numpy as np
+
+from fairseq_metro.errors import UserError
+from fairseq_metro.mixtures import flan
+from fairseq_metro.mixtures.mixture import VALID
+from fairseq_metro.prepare.prompted.pairs import one_line
+from fairseq_metro.prepare.prompted.reading import chosen_rows
+from fairseq_metro.prepare.prompted.rendering import dressed
+from fairseq_metro.prompts import DropReason, Prompted
+from fairseq_metro.prompts.fields import ROWS_SEARCHED, FieldSearch
+from fairseq_metro.prompts.template import SEPARATOR
+
+logger = logging.getLogger(__name__)
+
+
+def try_tasks(works):
+    """Raise :class:`UserError` for the first task of ``works`` (list of Work) that cannot work."""
+    for work in works:
+        for task in work.unit.tasks:
+            if task.template is not None:
+                refuse_unusable(task.template)
+        _try_unit(work)
+
+
+def refuse_unusable(template):
+    """Raise :class:`UserError` for a template that gives no pair whatever the row."""
+    if SEPARATOR not in template.jinja:
+        raise UserError(
+            f"{template}: no '{SEPARATOR}' in it, so no row gives a target; write the input, "
+            f"'{SEPARATOR}', and the target"
+        )
+    if template.fixed_choices is not None and len(template.fixed_choices) < 2:
+        raise UserError(
+            f"{template}: answer_choices is {template.answer_choices!r}, a single choice; separate "
+            f"the choices by '{SEPARATOR}'"
+        )
+
+
+def _try_unit(work):
+    unit = work.unit
+    search = FieldSearch([task.template for task in unit.tasks if task.template is not None])
+    _, wanted = work.wanted()
+    trials = [Trial(unit, i, None if wanted is None else wanted[i]) for i in range(len(unit.tasks))]
+    waiting, tried, needed = trials, 0, None
+    if wanted is not None:
+        needed = np.unique(np.concatenate(wanted))
+    for index, row in chosen_rows(work.source, needed):
+        if (search.satisfied and not waiting) or tried == ROWS_SEARCHED:
+            break
+        search.look(row)
+        waiting = [trial for trial in waiting if not trial.gives_pair(index, row)]
+        tried += 1
+    search.check(f"{unit.name}, split {' and '.join(work.source.splits)}")
+    if tried < ROWS_SEARCHED:
+        for trial in waiting:
+            refuse_idle(work, trial.task, trial.reasons, trial.problem)
+
+
+class Trial:
+    """One task on the rows it gets. reasons: why rows gave nothing; problem: the first error."""
+
+    def __init__(self, unit, place, rows):
+        self.task, self.reasons, self.problem = unit.tasks[place], Counter(), None
+        self._unit, self._rows = unit, rows
+
+    def gives_pair(self, index, row):
+        """Whether a row becomes a pair with words on both sides."""
+        if self._rows is not None:
+            place = np.searchsorted(self._rows, index)
+            if place == len(self._rows) or self._rows[place] != index:
+                return False
+        try:
+            pair = dressed(self._unit, self.task, row, index)
+        except UserError as error:
+            self.problem = self.problem or str(error)
+            self.reasons["error"] += 1
+            return False
+        if not isinstance(pair, Prompted):
+            self.reasons[pair.value] += 1
+        elif one_line(pair.input) and one_line(pair.target):
+            return True
+        else:
+            side = DropReason.EMPTY_TARGET if one_line(pair.input) else DropReason.EMPTY_INPUT
+            self.reasons[side.value] += 1
+        return False
+
+
+def refuse_idle(work, task, reasons, problem=None):
+    """Raise :class:`UserError` for a task without a pair; reasons: {why: rows}; problem: an error.
+
+    Only logged: a template that speaks of some rows alone and meets none of them among rows drawn,
+    and any in ``valid``, where pairs are dropped that training keeps.
+    """
+    unit, rows = work.unit, sum(reasons.values())
+    place = f"{unit.split}/{unit.name}"
+    name = task.template or task.jsonl
+    if problem is not None and reasons["error"] == rows:
+        raise UserError(f"{place}: row 1: {problem}")
+    counts = ", ".join(f"{count} {reason}" for reason, count in reasons.items()) or "no rows"
+    silent = set(reasons) == {DropReason.NOT_TWO_PARTS.value}
+    drawn = work.selection.most is not None
+    conditional = task.template is not None and not flan.for_every_row(task.template)
+    message = (
+        f"{name}: gives no pair for any of the {rows} rows of {place} (drop rules "
+        f"{unit.rules.name}: {counts})"
+    )
+    if unit.split == VALID or (silent and drawn and conditional):
+        logger.warning("%s", message)
+    else:
+        raise UserError(f"{message}; mend the template, or leave it out ('exclude' in the mixture)")

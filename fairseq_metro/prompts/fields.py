@@ -1,0 +1,88 @@
+"""Fields that templates read and rows do not have: an error with the nearest names."""
+
+from collections.abc import Mapping
+
+from fairseq_metro.errors import UserError
+from fairseq_metro.prompts.collection import nearest
+
+# Rows that are looked at for a field before it counts as missing.
+ROWS_SEARCHED = 100_000
+
+
+def has_path(row, path):
+    """Whether a row has a field: True, False, or None where a value on its way is null.
+
+    >>> row = {"question": {"stem": "Why?"}, "answer": None}
+    >>> has_path(row, ("question", "stem")), has_path(row, ("question", "stemm"))
+    (True, False)
+    >>> has_path(row, ("answer", "text")) is None
+    True
+    """
+    value = row
+    for key in path:
+        if value is None:
+            return None
+        if isinstance(value, Mapping) and key in value:
+            value = value[key]
+        elif value is row:
+            return False
+        else:
+            return hasattr(value, key)  # a method, such as `items`
+    return True
+
+
+class FieldSearch:
+    """Looks for the fields that templates read in rows, until all are found.
+
+    templates: list of Template. Call :meth:`look` with rows until ``satisfied``, then :meth:`check`.
+    """
+
+    def __init__(self, templates):
+        self._wanted = {
+            (template, path): False for template in templates for path in template.fields
+        }  # False: not found; None: met as null alone
+        self._rows, self._fields = 0, {}
+
+    @property
+    def satisfied(self):
+        """Whether nothing is left to look for."""
+        return not self._wanted or self._rows >= ROWS_SEARCHED
+
+    def look(self, row):
+        """Count a row's fields as there."""
+        self._rows += 1
+        row = {key.replace("-", "_"): value for key, value in row.items()}
+        self._fields |= dict.fromkeys(row)
+        for wanted in list(self._wanted):
+            found = has_path(row, wanted[1])
+            if found:
+                del self._wanted[wanted]
+            elif found is None:
+                self._wanted[wanted] = None
+            else:
+                self._note_inner_fields(row, wanted[1])
+
+    def _note_inner_fields(self, row, path):
+        """Remember what stands beside a missing inner field."""
+        value = row
+        for length, key in enumerate(path):
+            if not isinstance(value, Mapping):
+                return
+            if length:
+                inner = ((".".join((*path[:length], str(name)))) for name in value)
+                self._fields |= dict.fromkeys(inner)
+            value = value.get(key)
+
+    def check(self, dataset):
+        """Raise :class:`UserError` for the first field that no row has. dataset: its name."""
+        for (template, path), found in self._wanted.items():
+            if found is not None or not self._rows:
+                continue
+            name = ".".join(path)
+            known = [field for field in self._fields if field != name]
+            top = ", ".join(field for field in sorted(known) if "." not in field)
+            raise UserError(
+                f"{template}: {name!r} is no field of {dataset} ({nearest(name, known)}; its fields: "
+                f"{top}); correct the name, or ask first where rows may lack it: "
+                f"{{% if {name} is defined %}}"
+            )
