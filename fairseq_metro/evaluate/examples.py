@@ -14,7 +14,16 @@ from fairseq_metro.evaluate.passages import with_passages
 from fairseq_metro.evaluate.suite import Run
 from fairseq_metro.evaluate.suite_keys import RANK
 from fairseq_metro.mixtures import flan
-from fairseq_metro.prompts import EVALUATION, METRO, DropReason, DropRules, row_random
+from fairseq_metro.prompts import (
+    EVALUATION,
+    METRO,
+    DropReason,
+    DropRules,
+    NoValue,
+    Prompted,
+    row_random,
+)
+from fairseq_metro.prompts.fields import refuse_missing_fields, refuse_unusable
 from fairseq_metro.recipes import MOST_PASSAGES, PAPER
 
 logger = logging.getLogger(__name__)
@@ -80,6 +89,7 @@ def examples_of(runs, data, form, exemplars=None):
             f"passages for {len(form.passages)} rows, but {one.name}, split {one.split}, has "
             f"{count}; make them for this split"
         )
+    refuse_bad_templates(runs, data)
     found = [Examples(run, count) for run in runs]
     generators = [random.Random(form.seed) for _ in runs] if form.sequential else None
     groups = _groups(one, count)
@@ -91,7 +101,41 @@ def examples_of(runs, data, form, exemplars=None):
                 pair = _pair(examples.run, row, index, form, exemplars, rng)
             if index in wanted:
                 _add(examples, index, row, pair, groups[index] if groups else None, form)
+    for examples in found:
+        if not examples.inputs:
+            refuse_idle(examples, form)
     return found
+
+
+def refuse_bad_templates(runs, data):
+    """Raise :class:`UserError` for a template that reads a field no row has, or never gives a pair."""
+    one = runs[0].set
+    templates = [run.template for run in runs if run.template is not None]
+    for template in templates:
+        refuse_unusable(template)
+    refuse_missing_fields(templates, data.rows(one.split), f"{one.name}, split {one.split}")
+
+
+def refuse_idle(examples, form):
+    """Raise :class:`UserError` for a run without an example, with the reasons.
+
+    Only logged, and "no examples" in the report: rows without an answer, a template that speaks of
+    some rows alone and meets none of them in a ``limit``, and one whose targets are no choices where
+    a suite takes all of a collection (imdb has one).
+    """
+    run, dropped = examples.run, examples.dropped
+    why = set(dropped)
+    reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
+    place = f"{run.set.name}, split {run.set.split}"
+    message = f"{run.template or run.set.jsonl}: no example from {place} ({reasons})"
+    some_rows = run.template is not None and not flan.for_every_row(run.template)
+    missed = form.limit and some_rows and why == {DropReason.NOT_TWO_PARTS.value}
+    whole_collection = isinstance(run.set.templates, str) and not (run.set.prompts or run.set.jsonl)
+    unfit = whole_collection and why == {DropReason.NOT_A_CHOICE.value}
+    if missed or unfit or why == {DropReason.EMPTY_TARGET.value}:
+        logger.warning("%s", message)
+    else:
+        raise UserError(f"{message}; mend the template, or name the others under 'templates'")
 
 
 def checked_count(one, data):
@@ -109,7 +153,10 @@ def checked_count(one, data):
 
 
 def prompt_of(run, row, index, seed, rng=None):
-    """A row's pair under a run's template (or ready-made), with its options: Prompted or DropReason."""
+    """A row's pair under a run's template (or ready-made), with its options: Prompted or DropReason.
+
+    Raises :class:`UserError` for a row that lacks what its template prints.
+    """
     rules = _RULES[run.set.kind == RANK]
     if run.template is None:
         parts = [row["inputs"].strip(), row["targets"].strip()]
@@ -124,6 +171,11 @@ def prompt_of(run, row, index, seed, rng=None):
             pair = run.template.prompt(row, rng, rules)
         except UserError as error:
             raise UserError(f"{run.set.name}, row {index + 1}: {error}") from None
+        if isinstance(pair, NoValue):
+            raise UserError(
+                f"{run.set.name}, row {index + 1}: {pair.value}, which {run.template} prints; mend "
+                "the row"
+            )
     if isinstance(pair, DropReason):
         return pair
     if run.set.mode != flan.NATURAL and run.template is not None:
@@ -161,7 +213,7 @@ def right_places(run, row, index, seed, pair):
     places = {pair.gold}
     for answer in dict.fromkeys(answers):
         other = prompt_of(run, {**row, run.set.answers: [answer]}, index, seed)
-        if not isinstance(other, DropReason) and other.target in pair.choices:
+        if isinstance(other, Prompted) and other.target in pair.choices:
             places.add(pair.choices.index(other.target))
     return tuple(sorted(places))
 

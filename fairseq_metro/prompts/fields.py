@@ -1,12 +1,37 @@
-"""Fields that templates read and rows do not have: an error with the nearest names."""
+"""Templates that cannot work: one that reads a field no row has, and one that never gives a pair."""
 
 from collections.abc import Mapping
 
 from fairseq_metro.errors import UserError
 from fairseq_metro.prompts.collection import nearest
+from fairseq_metro.prompts.template import SEPARATOR
 
 # Rows that are looked at for a field before it counts as missing.
 ROWS_SEARCHED = 100_000
+
+
+def refuse_unusable(template):
+    """Raise :class:`UserError` for a template that gives no pair whatever the row."""
+    if SEPARATOR not in template.jinja:
+        raise UserError(
+            f"{template}: no '{SEPARATOR}' in it, so no row gives a target; write the input, "
+            f"'{SEPARATOR}', and the target"
+        )
+    if template.fixed_choices is not None and len(template.fixed_choices) < 2:
+        raise UserError(
+            f"{template}: answer_choices is {template.answer_choices!r}, a single choice; separate "
+            f"the choices by '{SEPARATOR}'"
+        )
+
+
+def refuse_missing_fields(templates, rows, place):
+    """Raise :class:`UserError` for the first field that no row has. place: of the rows, in words."""
+    search = FieldSearch(templates)
+    for row in rows:
+        if search.satisfied:
+            break
+        search.look(row)
+    search.check(place)
 
 
 def has_path(row, path):
@@ -73,16 +98,16 @@ class FieldSearch:
                 self._fields |= dict.fromkeys(inner)
             value = value.get(key)
 
-    def check(self, dataset):
-        """Raise :class:`UserError` for the first field that no row has. dataset: its name."""
+    def check(self, place):
+        """Raise :class:`UserError` for the first field that no row has. place: of the rows."""
         for (template, path), found in self._wanted.items():
-            if found is not None or not self._rows:
+            if found is None or not self._rows:
                 continue
             name = ".".join(path)
             known = [field for field in self._fields if field != name]
-            top = ", ".join(field for field in sorted(known) if "." not in field)
+            fields = ", ".join(field for field in sorted(known) if "." not in field)
             raise UserError(
-                f"{template}: {name!r} is no field of {dataset} ({nearest(name, known)}; its fields: "
-                f"{top}); correct the name, or ask first where rows may lack it: "
-                f"{{% if {name} is defined %}}"
+                f"{place}: row 1: {template}: {name!r} is no field of this row, nor of any other "
+                f"({nearest(name, known)}; the fields: {fields}); correct the name, or write "
+                f"{{% if {name} is defined %}} where rows may lack it"
             )

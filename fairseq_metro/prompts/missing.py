@@ -82,7 +82,9 @@ class NotedUndefined(Undefined):
     def __str__(self):
         if watch := _WATCH.get():
             owner, name = self._undefined_obj, self._undefined_name
-            if owner is _MISSING and name in watch.fields:
+            if isinstance(name, (Null, Undefined)):  # what a list or dict was asked for
+                str(name)
+            elif owner is _MISSING and name in watch.fields:
                 watch.note(f"no field {name!r}")
             elif isinstance(owner, Null):
                 watch.note(f"no value in field {owner.field!r}")

@@ -316,3 +316,44 @@ def test_rows_of_anli_as_distributed_have_the_right_words(tmp_path):
     data = open_dataset("anli", tmp_path)
     assert [row["label"] for row in data.rows("dev_r2")] == [0, 1, 2, 2, 0, 1]
     assert labels_have_their_words("anli/r2", data, labels) == 15
+
+
+# Templates that cannot work, rows without a value
+
+
+@pytest.mark.parametrize(
+    "jinja, choices, words",
+    [
+        ("{{txt}} ||| {{answer_choices[label]}}", "small ||| big", "'txt' is no field .*nearest: text"),
+        ("{{text}} ||| {{answer_choices[lable]}}", "small ||| big", "'lable' .*nearest: label"),
+        ("{{txt.lower()}} ||| small", "small ||| big", "'txt' is no field"),
+        ("{{text}} {{answer_choices[label]}}", "small ||| big", r"no '\|\|\|' in it"),
+        ("{{text}} ||| {{answer_choices[label]}}", "small, big", "'small, big', a single choice"),
+        ("{{text}} ||| tiny", "small ||| big", "no example .* 10 target not among choices"),
+        ("{% if label == 7 %}{{text}} ||| small{% endif %}", "small ||| big", "10 not two parts"),
+    ],
+)  # fmt: skip
+def test_a_template_that_cannot_work_is_an_error(toy, jinja, choices, words):
+    bad = Template("toy", "bad", jinja, choices, file="mine.yaml")
+    with pytest.raises(UserError, match=words) as error:
+        examples(toy, bad, templates=("bad",))
+    assert "mine.yaml: template 'bad'" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_template_without_examples_is_logged_where_a_collection_or_a_limit_has_it(toy, caplog):
+    found = examples(toy, Template("toy", "no", "{{text}} ||| tiny", "small ||| big"))
+    assert not found.inputs and "10 target not among choices" in caplog.text
+    rare = Template(
+        "toy", "rare", "{% if label == 7 %}{{text}} ||| small{% endif %}", "small ||| big"
+    )
+    assert not examples(toy, rare, Form(limit=3)).inputs
+    assert "3 not two parts" in caplog.text
+
+
+@pytest.mark.parametrize("row", [{"text": None, "label": 1}, {"label": 1}])
+def test_a_row_without_a_value_that_is_printed_is_an_error_with_its_place(tmp_path, row):
+    write_rows(tmp_path, "toy", [ROWS[0], row])
+    with pytest.raises(
+        UserError, match=r"toy, row 2: no (value in )?field 'text', which toy: temp"
+    ):
+        examples(open_dataset("toy", tmp_path), WORDS)

@@ -18,6 +18,7 @@ from fairseq_metro.files import atomic_write, read_json, write_json
 from fairseq_metro.prepare.progress import Progress
 from fairseq_metro.prepare.prompted.reading import jobs
 from fairseq_metro.prepare.prompted.rendering import Renderer, has_choices
+from fairseq_metro.prepare.prompted.trial import refuse_idle
 from fairseq_metro.prepare.prompted.writing import TaskWriter
 from fairseq_metro.prepare.workers import Workers
 
@@ -193,6 +194,9 @@ class UnitWriter:
         facts = [writer.close() for writer in self._writers]
         rows = amounts.rows(self.number, self._rows)
         tasks = self.work.unit.tasks
+        for task, fact in zip(tasks, facts, strict=True):
+            if not fact["rows"]:
+                refuse_idle(self.work, task, fact["dropped"])
         known = {"rows": rows, "tasks": {t.name: f for t, f in zip(tasks, facts, strict=True)}}
         made_from = prints[self.work.key]
         building.keep(self.work, made_from, known, np.concatenate(self._said))

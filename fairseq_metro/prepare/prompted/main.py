@@ -141,8 +141,6 @@ def report(plan, stamp, seconds):
                 logger.info(
                     "%s/%s: %d pairs; left out: %s", split, task["name"], task["rows"], lost
                 )
-            if not task["rows"]:
-                logger.warning("%s/%s: no pairs at all", split, task["name"])
         for one in facts["sets"]:
             if one.get("in_training"):
                 logger.warning(

@@ -10,8 +10,9 @@ say the same on both sides are counted, and can be left out of training.
 """
 
 import argparse
+import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fairseq_metro.data.vocabulary import Vocabulary
@@ -19,9 +20,12 @@ from fairseq_metro.errors import UserError
 from fairseq_metro.mixtures import Mixture
 from fairseq_metro.mixtures.mixture import HELDOUT, TRAIN, VALID
 from fairseq_metro.prepare.prompted.mixture_options import add_mixture_options, chosen_mixture
+from fairseq_metro.prepare.prompted.units import with_sets
 from fairseq_metro.prompts import METRO, T0, DropRules, Templates, find_templates
 from fairseq_metro.prompts.collection import OWN, PROMPTSOURCE, promptsource_folder
 from fairseq_metro.task_data import NotThere, open_dataset
+
+logger = logging.getLogger(__name__)
 
 SPLITS = (VALID, HELDOUT, TRAIN)  # evaluation first: training may have to avoid its rows
 RULES = {"metro": METRO, "t0": T0}
@@ -77,9 +81,10 @@ def parser():
              "before the package's own and an installed promptsource")  # fmt: skip
     add("--vocab", required=True, type=Path, help="the pretrained model's vocabulary folder")
     add("--dest", type=Path, metavar="DATA", help="the data folder to write")
-    add("--split", nargs="+", choices=SPLITS, default=[TRAIN, VALID],
+    add("--split", nargs="+", choices=SPLITS,
         help="what to build: train; valid, the training sets' validation rows; heldout, the "
-             "mixture's held-out sets (default: train valid)")  # fmt: skip
+             "mixture's held-out sets (default: train, and valid where there are validation "
+             "rows)")  # fmt: skip
     add("--drop-rules", choices=RULES,
         help="whose rules say which training pairs are left out: metro drops empty targets, t0 "
              "empty inputs; evaluation also drops targets that are no choice (default: the "
@@ -112,22 +117,27 @@ def plan(args):
     if args.tasks is not None and not args.tasks.is_dir():
         raise UserError(f"--tasks {args.tasks}: no such folder")
     mixture = chosen_mixture(args)
-    refuse_missing(mixture, args)
-    return Plan(
+    wanted = args.split or [TRAIN, VALID]
+    refuse_missing(mixture, wanted, args)
+    made = Plan(
         mixture=mixture, templates=templates_from(args.templates), tasks=args.tasks, hub=args.hub,
         vocabulary=Vocabulary.load(args.vocab), dest=args.dest, workers=args.workers,
-        splits=tuple(split for split in SPLITS if split in args.split),
+        splits=tuple(split for split in SPLITS if split in wanted),
         rules=RULES[args.drop_rules or ("t0" if mixture.rule == "t0" else "metro")],
         seed=mixture.seed if args.seed is None else args.seed,
         limit=args.limit, valid_rows=args.valid_rows, overlap=args.evaluation_overlap,
     )  # fmt: skip
+    if not args.split and not with_sets(made, VALID)[0].valid:
+        logger.warning("mixture %s: no validation rows, so there is no valid", mixture.name)
+        made = replace(made, splits=(TRAIN,))
+    return made
 
 
-def refuse_missing(mixture, args):
+def refuse_missing(mixture, splits, args):
     """Raise :class:`UserError` that names all data sets without files, where several have none."""
     if args.hub:
         return  # what the hub does not have is known when it is asked
-    sets = [one for split in args.split for one in mixture.sets_of(split) if not one.jsonl]
+    sets = [one for split in splits for one in mixture.sets_of(split) if not one.jsonl]
     names = dict.fromkeys(one.dataset for one in sets)
     missing = [name for name in names if not is_there(name, args.tasks)]
     if len(missing) > 1:

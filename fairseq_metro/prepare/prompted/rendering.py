@@ -10,7 +10,7 @@ from fairseq_metro.errors import UserError
 from fairseq_metro.mixtures import Mixture, MixtureTask, flan
 from fairseq_metro.prepare.prompted.pairs import EncodedPairs, PairEncoder, one_line
 from fairseq_metro.prepare.prompted.row_text import row_hashes
-from fairseq_metro.prompts import DropReason, DropRules, Prompted, row_random
+from fairseq_metro.prompts import DropRules, Prompted, row_random
 
 LONGEST_INPUT = 510  # tokens: 512 (METRO-T0, Table 6) with <s> and </s>
 

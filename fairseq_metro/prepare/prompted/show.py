@@ -4,6 +4,7 @@ from itertools import islice
 
 from fairseq_metro.prepare.prompted.reading import chosen_rows
 from fairseq_metro.prepare.prompted.rendering import Job, Renderer
+from fairseq_metro.prepare.prompted.trial import try_tasks
 from fairseq_metro.prepare.prompted.units import all_work
 
 ROWS_TRIED = 20  # for each example, since templates may be silent on rows
@@ -12,6 +13,7 @@ ROWS_TRIED = 20  # for each example, since templates may be silent on rows
 def show(plan, number, stream):
     """Print ``number`` examples of each task, as a model will read them, and what was left out."""
     works = all_work(plan)
+    try_tasks(works)
     renderer = Renderer([work.unit for work in works], plan.vocabulary)
     for place, work in enumerate(works):
         for task, found, reasons in examples(work, place, renderer, number):

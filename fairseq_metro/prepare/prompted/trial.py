@@ -17,8 +17,7 @@ from fairseq_metro.prepare.prompted.pairs import one_line
 from fairseq_metro.prepare.prompted.reading import chosen_rows
 from fairseq_metro.prepare.prompted.rendering import dressed
 from fairseq_metro.prompts import DropReason, Prompted
-from fairseq_metro.prompts.fields import ROWS_SEARCHED, FieldSearch
-from fairseq_metro.prompts.template import SEPARATOR
+from fairseq_metro.prompts.fields import ROWS_SEARCHED, FieldSearch, refuse_unusable
 
 logger = logging.getLogger(__name__)
 
@@ -30,20 +29,6 @@ def try_tasks(works):
             if task.template is not None:
                 refuse_unusable(task.template)
         _try_unit(work)
-
-
-def refuse_unusable(template):
-    """Raise :class:`UserError` for a template that gives no pair whatever the row."""
-    if SEPARATOR not in template.jinja:
-        raise UserError(
-            f"{template}: no '{SEPARATOR}' in it, so no row gives a target; write the input, "
-            f"'{SEPARATOR}', and the target"
-        )
-    if template.fixed_choices is not None and len(template.fixed_choices) < 2:
-        raise UserError(
-            f"{template}: answer_choices is {template.answer_choices!r}, a single choice; separate "
-            f"the choices by '{SEPARATOR}'"
-        )
 
 
 def _try_unit(work):
@@ -60,7 +45,7 @@ def _try_unit(work):
         search.look(row)
         waiting = [trial for trial in waiting if not trial.gives_pair(index, row)]
         tried += 1
-    search.check(f"{unit.name}, split {' and '.join(work.source.splits)}")
+    search.check(f"{unit.split}/{unit.name}")
     if tried < ROWS_SEARCHED:
         for trial in waiting:
             refuse_idle(work, trial.task, trial.reasons, trial.problem)
