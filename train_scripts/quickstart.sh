@@ -2,6 +2,7 @@
 # From nothing to a pretrained METRO-T5: environment, text, vocabulary, data, fairseq-train, curves.
 #   bash train_scripts/quickstart.sh                          English text that is already installed
 #   TEXT="a.txt b.txt.gz" RUN=runs/mine bash train_scripts/quickstart.sh     your own; blank line = new document
+#   TEXT=wiki FIELD=body RUN=runs/rows bash train_scripts/quickstart.sh       a folder of rows, JSON lines or parquet
 #   SEED=2 RUN=runs/seed2 bash train_scripts/quickstart.sh    another seed
 # Interrupted at any point it goes on from there: type the same command again.
 set -euo pipefail
@@ -28,18 +29,7 @@ find_run quickstart
 whole_number SEED "$SEED" 0 ", such as SEED=1"
 whole_number UPDATES "$UPDATES" 20 " of at least 20"
 
-# TEXT: file names and patterns, as typed in the folder the command was started in.
-texts=()
-if [ -n "${TEXT:-}" ]; then
-    cd "$here"
-    # shellcheck disable=SC2206  # several words, with patterns
-    texts=($TEXT)
-    for i in "${!texts[@]}"; do
-        [ -f "${texts[$i]}" ] || fail "TEXT: ${texts[$i]}: no such file"
-        texts[i]=$(realpath "${texts[$i]}")
-    done
-    cd - >/dev/null
-fi
+find_texts
 
 choose_processes "$BATCH blocks"
 
@@ -60,8 +50,7 @@ train_command() {                  # sets cmd: the training of run folder $1
 
 # What the run is made of.
 settings() {
-    if [ ${#texts[@]} -eq 0 ]; then echo "TEXT=default corpus"
-    else echo "TEXT=${#texts[@]} file(s), sha256 $(cat "${texts[@]}" | sha256sum | cut -c1-16)"; fi
+    text_settings
     echo "SEED=$SEED"
     local SEED=any
     train_command .
@@ -78,7 +67,7 @@ after_environment=$SECONDS
 make_corpus() {
     rm -rf "$RUN/corpus"
     if [ ${#texts[@]} -eq 0 ]; then python preprocess/default_corpus.py --valid-share 0.05 --out "$RUN/corpus"
-    else python -m fairseq_metro.prepare.split --out "$RUN/corpus" "${texts[@]}"; fi
+    else split_texts; fi
 }
 make_vocabulary() {
     rm -rf "$RUN/vocab"

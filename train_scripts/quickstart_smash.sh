@@ -46,15 +46,7 @@ whole_number DISTILLATION "$DISTILLATION" 20 " of at least 20"
 found() {
     (cd "$here" && realpath -e -- "$2" 2>/dev/null) || fail "$1: $2: no such file or folder"
 }
-# TEXT: file names and patterns.
-texts=()
-if [ -n "${TEXT:-}" ]; then
-    cd "$here"
-    # shellcheck disable=SC2206  # several words, with patterns
-    texts=($TEXT)
-    cd - >/dev/null
-    for i in "${!texts[@]}"; do texts[i]=$(found TEXT "${texts[$i]}"); done
-fi
+find_texts
 # TASK: names of few-shot tasks, and files of them.
 [ -z "${TASKS:-}" ] || TASKS=$(found TASKS "$TASKS")
 read -ra tasks <<< "${TASK:-$([ -n "${TASKS:-}" ] && echo sst2 cr subj rte || echo topic opening)}"
@@ -104,8 +96,7 @@ distillation_command() {
 
 # What the run is made of.
 settings() {
-    if [ ${#texts[@]} -eq 0 ]; then echo "TEXT=default corpus"
-    else echo "TEXT=${#texts[@]} file(s), sha256 $(cat "${texts[@]}" | sha256sum | cut -c1-16)"; fi
+    text_settings
     echo "TASKS=${TASKS:-derived from the text}, TASK=${tasks[*]}"
     echo "SEED=$SEED"
     local SEED=any cmd all
@@ -119,7 +110,7 @@ claim_run
 make_corpus() {
     rm -rf "$RUN/corpus"
     if [ ${#texts[@]} -eq 0 ]; then python preprocess/default_corpus.py --valid-share 0.1 --out "$RUN/corpus"
-    else python -m fairseq_metro.prepare.split --most-valid-bytes 500000 --share 0.1 --out "$RUN/corpus" "${texts[@]}"; fi
+    else split_texts --most-valid-bytes 500000 --share 0.1; fi
 }
 # RUN/tasks/tasks.txt: a line for each few-shot task, its group and its name or file.
 make_tasks() {

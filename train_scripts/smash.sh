@@ -32,12 +32,13 @@ filter_of() {
 
 # make_data GROUP: TEXT's documents to DATA; what is finished there already is kept as it is.
 make_data() {
-  local found kind=roberta filter words
+  local found kind=roberta filter words texts
   [[ $SETTING != mlm ]] || refuse "TEXT with SETTING=mlm, which reads raw text: run preprocess/binarize.py with the student's vocabulary, then give DATA alone"
   (( ${MACHINES:-1} == 1 )) || refuse "TEXT with several machines: run preprocess/intermediate.py on one of them first, then give DATA alone"
   [[ $MODEL == roberta ]] || kind=t5
-  # shellcheck disable=SC2206  # several words, with patterns
-  words=(python preprocess/intermediate.py --group "$1" --input $TEXT)
+  read -rd '' -a texts <<< "$TEXT" || true   # names and patterns, which the command looks up
+  words=(python preprocess/intermediate.py --group "$1" --input "${texts[@]}")
+  [[ -z ${FIELD:-} ]] || words+=(--field "$FIELD")
   found=$(tokenizer_of_start) || exit 2
   mapfile -t -O "${#words[@]}" words <<< "$found"
   words+=(--kind "$kind" --dest "$DATA")

@@ -14,6 +14,41 @@ find_run() {
     RUN=${RUN#"$PWD/"}
 }
 
+# Sets texts, the files of TEXT, names and patterns as typed in the folder the command was started in:
+# what exists under a name is meant, whatever it looks like; a folder stands for all files in it.
+find_texts() {
+    local words word matches
+    texts=()
+    read -rd '' -a words <<< "${TEXT:-}" || true
+    [ ${#words[@]} -gt 0 ] || return 0
+    cd "$here"
+    shopt -s globstar nullglob
+    for word in "${words[@]}"; do
+        # shellcheck disable=SC2206  # a pattern
+        if [ -e "$word" ]; then matches=("$word"); else matches=($word); fi
+        [ ${#matches[@]} -gt 0 ] && [ -e "${matches[0]}" ] || fail "TEXT: $word: no such file or folder"
+        for word in "${matches[@]}"; do
+            word=$(realpath -- "$word")
+            if [ -f "$word" ]; then texts+=("$word")
+            elif [ -d "$word" ]; then mapfile -t -O ${#texts[@]} texts < <(find "$word" -mindepth 1 -name '.*' -prune -o -type f -print | LC_ALL=C sort)
+            else fail "TEXT: $word: is no file and no folder"; fi
+        done
+    done
+    shopt -u globstar nullglob
+    cd - >/dev/null
+    [ ${#texts[@]} -gt 0 ] || fail "TEXT: no file in ${words[*]}"
+}
+# The text, for `settings`.
+text_settings() {
+    if [ ${#texts[@]} -eq 0 ]; then echo "TEXT=default corpus"
+    else echo "TEXT=${#texts[@]} file(s), sha256 $(cat "${texts[@]}" | sha256sum | cut -c1-16)"; fi
+    [ -z "${FIELD:-}" ] || echo "FIELD=$FIELD"
+}
+# split_texts OPTIONS...: the documents of texts to RUN/corpus/train.txt and valid.txt.
+split_texts() {
+    python -m fairseq_metro.prepare.split --out "$RUN/corpus" ${FIELD:+--field "$FIELD"} "$@" -- "${texts[@]}"
+}
+
 at_work=''                          # the stage in which something went wrong
 trained=''                          # the stage whose whole output is in a train.log
 on_exit() {

@@ -1,5 +1,6 @@
 """train_scripts/quickstart.sh with stand-ins for the environment, the preprocessing and fairseq."""
 
+import gzip
 import json
 import os
 import shutil
@@ -56,7 +57,11 @@ def clone(tmp_path, root):
 
 
 def start(clone, cwd=None, **variables):
-    kept = {key: value for key, value in os.environ.items() if key not in ("TEXT", "RUN", "SEED")}
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if key not in ("TEXT", "RUN", "SEED", "FIELD")
+    }
     return subprocess.Popen(
         ["bash", str(clone / "train_scripts" / "quickstart.sh")],
         cwd=cwd or clone, start_new_session=True,
@@ -168,10 +173,26 @@ def test_own_text_is_split_and_a_changed_file_is_noticed(clone, tmp_path):
     assert status == 1 and "other settings (now TEXT=1 file(s), sha256" in said
 
 
+def test_text_may_be_a_folder_of_rows_and_a_name_goes_before_a_pattern(clone, tmp_path):
+    rows = [json.dumps({"body": f"Page {n}. {'word ' * 30}", "text": 1}) for n in range(1000)]
+    (tmp_path / "wiki/AA").mkdir(parents=True)
+    (tmp_path / "wiki/AA/wiki_00").write_bytes(gzip.compress("\n".join(rows).encode()))
+    (tmp_path / "wiki/.hidden").write_text("nothing")
+    (tmp_path / "a[1].txt").write_text("This is the file that is meant.\n")
+    (tmp_path / "a1.txt").write_text("This is another file.\n")
+    status, said = quickstart(clone, cwd=tmp_path, TEXT="wiki a[1].txt", RUN="rows", FIELD="body")
+    assert status == 0, said
+    text = "".join(path.read_text() for path in (tmp_path / "rows/corpus").glob("*.txt"))
+    assert text.count("Page") == 1000 and "meant" in text and "another" not in text
+    assert (tmp_path / "rows/settings.txt").read_text().startswith("TEXT=2 file(s)")
+    status, said = quickstart(clone, cwd=tmp_path, TEXT="wiki a[1].txt", RUN="rows")
+    assert status == 1 and "other settings" in said
+
+
 @pytest.mark.parametrize(
     ("variables", "message"),
     [
-        ({"TEXT": "none.txt"}, "error: TEXT: none.txt: no such file\n"),
+        ({"TEXT": "none.txt"}, "error: TEXT: none.txt: no such file or folder\n"),
         ({"SEED": "one"}, "error: SEED=one must be a whole number, such as SEED=1\n"),
         ({"RUN": "preprocess"}, "error: preprocess is there and holds no run of this script; "),
     ],

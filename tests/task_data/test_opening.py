@@ -257,10 +257,10 @@ def test_rows_come_one_at_a_time(tmp_path):
 
 def test_files_after_a_range_are_not_opened(tmp_path):
     write(tmp_path / "mine/train-0-of-2.jsonl", [{"text": "a"}, {"text": "b"}])
-    write(tmp_path / "mine/train-1-of-2.jsonl.gz", b"no gzip")
+    write(tmp_path / "mine/train-1-of-2.jsonl.gz", gzip.compress(b"{}")[:-5])
     data = open_dataset("mine", tmp_path)
     assert len(list(data.rows("train", 0, 2))) == 2
-    assert "not a whole gzip file" in error_of(lambda: list(data.rows("train", 0, 3)))
+    assert "damaged or cut off" in error_of(lambda: list(data.rows("train", 0, 3)))
 
 
 def test_other_files_beside_those_of_a_layout_are_no_splits_of_it(tmp_path):

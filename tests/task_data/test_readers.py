@@ -115,7 +115,7 @@ def test_rows_known_to_be_corrupt_are_left_out_where_the_layout_says_so(tmp_path
 
 
 def test_a_missing_file_is_an_error(tmp_path):
-    with pytest.raises(UserError, match=r"gone\.jsonl: cannot be read"):
+    with pytest.raises(UserError, match=r"gone\.jsonl: no such file"):
         rows_of(Path(tmp_path / "gone.jsonl"))
 
 
