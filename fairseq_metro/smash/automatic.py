@@ -2,11 +2,12 @@
 
 A user's copy of LM-BFF has them, one a line and the best first, in ``<K>-<seed>.sort.txt`` below
 ``auto_template/<Task>/`` (templates in its own notation, which ours is) and below
-``auto_label_mapping/<Task>/`` (JSON objects of label -> word). SMASH's figure 3 takes the five best.
+``auto_label_mapping/<Task>/`` (``{"0": "bad", "1": "good"}``; of csv tasks with numbers as labels,
+``{0: "bad", 1: "good"}``). SMASH's figure 3 takes the five best.
 Those of a split were found on that split's rows, and are used with it alone.
 """
 
-import json
+import ast
 from pathlib import Path
 
 import yaml
@@ -77,11 +78,14 @@ def _template(place, line, task):
 def _words(place, line, task):
     """{label: word} in the task's order. A task of scores calls its ends 0 and 1 there."""
     try:
-        words = json.loads(line)
-    except ValueError:
+        words = ast.literal_eval(line.strip())
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
         words = None
     if not isinstance(words, dict) or not all(isinstance(word, str) for word in words.values()):
-        raise UserError(f"{place}: {line[:60]!r} is no JSON object of labels and words")
+        raise UserError(
+            f'{place}: {line[:60]!r} is no mapping of labels to words; write {{"label": "word", ...}}'
+        )
+    words = {str(label): word for label, word in words.items()}
     if task.is_regression and set(words) == {"0", "1"}:
         words = dict(zip(task.labels, (words["0"], words["1"]), strict=True))
     if set(words) != set(task.labels):

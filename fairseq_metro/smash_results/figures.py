@@ -15,7 +15,6 @@ printed beside.
 
 import argparse
 import logging
-import re
 from pathlib import Path
 
 from fairseq_metro.analysis.figures.plotting import save_picture, write_csv
@@ -24,10 +23,16 @@ from fairseq_metro.evaluate.fewshot.cells import PROMPT
 from fairseq_metro.logs import messages_on_stderr
 from fairseq_metro.smash_results.drawing import draw
 from fairseq_metro.smash_results.published import names, paper_values, published
-from fairseq_metro.smash_results.reading import ROLES, of_role, only, parse_patterns, read_scores
+from fairseq_metro.smash_results.reading import (
+    ROLES,
+    VARIANT,
+    of_role,
+    only,
+    parse_patterns,
+    read_scores,
+)
 
 OURS, PAPER = "ours", "paper"
-_VARIANT = re.compile(r"(.+)-(template|verbalizer)-(\d+)")
 
 
 @messages_on_stderr(logging.WARNING)
@@ -119,7 +124,7 @@ def variant_points(args, scores):
     scores = [score for score in scores if score.k == args.k]
     found = {}
     for score in scores:
-        if (parts := _VARIANT.fullmatch(score.task)) and args.task in (None, parts[1]):
+        if (parts := VARIANT.fullmatch(score.task)) and args.task in (None, parts[1]):
             found.setdefault((parts[1], parts[2]), set()).add((int(parts[3]), score.task))
     rows = []
     for (task, kind), numbered in sorted(found.items()):
@@ -140,7 +145,7 @@ def examples_points(args, scores):
     paper = paper_values(entry["points_from_table"])
     names_of = {"student": "dR-b", "middle": "RoBERTa-base", "smash": "SMASH"}
     scores = [score for score in scores if args.task in (None, score.task)]
-    scores = [score for score in scores if not _VARIANT.fullmatch(score.task)]
+    scores = [score for score in scores if not VARIANT.fullmatch(score.task)]
     rows = []
     for test in sorted({score.test for score in scores}):
         for role in entry["series"]:

@@ -11,6 +11,8 @@ from fairseq_metro.smash.tasks import load_task
 
 # Who a model is, by the name of its run's folder, unless --role says otherwise.
 ROLES = {"student": "student", "smash": "smash*", "middle": "middle", "teacher": "teacher"}
+# A task with another template or label words: NAME-template-1.yaml.
+VARIANT = re.compile(r"(.+)-(template|verbalizer)-(\d+)")
 _CHECKPOINT = re.compile(r"checkpoint_\d+_(\d+)\.pt")  # fairseq's name: epoch, updates
 
 

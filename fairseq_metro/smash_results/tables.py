@@ -16,12 +16,19 @@ from fairseq_metro.analysis.figures.plotting import (
     tidy,
     write_csv,
 )
-from fairseq_metro.evaluate.fewshot.cells import MAJORITY, MAJORITY_OF_TEST
+from fairseq_metro.evaluate.fewshot.cells import OTHER_FORM_OF
 from fairseq_metro.files import atomic_write
 from fairseq_metro.logs import messages_on_stderr
 from fairseq_metro.smash.tasks import load_task, task_names
 from fairseq_metro.smash_results.published import names, paper_values, published
-from fairseq_metro.smash_results.reading import ROLES, of_role, only, parse_patterns, read_scores
+from fairseq_metro.smash_results.reading import (
+    ROLES,
+    VARIANT,
+    of_role,
+    only,
+    parse_patterns,
+    read_scores,
+)
 
 OURS, PAPER = SOURCES = "ours", "paper"
 
@@ -66,7 +73,7 @@ def table_lines(number, scores, roles, k=16):
     come after its own. std, splits and the rest are empty where nobody says them.
     """
     entry, paper = published("tables", number), paper_values(number)
-    scores = [score for score in scores if score.k == k]
+    scores = [score for score in scores if score.k == k and not VARIANT.fullmatch(score.task)]
     found, rows = {}, rows_of(number)
     for row in rows:
         mine = of_role(scores, roles[row["role"]] if row["role"] else [""], row["row"])
@@ -86,12 +93,13 @@ def table_lines(number, scores, roles, k=16):
 
 
 def rows_of(number):
-    """The paper's rows (dicts), and behind a majority row the one of ours that has another meaning."""
+    """The paper's rows (dicts), each before the one of ours that is measured in another form."""
     rows = []
     for row in published("tables", number)["rows"]:
         rows.append(row)
-        if row["row"] == MAJORITY:
-            rows.append({**row, "name": MAJORITY_OF_TEST, "row": MAJORITY_OF_TEST})
+        if other := OTHER_FORM_OF.get(row["row"]):
+            name = other if row["role"] is None else f"{row['name']}, {other}"
+            rows.append({**row, "name": name, "row": other})
     return rows
 
 
@@ -129,14 +137,15 @@ def markdown(number, lines):
     rows = _names(number, lines)
     text = [f"# Table {number}: {entry['title']}", "", "Mean (standard deviation) over splits.", ""]
     text += ["| | | " + " | ".join(tests) + " |", "|" + "---|" * (2 + len(tests))]
-    for place, name in enumerate(rows):
+    paper = [row["name"] for row in entry["rows"]]
+    for name in rows:
         for source in SOURCES:
             if (name, source) in cells:
                 shown = [_shown(cells[name, source].get(test)) for test in tests]
                 text.append(f"| {name} | {source} | " + " | ".join(shown) + " |")
-        if entry.get("differences") and place % 2:
+        if entry.get("differences") and name in paper[1::2]:
             for source in SOURCES:
-                text += _difference(cells, rows[place - 1], name, source, tests)
+                text += _difference(cells, paper[paper.index(name) - 1], name, source, tests)
     if not any(line["source"] == OURS for line in lines):
         text += ["", "Of ours there is nothing yet: give --results."]
     sampled = sorted({line["test"] for line in lines if line["sampled"] == 1})

@@ -41,6 +41,9 @@ def test_label_words_are_put_into_the_tasks_order(tmp_path):
     (path, _) = variants_of("sst2", VERBALIZER, tmp_path, 16, 13, 5, tmp_path / "out")
     assert list(load_task(path).words.items()) == [("0", "bad"), ("1", "good")]
     assert load_task(path).template == load_task("sst2").template
+    write(tmp_path, "mr", ['{1: "good", 0: "bad"}'])  # LM-BFF's notation for its csv tasks
+    (path,) = variants_of("mr", VERBALIZER, tmp_path, 16, 13, 5, tmp_path / "out")
+    assert load_task(path).words == {"0": "bad", "1": "good"}
     write(tmp_path, "STS-B", ['{"0": "Yet", "1": "Indeed"}'])
     (path,) = variants_of("stsb", VERBALIZER, tmp_path, 16, 13, 5, tmp_path / "out")
     assert load_task(path).words == {"low": "Yet", "high": "Indeed"}
@@ -52,8 +55,9 @@ def test_label_words_are_put_into_the_tasks_order(tmp_path):
         (TEMPLATE, "*cls**sent_0*_no.*sep+*", "16-13.sort.txt: line 1: template .* 0 masks"),
         (TEMPLATE, "*cls**sent_0**mask**+sent_1**sep+*", "2 sentences, but sst2 has 1"),
         (TEMPLATE, "*cls**senta_0**mask**sep+*", "unknown variable 'senta_0'"),
-        (VERBALIZER, "{'0': 'a'", "no JSON object"),
-        (VERBALIZER, '{"0": "a", "1": 3}', "no JSON object"),
+        (VERBALIZER, "{'0': 'a'", "is no mapping of labels to words"),
+        (VERBALIZER, '{"0": "a", "1": 3}', "is no mapping of labels to words"),
+        (VERBALIZER, "[" * 3000, "is no mapping"),
         (VERBALIZER, '{"0": "a", "yes": "b"}', "labels 0, yes, but sst2 has 0, 1"),
         (TEMPLATE, "", "no prompt in it"),
     ],

@@ -13,10 +13,10 @@ def cell(model, row, task, seed, value, k=16, dev=0.5, lr=1e-4):
     """One finished run; every test of the task has the value."""
     tests = {title: {"value": value, "rows": 20} for title in load_task(task).tests}
     key = f"{model}-{row}-{task}-{seed}-{k}-{lr}"
-    label = {"label": "1"} if row == "majority" else {}
+    form = {"majority": {"label": "1"}, "head": {"head": "paper"}}.get(row, {})
     return {
         "key": key, "model": model, "row": row, "task": str(task), "k": k, "seed": seed, "lr": lr,
-        "batch": 4, "test_rows": 0, "dev": [dev], "test": tests, **label,
+        "batch": 4, "test_rows": 0, "dev": [dev], "test": tests, **form,
     }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import pytest
 from matplotlib.image import imread
 
 from fairseq_metro.errors import user_message
+from fairseq_metro.smash.tasks import task_file
 from fairseq_metro.smash_results.published import published
 from fairseq_metro.smash_results.tables import main
 from tests.smash_results.results import SEEDS, cell, some, write
@@ -71,6 +72,26 @@ def test_a_majority_of_the_tests_own_labels_is_a_row_of_another_name(tmp_path):
     assert ours == {("majority", "SST-2"), ("majority of the test", "RTE")}
     assert "| majority of the test | ours |" in text
     assert "| majority of the test | paper |" not in text
+
+
+def test_head_fine_tuning_in_lmbffs_form_is_a_row_of_another_name(tmp_path):
+    cells = some(["runs/student"], ["prompt", "head"], ["rte"])
+    for one in cells:
+        one.pop("head", None)  # as earlier versions wrote the row
+    lines, text = run(tmp_path, "1", cells)
+    ours = [line["row"] for line in lines if line["source"] == "ours"]
+    assert ours == ["dR-b PT", "dR-b FT, head of LM-BFF"]
+    assert "| dR-b PT - FT | paper | 8.3 |" in text and "| dR-b PT - FT | ours |" not in text
+
+
+def test_runs_with_another_template_are_not_the_tasks_number(tmp_path):
+    variant = tmp_path / "sst2-template-1.yaml"
+    variant.write_text(task_file("sst2").read_text())
+    cells = [cell("runs/student", "prompt", variant, seed, 0.9) for seed in SEEDS]
+    cells += [cell("runs/student", "prompt", "sst2", seed, 0.5) for seed in SEEDS]
+    lines, _ = run(tmp_path, "1", cells)
+    (ours,) = (line for line in lines if line["source"] == "ours")
+    assert float(ours["mean"]) == 50
 
 
 def test_without_results_it_is_the_papers_table(tmp_path):

@@ -7,13 +7,15 @@ from dataclasses import asdict, dataclass
 ROWS = MAJORITY, ZERO_SHOT, HEAD, PROMPT, KD, KD_AUGMENTED = (
     "majority", "zero-shot", "head", "prompt", "kd", "kd-augmented",
 )  # fmt: skip
-# The majority row where no training set is at hand: of the test's own labels.
-MAJORITY_OF_TEST = "majority of the test"
+# Rows of the same kind that are measured otherwise: the majority of the test's own labels, where no
+# training set is at hand, and head fine-tuning in LM-BFF's form.
+MAJORITY_OF_TEST, HEAD_OF_LMBFF = OTHER_FORMS = "majority of the test", "head of LM-BFF"
+OTHER_FORM_OF = {MAJORITY: MAJORITY_OF_TEST, HEAD: HEAD_OF_LMBFF}
 TAUGHT = KD, KD_AUGMENTED
 # Where something is, and what else is to be kept of a run: no part of what its numbers come from.
 PLACES = "model", "folder", "augmented_file", "tells"
 # Fields that runs of earlier versions lack: where they say nothing, keys are the same as then.
-LATER = ("label",)
+LATER = "label", "head"
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Cell:
     Task KD: teachers, keys of the teacher's runs on this split, of which the best on dev teaches;
     kd_weight, kd_temperature; augmented, hash of the file of more rows. tells: of a teacher's run,
     (name, file) of the rows whose scores it keeps. label: the training set's commonest, of a majority
-    row.
+    row; head: form of a new head (scorers.py).
     """
 
     row: str
@@ -48,6 +50,7 @@ class Cell:
     augmented_file: str = ""
     tells: tuple = ()
     label: str = ""
+    head: str = ""
 
     @property
     def facts(self):
@@ -68,7 +71,8 @@ class Cell:
 def current_row(result):
     """The row of a finished cell (dict), by today's names.
 
-    Earlier versions called a majority row so whose label was the test's commonest.
+    Earlier versions had one form of the rows majority and head, the other of today's two.
     """
     row = result.get("row")
-    return MAJORITY_OF_TEST if row == MAJORITY and "label" not in result else row
+    earlier = (row == MAJORITY and "label" not in result) or (row == HEAD and "head" not in result)
+    return OTHER_FORM_OF[row] if earlier else row

@@ -14,7 +14,7 @@ from fairseq_metro.errors import UserError
 from fairseq_metro.evaluate.fewshot.cells import KD_AUGMENTED, MAJORITY, ROWS, TAUGHT
 from fairseq_metro.evaluate.fewshot.grid import CELLS, CPU, Grid, plan, run
 from fairseq_metro.evaluate.fewshot.report import summarize, write_tables
-from fairseq_metro.evaluate.fewshot.scorers import WordScorer
+from fairseq_metro.evaluate.fewshot.scorers import HEADS, PAPER, WordScorer
 from fairseq_metro.evaluate.fewshot.training import scores_of
 from fairseq_metro.interchange.mask_models import load_mask_model
 from fairseq_metro.logs import messages_on_stderr
@@ -63,6 +63,10 @@ def parser():
     add("--batch", type=int, nargs="+", default=[2, 4], help="default 2 4")
     add("--steps", type=int, help="updates (default: by K, 1000 for 16)")
     add("--every", type=int, default=100, help="updates between looks at dev (default 100)")
+    add("--head", choices=HEADS, default=PAPER,
+        help="Form of the row head: one matrix on <s> x0 </s> x1 </s> (paper), or LM-BFF's dense, "
+        "tanh and output on <s> x0 </s> </s> x1 </s>, whose row is called 'head of LM-BFF' "
+        "(lmbff).")  # fmt: skip
     add("--regression", choices=sorted(LOSSES), default="gold", help="loss of scores (gold)")
     add("--short-labels", choices=SHORT_LABELS, default=SHORT_LABELS[0],
         help="with --tasks: see preprocess/kshot.py")  # fmt: skip
@@ -96,7 +100,7 @@ def main(argv=None):
         steps={k: args.steps or steps_for(k) for k in args.k},
         rows=args.rows and tuple(args.rows), test_rows=args.test_rows, regression=args.regression,
         teacher=args.teacher, kd_weight=args.kd_weight, kd_temperature=args.kd_temperature,
-        augmented=args.augmented,
+        augmented=args.augmented, head=args.head,
     )  # fmt: skip
     torch.set_num_threads(1)  # before anything is forked
     folders, out = _folders(args, tasks), Path(args.out)

@@ -13,6 +13,7 @@ from fairseq_metro.errors import UserError
 from fairseq_metro.evaluate.fewshot.augmented import find_augmented
 from fairseq_metro.evaluate.fewshot.cells import (
     HEAD,
+    HEAD_OF_LMBFF,
     KD_AUGMENTED,
     MAJORITY,
     PROMPT,
@@ -25,6 +26,7 @@ from fairseq_metro.evaluate.fewshot.loaded import TRAIN, examples_of, open_model
 from fairseq_metro.evaluate.fewshot.majority import majority_cell
 from fairseq_metro.evaluate.fewshot.report import chosen_on_dev
 from fairseq_metro.evaluate.fewshot.runs import prepare, run_cell
+from fairseq_metro.evaluate.fewshot.scorers import PAPER
 from fairseq_metro.evaluate.fewshot.teaching import FOLDER, has_told
 from fairseq_metro.files import sha256_file
 from fairseq_metro.smash.tasks import load_task
@@ -41,7 +43,7 @@ class Grid:
     rows: of the table, None for all that there can be; lrs, batches: the grid; steps: {K: updates};
     every: updates between looks at dev; test_rows: most test rows, 0 for all; regression: loss of
     scores. Task KD: teacher's path or None; kd_weight, kd_temperature; augmented: file or folder of
-    more rows, or None.
+    more rows, or None. head: form of a new head (scorers.py).
     """
 
     lrs: tuple
@@ -55,6 +57,7 @@ class Grid:
     kd_weight: float = 1.0
     kd_temperature: float = 1.0
     augmented: str | None = None
+    head: str = PAPER
 
 
 def plan(grid, models, folders):
@@ -97,7 +100,8 @@ def _of_model(grid, model, task, data):
     data = dict(model=model, weights=loaded.hash, **data)
     found = [Cell(ZERO_SHOT, **data)] if _wanted(grid, ZERO_SHOT) else []
     if _wanted(grid, HEAD) and not loaded.decoder_input:
-        found += _over_grid(grid, HEAD, data)
+        row = HEAD if grid.head == PAPER else HEAD_OF_LMBFF
+        found += _over_grid(grid, row, data, head=grid.head)
     if _wanted(grid, PROMPT):
         found += _over_grid(grid, PROMPT, data)
     for row in (row for row in TAUGHT if _wanted(grid, row)):

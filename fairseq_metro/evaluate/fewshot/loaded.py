@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 
 from fairseq_metro.evaluate.fewshot.augmented import read_augmented
-from fairseq_metro.evaluate.fewshot.cells import HEAD
 from fairseq_metro.evaluate.fewshot.scorers import head_examples
 from fairseq_metro.interchange.mask_models import load_mask_model
 from fairseq_metro.smash.examples import read_split
@@ -83,7 +82,7 @@ def _tokenized(model, task, folder, split, test_rows, head):
     loaded, fewshot = open_model(model), load_task(task)
     examples = _examples(task, folder, split, test_rows)
     if head:
-        return head_examples(fewshot, examples, loaded.tok)
+        return head_examples(fewshot, examples, loaded.tok, head)
     return PromptedExamples.of_task(
         fewshot, examples, loaded.tok, decoder_input=loaded.decoder_input
     )
@@ -93,7 +92,7 @@ def tokenized(cell, split):
     """A split's PromptedExamples in the ids of a cell's model, once a process."""
     test_rows = 0 if split in (TRAIN, DEV) else cell.test_rows
     folder = shared(cell.task, cell.folder, split)
-    return _tokenized(cell.model, cell.task, folder, split, test_rows, cell.row == HEAD)
+    return _tokenized(cell.model, cell.task, folder, split, test_rows, cell.head)
 
 
 @cache

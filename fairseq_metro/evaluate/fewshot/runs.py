@@ -5,7 +5,6 @@ from functools import partial
 import torch
 
 from fairseq_metro.evaluate.fewshot.cells import (
-    HEAD,
     MAJORITY,
     MAJORITY_OF_TEST,
     TAUGHT,
@@ -52,10 +51,10 @@ def run_cell(cell, device="cpu", runs=None, teacher=None):
     set_dropout(loaded.model, DROPOUT)
     torch.manual_seed(cell.seed)
     words = task.verbalizer(loaded.tok).ids
-    head = cell.row == HEAD
-    scorer = (
-        HeadScorer(loaded.model, len(words), DROPOUT) if head else WordScorer(loaded.model, words)
-    ).to(device)
+    if cell.head:
+        scorer = HeadScorer(loaded.model, len(words), DROPOUT, cell.head).to(device)
+    else:
+        scorer = WordScorer(loaded.model, words).to(device)
     found = {} if cell.row == ZERO_SHOT else _trained(cell, task, scorer, runs, teacher)
     found["test"] = _tests(
         cell, task, lambda task, split: metric_of(scorer, tokenized(cell, split), task)

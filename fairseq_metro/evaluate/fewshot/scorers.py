@@ -8,6 +8,8 @@ from fairseq_metro.models.roberta import RobertaMLMModel
 from fairseq_metro.smash.truncation import BUDGET, cut
 from fairseq_metro.tasks.fewshot_prompt import PromptedExamples
 
+HEADS = PAPER, LMBFF = "paper", "lmbff"
+
 
 class WordScorer(nn.Module):
     """Logits of the label words at the mask; RoBERTa's head projects onto these words alone.
@@ -33,35 +35,48 @@ class WordScorer(nn.Module):
 
 
 class HeadScorer(nn.Module):
-    """RoBERTa's classification head, new, on the first token's state: dense, tanh, output.
+    """RoBERTa with a new classification head on the first token's state.
 
-    A task of scores has two outputs, whose softmax is its point in the interval.
+    form: PAPER, the matrix W_o alone (SMASH, section 3.1), or LMBFF, RoBERTa's own head, which LM-BFF
+    fine-tunes: dropout, dense, tanh, dropout, output. A task of scores has two outputs, whose softmax
+    is its point in the interval.
     """
 
-    def __init__(self, model, labels, dropout):
+    def __init__(self, model, labels, dropout, form=PAPER):
         super().__init__()
         width = model.encoder.embed_tokens.embedding_dim
-        self.model, self.dropout = model, nn.Dropout(dropout)
-        self.dense, self.output = nn.Linear(width, width), nn.Linear(width, labels)
-        for layer in (self.dense, self.output):
-            nn.init.normal_(layer.weight, std=0.02)
-            nn.init.zeros_(layer.bias)
+        self.model = model
+        if form == PAPER:
+            self.head = nn.Sequential(nn.Linear(width, labels, bias=False))
+        else:
+            self.head = nn.Sequential(
+                nn.Dropout(dropout), nn.Linear(width, width), nn.Tanh(),
+                nn.Dropout(dropout), nn.Linear(width, labels),
+            )  # fmt: skip
+        for layer in self.head:
+            if isinstance(layer, nn.Linear):
+                nn.init.normal_(layer.weight, std=0.02)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
 
     def forward(self, src_tokens, masked_index):
         """src_tokens (B, T), masked_index (B,) of the first tokens -> (B, L)."""
-        x = self.dropout(self.model.encode(src_tokens, rows=masked_index).last)
-        return self.output(self.dropout(torch.tanh(self.dense(x))))
+        return self.head(self.model.encode(src_tokens, rows=masked_index).last)
 
 
-def head_examples(task, examples, tok):
-    """Examples without a prompt, as RoBERTa reads them: ``<s> x0 </s>`` or
-    ``<s> x0 </s> </s> x1 </s>``, cut to the task's length: PromptedExamples."""
+def head_examples(task, examples, tok, form=PAPER):
+    """Examples without a prompt, cut to the task's length: PromptedExamples.
+
+    ``<s> x0 </s>``, and for pairs ``<s> x0 </s> x1 </s>`` (SMASH, section 3.1; form PAPER) or, as
+    RoBERTa was trained, ``<s> x0 </s> </s> x1 </s>`` (LMBFF).
+    """
     rows = []
     for example in examples:
         parts, fixed = [[tok.bos]], [True]
         for number, sentence in enumerate(example.sentences):
-            parts += [[tok.eos]] * (number > 0) + [tok.encode(sentence), [tok.eos]]
-            fixed += [True] * (number > 0) + [False, True]
+            doubled = number > 0 and form == LMBFF
+            parts += [[tok.eos]] * doubled + [tok.encode(sentence), [tok.eos]]
+            fixed += [True] * doubled + [False, True]
         parts, _ = cut(parts, fixed, task.max_length, BUDGET)
         rows.append([token for part in parts for token in part])
     targets = [e.label if task.is_regression else task.labels.index(e.label) for e in examples]

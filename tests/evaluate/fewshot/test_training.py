@@ -7,6 +7,8 @@ import torch
 
 from fairseq_metro.evaluate.fewshot import training
 from fairseq_metro.evaluate.fewshot.scorers import (
+    HEADS,
+    LMBFF,
     HeadScorer,
     WordScorer,
     head_examples,
@@ -118,22 +120,44 @@ def test_predictions_come_in_the_files_order_whatever_the_batches(parts, monkeyp
     assert predict(scorer, data, None).tolist() == alone
 
 
-def test_a_new_head_reads_the_sentence_without_prompt_and_learns(parts):
+@pytest.mark.parametrize("form", HEADS)
+def test_a_new_head_reads_the_sentence_without_prompt_and_learns(parts, form):
     task, model, tok, examples = parts
-    train = head_examples(task, examples["train"], tok)
+    train = head_examples(task, examples["train"], tok, form)
     text = examples["train"][0].sentences[0]
     assert train.rows[0] == [tok.bos, *tok.encode(text), tok.eos]
     torch.manual_seed(0)
-    scorer = HeadScorer(model, 2, 0.0)
+    scorer = HeadScorer(model, 2, 0.0, form)
     found = fine_tune(scorer, task, train, train, Schedule(1e-2, 4, 40, every=20))
     assert max(found.dev) == 1.0 and found.losses[-1] < found.losses[0]
 
 
-def test_pairs_without_a_prompt_are_two_sentences_with_two_ends_between(parts, splits):
+def test_the_papers_head_is_one_matrix_on_the_first_state(parts):
+    """SMASH, section 3.1: softmax(W_o h), W_o of labels times width, and nothing else that is new."""
+    task, model, tok, examples = parts
+    data = head_examples(task, examples["test"], tok)
+    scorer = HeadScorer(model, 5, 0.1)
+    new = set(scorer.state_dict()) - {f"model.{name}" for name in model.state_dict()}
+    (name,) = new
+    matrix = scorer.state_dict()[name].double()
+    assert matrix.shape == (5, model.encoder.embed_tokens.embedding_dim)
+    expected = []
+    for row in data.rows:
+        states = model.eval().encode(torch.tensor([row])).last.detach().double()
+        first = states.reshape(len(row), -1)[0]
+        expected.append([sum(float(w) * float(h) for w, h in zip(line, first, strict=True))
+                         for line in matrix])  # fmt: skip
+    scores = training.scores_of(scorer, data).double()
+    torch.testing.assert_close(scores, torch.tensor(expected).double(), rtol=1e-4, atol=1e-5)
+
+
+def test_pairs_without_a_prompt_have_one_end_between_them_and_two_in_lmbffs_form(parts, splits):
     _, _, tok, _ = parts
     task = load_task("stsb")
     examples = read_split(task, splits / "kshot" / "STS-B" / "4-13", "train")
     data = head_examples(task, examples, tok)
     one, two = map(tok.encode, examples[0].sentences)
-    assert data.rows[0] == [tok.bos, *one, tok.eos, tok.eos, *two, tok.eos]
+    assert data.rows[0] == [tok.bos, *one, tok.eos, *two, tok.eos]
     assert data.targets.dtype == torch.float32
+    doubled = head_examples(task, examples, tok, LMBFF)
+    assert doubled.rows[0] == [tok.bos, *one, tok.eos, tok.eos, *two, tok.eos]
