@@ -63,7 +63,7 @@ class FusedAdamW(torch.optim.Optimizer):
                 )
             for state in (self.state[p] for p in group["params"] if p in self.state):
                 # torch keeps a tensor, apex one number for the whole group.
-                state["step"] = int(state.get("step", group.get("step", 0)))
+                state["step"] = _whole_step(state.get("step", group.get("step", 0)))
 
     @torch.no_grad()
     def step(self, closure=None):
@@ -106,11 +106,42 @@ class FusedAdamW(torch.optim.Optimizer):
             state["step"] = 0
             state["exp_avg"] = torch.zeros_like(master)
             state["exp_avg_sq"] = torch.zeros_like(master)
-        state["step"] += 1
+        # The kernel walks memory without looking at shapes: another one would be written past its end.
         for name in ("exp_avg", "exp_avg_sq"):
+            _refuse_unfit(name, state.get(name), master)
             state[name] = state[name].to(master).contiguous()
+        state["step"] += 1
         gradient = param.grad.to(master.dtype).contiguous()
         return state["step"], master, gradient, state["exp_avg"], state["exp_avg_sq"]
+
+
+def _whole_step(step):
+    """A checkpoint's count of updates as int. Raises :class:`UserError`."""
+    try:
+        if float(step) >= 0 and float(step) == int(step):
+            return int(step)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        pass
+    raise UserError(
+        f"fused_adam: the checkpoint's optimizer has made {step!a} updates of a parameter, must be a "
+        "whole number; use another checkpoint, or give --reset-optimizer"
+    )
+
+
+def _refuse_unfit(name, average, parameter):
+    """Raise :class:`UserError` where a running average of a checkpoint is not its parameter's."""
+    if not torch.is_tensor(average):
+        problem = f"{name} is missing" if average is None else f"{name} is no tensor"
+    elif average.shape != parameter.shape:
+        problem = f"{name} is {tuple(average.shape)}, its parameter {tuple(parameter.shape)}"
+    elif not average.is_floating_point() or average.layout != torch.strided:
+        problem = f"{name} is {average.dtype}, {average.layout}, must be floating point and dense"
+    else:
+        return
+    raise UserError(
+        f"fused_adam: the checkpoint's optimizer does not fit the model: {problem}; use another "
+        "checkpoint, or give --reset-optimizer"
+    )
 
 
 def fused_update(masters, gradients, exp_avgs, exp_avg_sqs, *, step, device, group):

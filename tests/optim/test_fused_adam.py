@@ -303,3 +303,34 @@ def test_a_step_does_not_make_the_host_wait_for_the_gpu():
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert [one["step"] for one in state["state"].values()] == [2] * 4
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (
+            lambda state: state.update(exp_avg=torch.zeros(3)),
+            r"exp_avg is \(3,\), its parameter \(7, 5\)",
+        ),
+        (lambda state: state.update(exp_avg_sq=torch.zeros(5, 7)), r"exp_avg_sq is \(5, 7\)"),
+        (lambda state: state.update(exp_avg=torch.zeros(7, 5).to_sparse()), "and dense"),
+        (lambda state: state.update(exp_avg=0.5), "exp_avg is no tensor"),
+        (lambda state: state.pop("exp_avg_sq"), "exp_avg_sq is missing"),
+        (lambda state: state.update(step=-1), "has made -1 updates"),
+        (lambda state: state.update(step=None), "has made None updates"),
+        (lambda state: state.update(step=float("nan")), "has made nan updates"),
+        (lambda state: state.update(step=1.5), "has made 1.5 updates"),
+        (lambda state: state.update(step=torch.ones(2)), "updates of a parameter"),
+    ],
+)
+def test_a_checkpoints_state_that_does_not_fit_is_one_line_before_an_update(change, expected):
+    params = make_params()
+    optimizer = FusedAdamW(params)
+    train(params, optimizer, [1])
+    before, saved = [p.detach().clone() for p in params], copy.deepcopy(optimizer.state_dict())
+    change(saved["state"][0])
+    with pytest.raises(UserError, match=expected):
+        optimizer.load_state_dict(saved)
+        give_gradients(params, 2)
+        optimizer.step()
+    assert all(torch.equal(a, b) for a, b in zip(before, params, strict=True))
