@@ -1,9 +1,10 @@
 """fairseq's checkpoint files: is one whole, what is in it, and a way back from a killed save.
 
-fairseq writes the first of the due checkpoints under a temporary name and renames it. The others,
-``checkpoint_last.pt`` nearly always among them, are plain copies of the first: a kill inside such a
-copy leaves a truncated file, and stock fairseq refuses to start with it although a whole checkpoint
-of the same update lies beside it.
+fairseq writes the first of the due checkpoints under a temporary name and renames it. Stock fairseq
+copies it over the others in place, ``checkpoint_last.pt`` nearly always among them: a kill inside such
+a copy leaves a truncated file, with which it then refuses to start although a whole checkpoint of the
+same update lies beside it. :func:`fairseq_metro.workarounds.copy_checkpoints_whole` renames these too;
+a truncated file can still come from elsewhere.
 """
 
 import logging
@@ -177,8 +178,7 @@ def _repair(last):
         if newest is None:
             raise _no_whole_checkpoint(last)
         found = f"is truncated ({_size(last)})"
-    # A copy, not a hard link: fairseq overwrites checkpoint_last.pt in place at the next save, and
-    # would write into the linked checkpoint too.
+    # A copy, not a hard link: stock fairseq would overwrite both in place at the next save.
     new = last.with_name(f"{last.name}.new")
     try:
         with open(newest, "rb") as source, open(new, "wb") as target:

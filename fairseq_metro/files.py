@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import secrets
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,6 +43,11 @@ def refuse_unwritable(folder):
         raise UserError(f"{folder}: cannot be written (nor can anything else in {place})")
 
 
+def _beside(path):
+    """A name beside ``path`` that no other process has, in other containers either."""
+    return path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+
+
 @contextmanager
 def atomic_write(path, mode="w", **kwargs):
     """Open a temporary neighbour of ``path`` for writing and rename it to ``path`` at the end.
@@ -49,7 +55,7 @@ def atomic_write(path, mode="w", **kwargs):
     An exception inside the block removes the temporary file and leaves ``path`` as it was.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = _beside(path)
     if "b" not in mode:
         kwargs.setdefault("encoding", "utf-8")
     try:
@@ -71,7 +77,7 @@ def filled_folder(place, over=False):
     there is something else than an empty folder and ``over`` is not given.
     """
     place = Path(place)
-    temporary = place.with_name(f".{place.name}.{os.getpid()}.tmp")
+    temporary = _beside(place)
     with writing(place):
         try:
             temporary.mkdir(parents=True)

@@ -8,11 +8,13 @@ Three more live beside what they belong to: :mod:`fairseq_metro.master_weights` 
 import importlib.util
 import logging
 import os
+import shutil
 from argparse import Namespace
 
 import numpy as np
 import torch
 import torch.distributed as dist
+from fairseq.file_io import PathManager
 
 from fairseq_metro.errors import UserError
 
@@ -103,6 +105,29 @@ def refuse_independent_copies():
             "--distributed-init-method env:// --distributed-no-spawn and, on CPUs, "
             "--distributed-backend gloo --ddp-backend legacy_ddp; for one process unset WORLD_SIZE"
         )
+
+
+def copy_checkpoints_whole():
+    """Let a checkpoint that fairseq copies take its place whole, by a rename (once).
+
+    Of the checkpoints that are due, stock fairseq writes the first under another name and renames
+    it, and copies it over the others in place, ``checkpoint_last.pt`` among them: who reads that
+    file during the copy gets half of it, and so does who finds it after a kill.
+    """
+    stock = PathManager.copy
+    if hasattr(stock, "whole"):
+        return
+
+    def copy(src_path, dst_path, overwrite=False):
+        if PathManager.path_requires_pathmanager(str(dst_path)):
+            return stock(src_path, dst_path, overwrite)
+        temporary = f"{dst_path}.tmp"
+        shutil.copyfile(src_path, temporary)
+        os.replace(temporary, dst_path)
+        return True
+
+    copy.whole = True
+    PathManager.copy = staticmethod(copy)
 
 
 def own_dropout_stream(seed, update_num, rank):

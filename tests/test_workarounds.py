@@ -1,11 +1,13 @@
 """Each workaround: what stock does stays wrong without it, and is right with it."""
 
 from argparse import Namespace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 from fairseq import options
+from fairseq.file_io import PathManager
 from fairseq.models import ARCH_CONFIG_REGISTRY
 from fairseq.optim.dynamic_loss_scaler import DynamicLossScaler
 
@@ -140,3 +142,23 @@ def test_an_overflow_on_a_cpu_is_explained_and_other_gradients_pass():
 def test_an_optimizer_without_a_loss_scale_is_left_alone():
     workarounds.explain_fp16_overflow_on_cpu(SimpleNamespace())
     workarounds.explain_fp16_overflow_on_cpu(SimpleNamespace(scaler=None))
+
+
+def test_a_copied_checkpoint_takes_its_place_whole(tmp_path, monkeypatch):
+    source, last = tmp_path / "checkpoint_1_2.pt", tmp_path / "checkpoint_last.pt"
+    source.write_bytes(b"new" * 1000)
+    last.write_bytes(b"old")
+    with open(last, "rb") as reader:  # one who reads while it is written keeps what he opened
+        assert PathManager.copy(str(source), str(last), overwrite=True)
+        assert reader.read() == b"old"
+    assert last.read_bytes() == source.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [source.name, last.name]
+
+    def half(_, target):
+        Path(target).write_bytes(b"ha")
+        raise OSError(28, "No space left on device", target)
+
+    monkeypatch.setattr("shutil.copyfile", half)
+    with pytest.raises(OSError):
+        PathManager.copy(str(source), str(last), overwrite=True)
+    assert last.read_bytes() == source.read_bytes()

@@ -23,12 +23,14 @@ from fairseq_metro.files import sha256_file
 from fairseq_metro.interchange.init_from import initialize_from
 from fairseq_metro.interchange.roberta_vocabulary import open_vocabulary
 from fairseq_metro.master_weights import MasterWeights
+from fairseq_metro.run_lock import claim_run
 from fairseq_metro.stamp import make_stamp
 from fairseq_metro.tasks.hydra_names import refuse_architecture_name
 from fairseq_metro.tasks.initial_validation import InitialValidation
 from fairseq_metro.tasks.not_finite import FiniteCheck
 from fairseq_metro.tasks.trainer_modes import check_trainer_modes
 from fairseq_metro.workarounds import (
+    copy_checkpoints_whole,
     end_if_finished,
     explain_fp16_overflow_on_cpu,
     own_dropout_stream,
@@ -37,6 +39,7 @@ from fairseq_metro.workarounds import (
 
 logger = logging.getLogger(__name__)
 guard_stock_loading()
+copy_checkpoints_whole()
 
 
 @dataclass
@@ -64,6 +67,7 @@ class TextTaskConfig(FairseqDataclass):
     seed: int = II("common.seed")
     save_dir: str = II("checkpoint.save_dir")
     restore_file: str = II("checkpoint.restore_file")
+    no_save: bool = II("checkpoint.no_save")
     # The trainer's own, to refuse what cannot work; see trainer_modes.py.
     cpu: bool = II("common.cpu")
     tpu: bool = II("common.tpu")
@@ -246,6 +250,8 @@ class TextTask(FairseqTask):
 
     def begin_epoch(self, epoch, model):
         super().begin_epoch(epoch, model)
+        if data_parallel.rank() == 0 and not self.cfg.no_save:
+            claim_run(self.cfg.save_dir)
         self.finite.epoch = epoch
         self.initial_validation.run_once(model)
 
@@ -271,6 +277,7 @@ class TextTask(FairseqTask):
     def state_dict(self):
         """What a checkpoint says about its origin. fairseq asks for it when it saves, and the
         vocabulary is copied beside the checkpoint then, so that a run's folder needs no other."""
+        self.finite.refuse_to_save()
         if data_parallel.rank() == 0:
             self.vocabulary.copy_to(Path(self.cfg.save_dir) / VOCAB_FOLDER)
         stamp = make_stamp(

@@ -30,11 +30,12 @@ class FiniteCheck:
     def __init__(self, cfg):
         self.cfg, self.epoch = cfg, 0
         self.batches, self.update_num = [], 0
-        self.model = self.criterion = None
+        self.model = self.criterion = self.optimizer = None
 
     def watch(self, model, criterion, optimizer, update_num):
         """To be called before each forward pass; wraps the optimizer's ``clip_grad_norm`` once."""
         self.model, self.criterion, self.update_num = model, criterion, update_num
+        self.optimizer = optimizer
         stock = optimizer.clip_grad_norm
         if hasattr(stock, "watched"):
             return
@@ -65,6 +66,30 @@ class FiniteCheck:
         """Remember a batch. loss (); parts: name -> (), of which it is the sum, or nothing."""
         parts = {name: value.detach() for name, value in (parts or {"loss": loss}).items()}
         self.batches.append((sample, loss.detach(), parts))
+
+    def refuse_to_save(self):
+        """Raise :class:`UserError` where a parameter, or a number of the optimizer, is not finite.
+
+        To be called before a checkpoint is written: with one kept checkpoint, a NaN that the next
+        update would meet takes the place of the last good one otherwise. Nothing is looked at before
+        the first update.
+        """
+        if self.model is None:
+            return
+        named = list(self.model.named_parameters())
+        names = {parameter: name for name, parameter in named}
+        held = [(name, parameter.detach()) for name, parameter in named]
+        for parameter, state in self.optimizer.optimizer.state.items():
+            where = names.get(parameter, "the parameters")
+            held += [(f"{key} of {where}", value) for key, value in state.items()
+                     if torch.is_tensor(value)]  # fmt: skip
+        bad = [name for name, value in held if value.is_floating_point() and not _finite([value])]
+        if bad:
+            more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
+            raise UserError(
+                f"after update {self.update_num + 1} (epoch {self.epoch}): {bad[0]}{more} holds NaN "
+                f"or infinity; it is not saved, and the last checkpoint stays; {self._remedy()}"
+            )
 
     def explained(self, batches, so_far=""):
         """The error that names what is not finite in the batches of this update."""

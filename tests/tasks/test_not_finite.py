@@ -8,8 +8,11 @@ import pytest
 import torch
 from fairseq.optim.dynamic_loss_scaler import DynamicLossScaler
 
+from fairseq_metro.checkpoints import read_facts
 from fairseq_metro.criterions import metro_t5, prompt_distillation
 from fairseq_metro.errors import UserError
+from fairseq_metro.models.checked_loading import refuse_not_finite
+from fairseq_metro.optim.fused_adam import FusedAdamW
 from fairseq_metro.tasks.not_finite import FiniteCheck
 from tests import distillation
 from tests.training import train
@@ -237,3 +240,26 @@ def test_stock_fairseq_still_says_less(data, tmp_path, monkeypatch):
     ):
         train(data, tmp_path, *OPTIONS)
     assert isinstance(error.value, StopIteration | FloatingPointError)
+
+
+@pytest.mark.parametrize("where", ["parameter", "average"])
+def test_what_is_not_finite_never_takes_the_place_of_the_last_good_checkpoint(
+    where, data, tmp_path, monkeypatch
+):
+    """The third update leaves a NaN behind, which the fourth would meet."""
+    stock = FusedAdamW.step
+
+    def step(self, closure=None):
+        stock(self, closure)
+        parameter = self.param_groups[0]["params"][3]
+        if self.state[parameter]["step"] == 3:
+            held = parameter if where == "parameter" else self.state[parameter]["exp_avg_sq"]
+            held.detach().view(-1)[0] = float("nan")
+
+    monkeypatch.setattr(FusedAdamW, "step", step)
+    options = ["--max-update=9", "--disable-validation", "--save-interval-updates=1"]
+    with pytest.raises(UserError, match=r"after update 3 .*and the last checkpoint stays"):
+        train(data, tmp_path, *options, "--keep-interval-updates=1", "--no-initial-validation")
+    facts = read_facts(tmp_path / "checkpoint_last.pt")
+    assert facts["num_updates"] == 2
+    refuse_not_finite(torch.load(tmp_path / "checkpoint_last.pt", weights_only=True)["model"])
