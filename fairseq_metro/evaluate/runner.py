@@ -116,6 +116,11 @@ def _exemplars(job, one, data, load):
             f"{one.name}: {job.shots} shots need rows of the split {one.exemplars_from!r}, which is "
             "not there; fetch it, or name another one (exemplars_from)"
         )
+    if one.exemplars_from == one.split:
+        raise UserError(
+            f"{one.name}: its exemplars would come from the rows that are evaluated: 'split' and "
+            f"'exemplars_from' are both {one.split!r}; name another split for one of them"
+        )
     predictor = load()
     return Exemplars(
         list(data.rows(one.exemplars_from)), job.shots, job.form.seed, group=one.group,

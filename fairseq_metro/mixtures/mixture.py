@@ -9,6 +9,7 @@ from fairseq_metro.mixtures.rules import caps_and_rates
 from fairseq_metro.mixtures.sets import MixtureSet, MixtureTask, jsonl_tasks
 from fairseq_metro.prompts import task_name
 from fairseq_metro.prompts.collection import nearest
+from fairseq_metro.task_data.same_sets import same_set
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +26,8 @@ class Mixture:
     (None: the sum of the rates); options, exemplars, mode: FLAN's form of an input, exemplars the
     fewest and the most (mixtures/flan.py), mode that of training only: the ablations too are
     evaluated with instructions (FLAN, 4.3); exclude_tasks: task names left out; related: pairs of
-    clusters that leave training together; left_out: the sets that have left it.
+    clusters that leave training together; left_out: the sets that have left it; held_out: the
+    clusters that were held out, with those related to them.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Mixture:
     exclude_tasks: tuple[str, ...] = ()
     related: tuple[tuple[str, str], ...] = ()
     left_out: tuple[MixtureSet, ...] = ()
+    held_out: tuple[str, ...] = ()
 
     def sets_of(self, split):
         """The sets of ``train``, ``valid`` or ``heldout``: tuple of MixtureSet."""
@@ -121,7 +124,35 @@ class Mixture:
         for one, other in self.related:
             out |= {other} if one in clusters else set()
             out |= {one} if other in clusters else set()
-        return self._training_on(lambda one: one.cluster not in out)
+        mixture = self._training_on(lambda one: one.cluster not in out)
+        return replace(mixture, held_out=tuple(sorted({*self.held_out, *out})))
+
+    def refuse_trained_and_held_out(self):
+        """Raise :class:`UserError` for a data set that is trained on and held out.
+
+        Under another name and in part, it is the same: anli's rounds, ``glue/rte`` and
+        ``super_glue/rte``. Held out are the sets under ``heldout``, and those that ``hold_out``
+        removed: an outer mixture may have named them again.
+        """
+        for one in self.sets:
+            place = f"mixture {self.name}: {one.name} stands under 'sets'"
+            for other in self.heldout:
+                if same_set(one.dataset, other.dataset):
+                    known = "" if other.name == one.name else f" as {other.name}, the same data"
+                    raise UserError(
+                        f"{place} and under 'heldout'{known}; leave it out of one of them, or name "
+                        "it under 'valid' to validate on other rows of it"
+                    )
+            if one.cluster in self.held_out:
+                raise UserError(
+                    f"{place}, but its cluster {one.cluster!r} under 'hold_out'; leave it out of one"
+                )
+            for other in self.left_out:
+                if other.cluster in self.held_out and same_set(one.dataset, other.dataset):
+                    raise UserError(
+                        f"{place}, but 'hold_out' removes {other.name}, the same data, with its "
+                        f"cluster {other.cluster!r}; leave it out of one"
+                    )
 
     def only_clusters(self, *clusters):
         """This mixture, trained on the sets of ``clusters`` alone (FLAN's section 4.1).

@@ -29,7 +29,7 @@ from fairseq_metro.yaml_files import load_yaml
 
 _FOLDER = Path(__file__).parent
 _SPLITS = {"sets": TRAIN, VALID: "validation", HELDOUT: "validation"}
-_JOINED = (*_SPLITS, "exclude_tasks", "related", "left_out")
+_JOINED = (*_SPLITS, "exclude_tasks", "related", "left_out", "held_out")
 
 
 def load_mixture(name):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import read_json
 from fairseq_metro.smash import lmbff
-from fairseq_metro.smash.originals import dataset_label
+from fairseq_metro.smash.originals import dataset_label, dataset_texts
 from fairseq_metro.smash.splits import STAMP
 from fairseq_metro.task_data.catalogue import Description, Layout
 from fairseq_metro.task_data.dataset import TaskData
@@ -76,5 +76,8 @@ def _of_dataset(task, folder, split, layout):
     description = Description(layout["dataset"], features=layout["features"])
     data = TaskData(description, {split: Place((found[0],), Layout(**settings))})
     for number, row in enumerate(data.rows(split), 1):
-        texts = tuple(row[name] for name in task.dataset.text)
-        yield f"{found[0]}: row {number}", texts, dataset_label(task, data.features, row)
+        yield (
+            f"{found[0]}: row {number}",
+            dataset_texts(task, row),
+            dataset_label(task, data.features, row),
+        )

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from fairseq_metro.errors import UserError
+from fairseq_metro.prompts.collection import nearest
 from fairseq_metro.smash import lmbff
 from fairseq_metro.sources import open_bytes
 from fairseq_metro.sources.kinds import unpacked_name
@@ -85,6 +86,8 @@ def _dataset_originals(task, folder):
             f"{train.files[0]}: {len(rows)} rows in {len(lines)} lines; give it as jsonl"
         )
     path = train.files[0]
+    for row in rows:
+        dataset_texts(task, row)  # as the splits' readers will want them
     buckets = [
         lmbff.score_half(task, path, str(row), dataset_label(task, data.features, row))
         for row in rows
@@ -106,10 +109,28 @@ def _dataset_originals(task, folder):
     return Originals(header, lines, buckets, tests, sorted(set(files)), suffix, layout)
 
 
+def dataset_texts(task, row):
+    """A row's sentences, in the task's order: tuple of str. Raises :class:`UserError`."""
+    texts = tuple(_field(task, row, "text", name) for name in task.dataset.text)
+    if not all(isinstance(text, str) for text in texts):
+        odd = next(name for name in task.dataset.text if not isinstance(row[name], str))
+        raise UserError(f"{task.dataset.name}: field {odd!r} is {row[odd]!r:.40}, not a text")
+    return texts
+
+
+def _field(task, row, key, name):
+    if name not in row:
+        raise UserError(
+            f"{task.name}: {key!r} names {name!r}, which is no field of {task.dataset.name} "
+            f"({nearest(name, row)}; the fields: {', '.join(row)}); correct it in the task's file"
+        )
+    return row[name]
+
+
 def dataset_label(task, features, row):
     """A row's label by the task's name for it: str, or the score as it is."""
     spec = task.dataset
-    value = row[spec.label]
+    value = _field(task, row, "label", spec.label)
     if task.is_regression or not isinstance(value, int):
         return value
     names = spec.labels or (features.get(spec.label) or {}).get("classes")

@@ -198,6 +198,11 @@ def _check(path, task):
         for files in (task.lmbff and task.lmbff.files, task.dataset and task.dataset.splits):
             if files is not None and split not in files and not drawn:
                 raise UserError(f"{path}: no file is named for the test split {split!r}")
+            if files is not None and files.get(split, "") == files.get("train"):
+                raise UserError(
+                    f"{path}: 'train' and the test split {split!r} are both {files[split]!r}, so "
+                    "the test would be trained on; name another file for one of them"
+                )
 
 
 def steps_for(k):

@@ -25,7 +25,10 @@ SENTENCES = "sent +sent sent- sentl +sentl sentl- sentu +sentu".split()
 DROPS = CHARACTER, PUNCTUATION = "character", "punctuation"
 _SENTENCE = re.compile(r"(\+?sent[lu]?-?)_(\d)")
 # What is meant as a variable, and would become words of the prompt if it were let through.
-_ALMOST = re.compile(r"[+-]*(?:sent\w{0,2}[+-]*_.*|labelx?_.*|(?:cls|mask|sep)[+-]*)", re.I)
+_ALMOST = re.compile(
+    r"[+-]*(?:sent\w{0,2}[+-]*_.*|sent\w*\d|labelx?_.*|\W?(?:cls|mask|sep)\W?|[a-z]+[+-]*_\d)", re.I
+)
+_SWAPPED = {"".join(sorted(name)) for name in (CLS, MASK, SEP)}  # `*maks*`
 
 
 class Prompt(NamedTuple):
@@ -73,7 +76,7 @@ class PromptTemplate:
         ...
         fairseq_metro.errors.UserError: template '*cls**+sent-_0**mask**sep+*': unknown variable \
 '+sent-_0'; known: cls, mask, sep, sep+, and with a number: sent_0, +sent_0, sent-_0, sentl_0, \
-+sentl_0, sentl-_0, sentu_0, +sentu_0
++sentl_0, sentl-_0, sentu_0, +sentu_0 (words begin with _ for a blank)
         """
         if drop not in DROPS:
             raise UserError(f"drop is {drop!r}, must be one of {', '.join(DROPS)}")
@@ -165,10 +168,13 @@ def _piece(source, part):
         return Piece(part)
     if (found := _SENTENCE.fullmatch(part)) and found[1] in SENTENCES:
         return Piece(found[1], sentence=int(found[2]))
-    if _ALMOST.fullmatch(part):
+    if _ALMOST.fullmatch(part) or "".join(sorted(part)) in _SWAPPED:
         known = ", ".join([*SPECIALS, f"and with a number: {SENTENCES[0]}_0"])
         more = ", ".join(f"{form}_0" for form in SENTENCES[1:])
-        raise UserError(f"template {source!r}: unknown variable {part!r}; known: {known}, {more}")
+        raise UserError(
+            f"template {source!r}: unknown variable {part!r}; known: {known}, {more} (words begin "
+            "with _ for a blank)"
+        )
     return Piece(None, part.replace("_", " "))
 
 

@@ -316,3 +316,10 @@ def test_a_set_by_name_is_not_the_suite(toys, tmp_path):
     assert "over 1 set (NOT the whole suite), " in (tmp_path / "out" / "report.md").read_text()
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert not summary["suites"][0]["complete"]
+
+
+def test_exemplars_of_the_rows_that_are_evaluated_are_refused(toys, tmp_path):
+    write_rows(tmp_path, "toy/pick", [{"text": "a", "options": ["a", "b"], "label": 0}], "train")
+    words = ["--tasks", tmp_path, "--sets", "Pick", "--shots", "1", "--split", "train"]
+    with pytest.raises(UserError, match="'split' and 'exemplars_from' are both 'train'"):
+        main(arguments(toys, tmp_path / "out", *words))

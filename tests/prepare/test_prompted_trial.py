@@ -132,3 +132,41 @@ def test_every_template_of_the_real_sets_passes(shared, tmp_path, capsys):
     assert main(list(map(str, words))) == 0
     shown = capsys.readouterr().out
     assert all(f"\ntrain/{name.replace('/', '_')}_" in shown for name in names)
+
+
+# What is trained on is not held out
+
+
+def test_a_set_trained_on_and_held_out_is_an_error_and_nothing_is_written(fresh):
+    (fresh / "mixture.yaml").write_text(
+        "version: 1\nname: mine\nsets: [toy/nli]\nheldout: [toy/nli]\n"
+    )
+    for more in (["--split", "train"], ["--split", "train", "heldout"], ["--show", "1"]):
+        with pytest.raises(UserError, match="toy/nli stands under 'sets' and under 'heldout'"):
+            main(toys.command(fresh, *more))
+    assert not (fresh / "data").exists()
+
+
+def test_the_same_files_under_two_names_are_one_set(fresh):
+    (fresh / "tasks/toy/twin").symlink_to(fresh / "tasks/toy/nli")
+    (fresh / "held.yaml").write_text(toys.NLI.replace("toy/nli", "toy/twin"))
+    (fresh / "mixture.yaml").write_text(
+        "version: 1\nname: mine\nsets: [toy/nli]\nheldout: [toy/twin]\n"
+    )
+    with pytest.raises(
+        UserError, match=r"toy/nli under 'sets' and toy/twin under 'heldout' are th"
+    ):
+        main(toys.command(fresh, "--split", "train", "heldout"))
+    assert not (fresh / "data").exists()
+
+
+def test_a_set_left_out_of_training_on_the_command_line_may_be_held_out(fresh):
+    (fresh / "mixture.yaml").write_text(
+        "version: 1\nname: mine\nsets: [{dataset: toy/nli, cluster: nli}, toy/qa]\n"
+        "heldout: [toy/nli]\n"
+    )
+    words = ["--split", "train", "heldout"]
+    with pytest.raises(UserError, match="'heldout'"):
+        main(toys.command(fresh, *words))
+    data = toys.build(fresh, *words, "--hold-out", "nli")
+    assert {task.name.split("_")[1] for task in open_split(data, "train").tasks} == {"qa"}

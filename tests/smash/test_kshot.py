@@ -2,10 +2,13 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 from fairseq_metro.errors import UserError
+from fairseq_metro.smash import tasks
 from fairseq_metro.smash.kshot import main
 from fairseq_metro.smash.tasks import required_words
+from tests.prepare.prompted_samples import write_rows
 from tests.smash import originals
 
 
@@ -63,3 +66,30 @@ def test_no_torch_is_needed_for_it(root):
     code = "import sys, fairseq_metro.smash.kshot as _, fairseq_metro.smash.examples as _; "
     code += "sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=root).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            {"text": ["sentense"]},
+            "'text' names 'sentense', .* no field of my/set .nearest: sentence;",
+        ),
+        ({"label": "lable"}, "'label' names 'lable', .* no field of my/set .nearest: label;"),
+        ({"text": ["label"]}, "field 'label' is 1, not a text"),
+    ],
+)
+def test_a_task_that_names_no_field_of_its_data_is_one_line(tmp_path, change, words):
+    values = yaml.safe_load((tasks._FOLDER / "sst2.yaml").read_text())
+    fields = {"name": "my/set", "text": ["sentence"], "labels": ["0", "1"]}
+    splits = {"train": "train", "test": "validation"}
+    del values["lmbff"]
+    values["dataset"] = {**fields, "splits": splits, **change}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(values))
+    rows = [{"sentence": f"row {i}", "label": 1 - i % 2} for i in range(20)]
+    for split in ("train", "validation"):
+        write_rows(tmp_path / "tasks/my/set" / f"{split}.jsonl", rows)
+    with pytest.raises(UserError, match=words) as error:
+        main(["--tasks", str(tmp_path / "tasks"), "--task", str(tmp_path / "mine.yaml"), "--k", "2",
+              "--out", str(tmp_path / "out")])  # fmt: skip
+    assert "\n" not in str(error.value) and not (tmp_path / "out").exists()

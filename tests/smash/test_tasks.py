@@ -156,6 +156,14 @@ def test_a_file_of_ones_own(tmp_path):
         ({"dataset": {"name": "x"}}, "dataset: no 'text'"),
         ({"lmbff": {**GOOD["lmbff"], "lengths": {"sentences": [9]}}}, "lengths: no 'max_length'"),
         ({"lmbff": {**GOOD["lmbff"], "format": "xls"}}, "must be tsv or csv"),
+        (
+            {"dataset": {**GOOD["dataset"], "splits": {"train": "train", "test": "train"}}},
+            "'train' and the test split 'test' are both 'train'",
+        ),
+        (
+            {"lmbff": {**GOOD["lmbff"], "files": {"train": "all", "test": "all"}}},
+            "'train' and the test split 'test' are both 'all'",
+        ),
     ],
 )
 def test_wrong_files_are_one_line(tmp_path, change, message):

@@ -100,7 +100,8 @@ def test_punctuation_alone_can_be_dropped():
 @pytest.mark.parametrize(
     "part",
     "+sent-_0 +sentl-_0 sentu-_0 sentx_0 sent_x sent_ +mask mask+ sep- label_0 labelx_1 Sent_0 "
-    "-sent_0 CLS sent_12 sentlu_0".split(),
+    "-sent_0 CLS sent_12 sentlu_0 snet_0 sentence_0 sentence0 text_1 premise_0 maks csl <mask> "
+    "[MASK]".split(),
 )
 def test_what_lmbff_takes_for_words_is_an_error(part):
     with pytest.raises(UserError, match="unknown variable") as error:

@@ -117,6 +117,7 @@ def plan(args):
     if args.tasks is not None and not args.tasks.is_dir():
         raise UserError(f"--tasks {args.tasks}: no such folder")
     mixture = chosen_mixture(args)
+    mixture.refuse_trained_and_held_out()
     wanted = args.split or [TRAIN, VALID]
     refuse_missing(mixture, wanted, args)
     made = Plan(

@@ -16,7 +16,7 @@ import numpy as np
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import sha256_file
 from fairseq_metro.mixtures import MixtureTask
-from fairseq_metro.mixtures.mixture import TRAIN, VALID
+from fairseq_metro.mixtures.mixture import HELDOUT, TRAIN, VALID
 from fairseq_metro.prepare.prompted.reading import (
     Selection,
     Source,
@@ -107,6 +107,8 @@ def check_apart(works):
     """Raise :class:`UserError` where one row would be trained on and evaluated."""
     for training in (work for work in works if work.unit.split == TRAIN):
         for other in works:
+            if other.unit.split == HELDOUT:
+                refuse_same_files(training, other)
             if (
                 other.unit.split == TRAIN
                 or other.source.dataset.name != training.source.dataset.name
@@ -121,6 +123,23 @@ def check_apart(works):
                         f"{other.unit.split}; give 'leave_every' to one and 'keep_every' to the "
                         "other, or name another 'split'"
                     )
+
+
+def refuse_same_files(training, heldout):
+    """Raise :class:`UserError` where a held-out data set has the files of one that is trained on."""
+    both = _all_files(training) & _all_files(heldout)
+    if both:
+        raise UserError(
+            f"mixture {training.unit.mixture.name}: {training.unit.name} under 'sets' and "
+            f"{heldout.unit.name} under 'heldout' are the same data ({min(both)}); leave it out of "
+            "one of them"
+        )
+
+
+def _all_files(work):
+    """The files of all splits of a unit's data set, by their real paths."""
+    dataset = work.source.dataset
+    return {path.resolve() for split in dataset.splits for path in dataset.files(split)}
 
 
 def _unit_of(task: MixtureTask):
