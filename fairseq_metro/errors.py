@@ -29,8 +29,13 @@ _LOST_RANK = re.compile(r"gloo/transport/\S+\] (.*?)(?:\. |$)", re.MULTILINE)
 _AGAIN = "the same command goes on from the last checkpoint"
 
 
+LONGEST_MESSAGE = 2000  # characters: a value of a stranger's file may be longer than any screen
+
+
 class UserError(ValueError):
     """A mistake in what the user gave us: one line that names the place, the value, the remedy.
+
+    What is not printable in it, such as a terminal's escape sequence in the name of a file, is escaped.
 
     torch rebuilds an exception of a DataLoader worker as ``UserError(<worker's traceback>)``; the
     constructor takes the original message back out of such a text.
@@ -38,7 +43,11 @@ class UserError(ValueError):
 
     def __init__(self, message):
         quoted = _QUOTED.findall(str(message))
-        super().__init__(quoted[-1] if quoted else " ".join(str(message).split()))
+        text = quoted[-1] if quoted else " ".join(str(message).split())
+        if len(text) > LONGEST_MESSAGE:
+            half = LONGEST_MESSAGE // 2
+            text = f"{text[:half]} … {text[-half:]}"
+        super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in text))
 
 
 def user_message(error):

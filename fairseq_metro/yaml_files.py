@@ -18,6 +18,7 @@ DEEPEST = 50
 MOST_NODES = 200_000  # aliases counted as often as they stand for something
 MOST_DIGITS = 18  # of a whole number: what 64 bits hold
 
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f]")  # escapes of a terminal
 _PLAIN = ("null", "bool", "int", "float", "str", "seq", "map", "merge")
 _C_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times faster
 
@@ -136,6 +137,8 @@ def _refuse_excess(path, text):
                 )
             totals[-1] += sizes[event.anchor]
         elif isinstance(event, yaml.ScalarEvent):
+            if control := _CONTROL.search(event.value):
+                raise excess(event, f"holds the control character {control[0]!a}")
             totals[-1] += 1
             if event.anchor:
                 sizes[event.anchor] = 1

@@ -394,3 +394,13 @@ def test_a_console_command_ends_with_one_line_and_status_1(monkeypatch, capsys):
 def test_an_interrupted_console_command_says_how_to_go_on(monkeypatch, capsys):
     assert run(KeyboardInterrupt(), monkeypatch) == 130
     assert capsys.readouterr().err == "interrupted; run the same command again to go on\n"
+
+
+def test_a_message_is_printable_and_fits_a_screen():
+    assert (
+        str(UserError("\x1b[31mred\x1b[0m: no\nsuch\tfile")) == r"\x1b[31mred\x1b[0m: no such file"
+    )
+    assert str(UserError("a\ud800b")) == r"a\ud800b" and str(UserError("été, 文")) == "été, 文"
+    message = str(UserError(f"file: value {'9' * 100_000} is too long; shorten it"))
+    assert message.startswith("file: value 999") and message.endswith("is too long; shorten it")
+    assert len(message) < 2100

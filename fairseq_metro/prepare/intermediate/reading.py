@@ -8,8 +8,6 @@ from fairseq_metro.sources import HUB, Reading, parts
 DOCUMENTS = BLANK_LINE, FILE, LINE, HEADING = "blank-line", "file", "line", "heading"
 LINES = PARAGRAPH, WRAPPED, SENTENCE = "paragraph", "wrapped", "sentence"
 JOB_CHARACTERS = 1 << 20
-_TITLE = re.compile(r"\s*= (?!=).* =\s*")  # ` = Title = `
-_ANY_HEADING = re.compile(r"\s*=( =)* .* =( =)*\s*")  # also ` = = Section = = `
 _BLANK = re.compile(r"\n\s*\n")
 
 
@@ -35,11 +33,13 @@ def documents_of(source, documents=BLANK_LINE, reading=None):
 def _by_headings(lines):
     block = []
     for line in lines:
-        if _TITLE.fullmatch(line) and not line.strip().startswith("= ="):
+        text = line.strip()
+        is_heading = len(text) > 3 and text.startswith("= ") and text.endswith(" =")
+        if is_heading and not text.startswith("= ="):  # ` = Title = `, not ` = = Section = = `
             if block:
                 yield "\n".join(block)
             block = []
-        elif not _ANY_HEADING.fullmatch(line):
+        elif not is_heading:
             block.append(line)
     if block:
         yield "\n".join(block)
