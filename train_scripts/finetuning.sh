@@ -16,9 +16,10 @@ vocabulary_of_start() {
   refuse "no vocab/ beside INIT=$INIT; set VOCAB to the vocabulary folder of that model"
 }
 
-# make_data MIXTURE: TASKS' files to DATA; what is finished there already is kept as it is.
+# make_data MIXTURE SOURCE: TASKS' files to DATA, for sources of so many tokens; what is finished there
+# already is kept as it is.
 make_data() {
-  local vocabulary words=(--mixture "$1" --tasks "$TASKS" --dest "$DATA")
+  local vocabulary words=(--mixture "$1" --tasks "$TASKS" --dest "$DATA" --max-source-length "$2")
   (( ${MACHINES:-1} == 1 )) || refuse "TASKS with several machines: run preprocess/prompted_data.py on one of them first, then give DATA alone"
   [[ -z ${TEMPLATES:-} ]] || words+=(--templates "$TEMPLATES")
   vocabulary=$(vocabulary_of_start) || exit 2
@@ -26,9 +27,20 @@ make_data() {
   step python preprocess/prompted_data.py "${words[@]}" --vocab "$vocabulary" ${PROMPT_OPTIONS:-}
 }
 
+# value_of OPTION WORDS...: the word behind the last OPTION among these.
+value_of() {
+  local option=$1 before="" word value=""
+  for word in "${@:2}"; do
+    [[ $before != "$option" ]] || value=$word
+    [[ $word != "$option="* ]] || value=${word#*=}
+    before=$word
+  done
+  echo "$value"
+}
+
 # finetune RECIPE MIXTURE OPTIONS...: data where it is still to be made, then the training.
 finetune() {
-  local words word options=() recipe=$1 mixture=${MIXTURE:-$2} name
+  local words planned word options=() recipe=$1 mixture=${MIXTURE:-$2} name
   shift 2
   for word in "$@"; do
     if [[ $word == --plan ]]; then PLAN=1; else options+=("$word"); fi
@@ -43,7 +55,8 @@ finetune() {
   if [[ -n ${TASKS:-} ]]; then
     words=$(python -m fairseq_metro.planning.finetuning "${row[@]}" 2>&1) || refuse "${words#error: }"   # before hours of work
     DATA=${DATA:-data-bin/$name}
-    make_data "$mixture"
+    mapfile -t planned <<< "$words"
+    make_data "$mixture" "$(value_of --max-source-length "${planned[@]}" "${options[@]}")"
   fi
   [[ $PLAN != 0 && ! -e $DATA ]] || row+=(--data "$DATA")
   words=$(python -m fairseq_metro.planning.finetuning "${row[@]}" --mixture "$mixture" -- "${options[@]}") || exit 2

@@ -15,6 +15,7 @@ from fairseq_metro.evaluate.ranking import CONTEXTUAL, PMI, SUM, Request, predic
 from fairseq_metro.evaluate.results import FORMAT, finished, hits_of, write_result
 from fairseq_metro.evaluate.sharing import from_first, rank
 from fairseq_metro.evaluate.suite_keys import RANK
+from fairseq_metro.mixtures import flan
 from fairseq_metro.prompts.collection import MissingTemplates
 from fairseq_metro.stamp import make_stamp
 from fairseq_metro.task_data import open_dataset
@@ -122,10 +123,12 @@ def _exemplars(job, one, data, load):
             f"'exemplars_from' are both {one.split!r}; name another split for one of them"
         )
     predictor = load()
+    ends = len(predictor.vocabulary.source_prefix) + 1
+    kept_free = flan.SEPARATOR_TOKENS if one.exemplars == "flan" else ends
     return Exemplars(
         list(data.rows(one.exemplars_from)), job.shots, job.form.seed, group=one.group,
         form=one.exemplars, length=lambda text: len(predictor.vocabulary.encode(text)),
-        limit=predictor.max_source - len(predictor.vocabulary.source_prefix) - 1,
+        limit=predictor.max_source - kept_free,
     )  # fmt: skip
 
 

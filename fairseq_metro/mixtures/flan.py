@@ -1,7 +1,7 @@
 """The form of FLAN's inputs (Wei et al. 2022): OPTIONS, exemplars, and inputs without instructions.
 
 FLAN's own template texts are not distributed here. Instructions are promptsource's of a data set, or
-the user's; what surrounds them is FLAN's: answer options written out (section 2.3), 1 to 10 solved
+the user's; what surrounds them is FLAN's: answer options written out (section 2.3), up to 16 solved
 exemplars in front (4.4), and the two ablations that take the instruction away (4.3, appendix B).
 All are functions of a Prompted and give a new one.
 """
@@ -14,7 +14,9 @@ from fairseq_metro.errors import UserError
 from fairseq_metro.prompts import row_random
 
 NATURAL, NONE, DATASET_NAME = MODES = ("natural", "none", "dataset-name")
-MOST_EXEMPLARS = 10
+MOST_EXEMPLARS = 16
+# Of FLAN's 1,024 source tokens 64 are kept for the words between exemplars, 960 for their texts.
+SEPARATOR_TOKENS = 64
 
 # The words stay apart where a tokenizer turns every line break into a space.
 _EXEMPLAR = "Example: {input}\nAnswer: {target}\n\n"

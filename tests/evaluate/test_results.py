@@ -48,6 +48,9 @@ def test_exemplars_leave_room_for_the_ends_of_an_input():
     found = runner._exemplars(job, one, rows, lambda: Fake(None))
     assert found.limit == Fake.max_source - 2  # <s> and </s>
     assert found.length("a few words") == 3
+    one.exemplars = "flan"  # 960 of 1,024 tokens
+    found = runner._exemplars(job, one, rows, lambda: Fake(None))
+    assert found.limit == Fake.max_source - 64
     rows.splits = {"validation"}
     with pytest.raises(UserError, match="s: 2 shots need rows of the split 'train'"):
         runner._exemplars(job, one, rows, None)

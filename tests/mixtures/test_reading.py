@@ -94,7 +94,7 @@ def test_a_held_out_cluster_in_the_file_leaves_training(tmp_path):
         ("sets: [a]\ncap: 0\n", "cap is 0, must be a whole number from 1"),
         ("sets: [a]\ncap: true\n", "cap is True, must be a whole number"),
         ("sets: [a]\nseed: 1.5\n", "seed is 1.5, must be a whole number"),
-        ("sets: [a]\nexemplars: 11\n", "exemplars is 11, must be a number from 0 to 10"),
+        ("sets: [a]\nexemplars: 17\n", "exemplars is 17, must be a number from 0 to 16"),
         ("sets: [a]\nexemplars: [3, 2]\n", "exemplars is"),
         (
             "sets: [a]\nmode: naturel\n",

@@ -42,6 +42,7 @@ def test_the_ablations_change_the_form_of_inputs():
     assert chosen("--mode", "none").mode == "none"
     assert chosen("--exemplars", "0", "4").exemplars == (0, 4)
     assert chosen("--exemplars", "3").exemplars == (3, 3)
+    assert chosen("--exemplars", "16").exemplars == (16, 16)  # FLAN, section 4.4
     assert chosen() == load_mixture("flan")
 
 
@@ -52,6 +53,7 @@ def test_the_ablations_change_the_form_of_inputs():
         (["--clusters", "x"], "mixture flan: no cluster 'x'"),
         (["--only", "super_glue/rt"], "mixture flan: no data set 'super_glue/rt'"),
         (["--clusters", "nli", "--only", "imdb"], "no data set 'imdb'"),
+        (["--exemplars", "17"], "--exemplars 17: give a number from 0 to 16"),
         (["--exemplars", "3", "1"], "--exemplars 3 1: give a number from 0"),
         (["--exemplars", "1", "2", "3"], "--exemplars 1 2 3: give a number"),
     ],

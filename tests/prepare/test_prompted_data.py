@@ -14,8 +14,11 @@ import pytest
 
 from fairseq_metro.data.prompted_files import open_split
 from fairseq_metro.errors import UserError
-from fairseq_metro.prepare.prompted import reading
+from fairseq_metro.prepare.prompted import reading, units
 from fairseq_metro.prepare.prompted.main import main
+from fairseq_metro.prepare.prompted.plan import parser
+from fairseq_metro.prepare.prompted.plan import plan as prompted_plan
+from fairseq_metro.prepare.prompted.units import all_work
 from tests.prepare import prompted_samples as toys
 from tests.prepare import samples
 
@@ -353,6 +356,69 @@ def test_flan_deals_rows_out_to_templates_writes_options_and_shows_exemplars(fre
         starts = range(len(line) - len(wording))
         assert sum(line[i : i + len(wording)] == wording for i in starts) in (2, 3)
     assert open_split(data, "valid").tasks[0].rows == 30  # evaluation: every row, every template
+
+
+def source_lengths(data, split="train"):
+    """Tokens of each source, without its end, by task: list of arrays."""
+    return [np.asarray(task.source.sizes) - 1 for task in open_split(data, split).tasks]
+
+
+def test_flan_shows_sixteen_exemplars_as_far_as_960_tokens_go(fresh):
+    """FLAN's code: at most 16, and 960 of the 1,024 source tokens; METRO-T0 reads 512."""
+    toys.write_all(fresh, rows=60)
+    mixture = "version: 1\nname: f\nrule: {}\nexemplars: 16\nsets: [toy/qa]\n"
+    longest = {}
+    for rule in ("flan", "metro"):
+        (fresh / "mixture.yaml").write_text(mixture.format(rule))
+        data = toys.build(fresh, "--split", "train", dest=rule)
+        longest[rule] = max(lengths.max() for lengths in source_lengths(data))
+    assert 900 < longest["flan"] <= 960 and 440 < longest["metro"] <= 510
+    (fresh / "mixture.yaml").write_text(mixture.format("flan"))
+    words = ["--split", "train", "--max-source-length", "512"]
+    shorter = source_lengths(toys.build(fresh, *words, dest="tiny"))
+    assert 390 < max(lengths.max() for lengths in shorter) <= 448
+    short = [{"question": f"Is {i} it?", "options": ["a", "b"], "answer": "a"} for i in range(40)]
+    toys.write_rows(fresh / "tasks/toy/qa/train.jsonl", short)
+    data = toys.build(fresh, "--split", "train", dest="short")
+    count = samples.vocabulary().encode("Example:")
+    (ask, _) = open_split(data, "train").tasks
+    for line in toys.lines_of(data / "train" / ask.name / "train.src-tgt.src"):
+        starts = range(len(line) - len(count))
+        assert sum(line[i : i + len(count)] == count for i in starts) == 16
+    with pytest.raises(UserError, match="made with other form"):
+        toys.build(fresh, *words, dest="short")
+    with pytest.raises(UserError, match="--max-source-length is 127, must be at least 128"):
+        toys.build(fresh, "--max-source-length", "127")
+
+
+def test_exemplars_come_from_the_whole_training_set(fresh, monkeypatch):
+    """Files are often sorted by label: the first rows alone would all have one answer."""
+    monkeypatch.setattr(units, "POOL_ROWS", 10)
+    rows = [
+        {"premise": f"Row number {i}.", "hypothesis": "It is.", "label": i // 50}
+        for i in range(100)
+    ]
+    toys.write_rows(fresh / "tasks/toy/nli/train.jsonl", rows)
+    (fresh / "mixture.yaml").write_text(
+        "version: 1\nname: f\nexemplars: 4\nsets: [{dataset: toy/nli, templates: [can we infer]}]\n"
+    )
+    plan = prompted_plan(parser().parse_args(toys.command(fresh, "--split", "train", "valid")))
+    for work in all_work(plan):
+        pool = [(index, row["label"]) for index, row in work.unit.pool]
+        assert pool == [(i, i // 50) for i in range(0, 100, 10)], work.unit.split
+
+
+def test_a_held_out_sets_exemplars_are_of_its_own_training_rows(fresh):
+    """FLAN, 4.4: an unseen task's exemplars are used at inference alone, and are its own."""
+    toys.write_rows(fresh / "tasks/toy/nli/train_r1.jsonl", toys.nli_rows(5, 7))
+    (fresh / "mixture.yaml").write_text(
+        "version: 1\nname: f\nexemplars: 2\nhold_out: [nli]\nsets:\n"
+        "  - {dataset: toy/nli, split: train_r1, cluster: nli}\n  - {dataset: toy/qa, cluster: qa}\n"
+        "heldout: [{dataset: toy/nli, cluster: nli}]\n"
+    )
+    plan = prompted_plan(parser().parse_args(toys.command(fresh, "--split", "heldout")))
+    (work,) = all_work(plan)
+    assert [row for _, row in work.unit.pool] == toys.nli_rows(5, 7)
 
 
 # Ready-made pairs

@@ -97,6 +97,7 @@ def test_raw_tasks_become_data_first(begin, tmp_path):
     assert options == {
         "--mixture": "t0+", "--tasks": "raw", "--templates": "mine",
         "--dest": str(tmp_path / "prompts"), "--vocab": str(tmp_path / "pretrained" / "vocab"),
+        "--max-source-length": "512",
     }  # fmt: skip
     # Nothing is built for a run that cannot start.
     asked.unlink()
@@ -115,6 +116,19 @@ def test_a_plan_prints_the_commands_and_starts_nothing(begin, tmp_path):
     assert prompts[-4:] == ["--hold-out", "nli", "--mode", "none"]
     assert train[:5] == ["bash", "train_scripts/launch.sh", "1", "fairseq-train", "data-bin/new"]
     assert options_of(train)["--init-from"] == "runs/mine@500"
+
+
+@pytest.mark.parametrize(
+    ("options", "size", "length"),
+    [([], "base", "1024"), ([], "tiny", "512"), (["--max-source-length", "256"], "base", "256")],
+)
+def test_data_is_made_for_the_sources_of_the_recipe(begin, options, size, length):
+    given = {"PLAN": "1", "TASKS": "raw", "INIT": "runs/mine", "DATA": "new", "ARCH": size}
+    done, _ = begin("finetune_flan.sh", *options, PROMPT_OPTIONS="--exemplars 16", **given)
+    assert done.returncode == 0, done.stderr
+    prompts, train = map(shlex.split, done.stdout.splitlines())
+    assert options_of(prompts)["--max-source-length"] == length
+    assert options_of(train)["--max-source-length"] == length
 
 
 def test_a_soft_prompt_is_tuned_by_lesters_numbers_as_flan_changes_them(begin):

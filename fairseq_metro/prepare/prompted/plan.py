@@ -17,7 +17,7 @@ from pathlib import Path
 
 from fairseq_metro.data.vocabulary import Vocabulary
 from fairseq_metro.errors import UserError
-from fairseq_metro.mixtures import Mixture
+from fairseq_metro.mixtures import Mixture, flan
 from fairseq_metro.mixtures.mixture import HELDOUT, TRAIN, VALID
 from fairseq_metro.prepare.prompted.mixture_options import add_mixture_options, chosen_mixture
 from fairseq_metro.prepare.prompted.units import with_sets
@@ -29,6 +29,9 @@ logger = logging.getLogger(__name__)
 
 SPLITS = (VALID, HELDOUT, TRAIN)  # evaluation first: training may have to avoid its rows
 RULES = {"metro": METRO, "t0": T0}
+# Longest source of the model that the pairs are for, by rule: FLAN's (Wei et al. 2022, section 2.4),
+# METRO-T0's (Table 6).
+MAX_SOURCE, OTHER_MAX_SOURCE = {"flan": 1024}, 512
 VALID_ROWS = 200  # FLAN's number (Wei et al. 2022, section 2.4)
 OVERLAPS = REPORT, DROP = "report", "drop"
 
@@ -50,6 +53,13 @@ class Plan:
     valid_rows: int
     overlap: str
     workers: int
+    max_source: int = OTHER_MAX_SOURCE
+
+    @property
+    def room(self):
+        """Most tokens of an input with its exemplars: FLAN's 960 of 1,024, else all but the ends."""
+        kept_free = flan.SEPARATOR_TOKENS if self.mixture.rule == "flan" else 2  # <s> and </s>
+        return self.max_source - kept_free
 
     def open(self, name):
         """The data set of this name, from the user's files or the hub."""
@@ -97,6 +107,9 @@ def parser():
     add("--evaluation-overlap", choices=OVERLAPS, default=REPORT,
         help="training rows that say the same as an evaluation row: count them, or also drop them "
              "(default: report)")  # fmt: skip
+    add("--max-source-length", type=int, metavar="N",
+        help="Longest source of the model that the data is for, in tokens: exemplars that do not fit "
+             "are left out (default: 1,024 for the rule flan, else 512).")  # fmt: skip
     add("--workers", type=int, default=os.cpu_count(), metavar="N",
         help="processes that render and encode (default: all cores, %(default)s)")  # fmt: skip
     add("--show", type=int, metavar="N",
@@ -106,10 +119,13 @@ def parser():
 
 def plan(args):
     """The :class:`Plan` of parsed arguments. Raises :class:`UserError` for what cannot be done."""
-    for name in ("workers", "limit", "valid_rows", "show"):
+    least = {"max_source_length": 2 * flan.SEPARATOR_TOKENS}
+    for name in ("workers", "limit", "valid_rows", "show", "max_source_length"):
         value = getattr(args, name)
-        if value is not None and value < 1:
-            raise UserError(f"--{name.replace('_', '-')} is {value}, must be at least 1")
+        if value is not None and value < least.get(name, 1):
+            raise UserError(
+                f"--{name.replace('_', '-')} is {value}, must be at least {least.get(name, 1)}"
+            )
     if args.dest is None and args.show is None:
         raise UserError("no --dest: name the data folder to write, or --show N to print examples")
     if args.tasks is None and not args.hub:
@@ -127,6 +143,7 @@ def plan(args):
         rules=RULES[args.drop_rules or ("t0" if mixture.rule == "t0" else "metro")],
         seed=mixture.seed if args.seed is None else args.seed,
         limit=args.limit, valid_rows=args.valid_rows, overlap=args.evaluation_overlap,
+        max_source=args.max_source_length or MAX_SOURCE.get(mixture.rule, OTHER_MAX_SOURCE),
     )  # fmt: skip
     if not args.split and not with_sets(made, VALID)[0].valid:
         logger.warning("mixture %s: no validation rows, so there is no valid", mixture.name)

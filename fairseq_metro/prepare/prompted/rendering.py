@@ -12,8 +12,6 @@ from fairseq_metro.prepare.prompted.pairs import EncodedPairs, PairEncoder, one_
 from fairseq_metro.prepare.prompted.row_text import row_hashes
 from fairseq_metro.prompts import DropRules, Prompted, row_random
 
-LONGEST_INPUT = 510  # tokens: 512 (METRO-T0, Table 6) with <s> and </s>
-
 
 @dataclass(frozen=True)
 class Unit:
@@ -22,7 +20,7 @@ class Unit:
     rules: which pairs are dropped; seed: of random wordings and exemplars; pool: rows that
     exemplars are taken from, (index, row) in ascending order, or (); pool_is_own: whether indices in
     the pool and of the unit's rows mean the same rows; ready_choices: whether ready-made rows have
-    choices.
+    choices; room: most tokens of an input with its exemplars.
     """
 
     split: str
@@ -34,6 +32,7 @@ class Unit:
     pool: tuple = ()
     pool_is_own: bool = False
     ready_choices: bool = False
+    room: int = 0
 
     @cached_property
     def places(self):
@@ -146,7 +145,7 @@ class Renderer:
         drawn = flan.exemplar_rows(unit.seed, task.name, row, len(unit.pool), shots)
         shown = [dressed(unit, task, unit.pool[i][1], unit.pool[i][0]) for i in drawn]
         shown = [one for one in shown if isinstance(one, Prompted)]
-        return flan.with_exemplars(pair, shown, LONGEST_INPUT, self._tokens)
+        return flan.with_exemplars(pair, shown, unit.room, self._tokens)
 
 
 def has_choices(unit, task):

@@ -71,7 +71,13 @@ class Work:
             "files": [[path.name, hashes[path]] for path in self.source.files()],
             "rules": self.unit.rules.name,
             "weights": [mixture.rule, mixture.cap, mixture.max_rate, mixture.examples],
-            "form": [mixture.mode, mixture.options, mixture.exemplars, one.cluster],
+            "form": [
+                mixture.mode,
+                mixture.options,
+                mixture.exemplars,
+                one.cluster,
+                *([self.unit.room] if mixture.exemplars[1] else []),
+            ],
             "pool": len(self.unit.pool),
             "tasks": [[task.name, template_hash(task.template)] for task in self.unit.tasks],
         }
@@ -181,7 +187,7 @@ def _work(plan, split, mixture, tasks, opened):
     name = f"{one.name} {tasks[0].jsonl.name}" if tasks[0].jsonl else one.name
     pool, own = exemplar_pool(mixture, one, source)
     ready = tasks[0].jsonl is not None and "choices" in next(source.rows())
-    unit = Unit(split, name, mixture, tuple(tasks), rules, plan.seed, pool, own, ready)
+    unit = Unit(split, name, mixture, tuple(tasks), rules, plan.seed, pool, own, ready, plan.room)
     return Work(unit, source, Selection(most, plan.seed))
 
 
@@ -192,10 +198,13 @@ def exemplar_pool(mixture, one, source):
     """
     if not mixture.exemplars[1] or one.jsonl:
         return (), False
-    train = next((s for s in mixture.sets if s.name == one.name), replace(one, split=TRAIN))
+    known = (*mixture.sets, *mixture.left_out)
+    train = next((s for s in known if s.name == one.name), replace(one, split=TRAIN))
     pool = Source(source.dataset, splits_for(train.split, source.dataset, one.dataset))
-    needed = train.row_indices(pool.count())[:POOL_ROWS]
-    return tuple(chosen_rows(pool, needed)), pool.splits == source.splits
+    rows = train.row_indices(pool.count())
+    if len(rows) > POOL_ROWS:  # from everywhere, since files are often sorted by label
+        rows = rows[np.arange(POOL_ROWS) * len(rows) // POOL_ROWS]
+    return tuple(chosen_rows(pool, rows)), pool.splits == source.splits
 
 
 def file_hashes(works, threads):
