@@ -35,8 +35,8 @@ MODELS = sorted(MODEL_REGISTRY.keys() | ARCH_MODEL_REGISTRY.keys())
 STOCK_MODELS = [name for name in MODELS if not dataclass_of("model", name)]
 # Text fields that hold no path: names of symbols, splits, backends, numbers written as text.
 NOT_PATHS = {
-    "_name", "decoder_start", "pretraining_decoder_start", "ddp_backend", "max_update", "max_tokens",
-    "max_tokens_valid", "train_subset", "sentence_avg",
+    "_name", "decoder_start", "pretraining_decoder_start", "ddp_backend", "max_update", "update_freq",
+    "max_tokens", "max_tokens_valid", "train_subset", "sentence_avg",
 }  # fmt: skip
 
 

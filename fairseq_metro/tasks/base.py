@@ -79,6 +79,7 @@ class TextTaskConfig(FairseqDataclass):
     fp16_no_flatten_grads: bool = II("common.fp16_no_flatten_grads")
     ddp_backend: Any = II("distributed_training.ddp_backend")
     max_update: Any = II("optimization.max_update")
+    update_freq: Any = II("optimization.update_freq")
 
 
 class TextTask(FairseqTask):

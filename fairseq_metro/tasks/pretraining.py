@@ -2,10 +2,12 @@
 
 import logging
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from fairseq import utils
 from fairseq.dataclass import ChoiceEnum
+from omegaconf import II
 
 from fairseq_metro.data.blocks import BREAK_MODES, cut_blocks
 from fairseq_metro.data.indexed import IndexedTokens, read_stamp
@@ -14,6 +16,7 @@ from fairseq_metro.errors import UserError
 from fairseq_metro.models.metro_t5 import T5TransformerConfig
 from fairseq_metro.recipes import RECIPES, choices
 from fairseq_metro.tasks.base import TextTask, TextTaskConfig
+from fairseq_metro.workarounds import whole_number
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +54,7 @@ class PretrainingTaskConfig(TextTaskConfig):
     mask_prob: float = field(
         default=0.15, metadata={"help": "share of ordinary tokens that is masked (paper: 0.15)"}
     )
+    max_tokens: Any = II("dataset.max_tokens")
     recipe: ChoiceEnum(RECIPES) = field(
         default="paper",
         metadata={
@@ -124,6 +128,12 @@ class PretrainingTask(TextTask):
             raise UserError(f"{folder / split}.bin: no block of text in it; binarize a real corpus")
         dataset = self.make_dataset(lines.tokens, blocks, shuffle=split == "train")
         dataset.set_epoch(epoch)
+        most, longest = whole_number(self.cfg.max_tokens), int(dataset.sizes.max())
+        if split == "train" and most is not None and longest > most:
+            raise UserError(
+                f"--max-tokens {most}: {folder / split}.bin has a block of {longest} tokens, which no "
+                "such batch holds; raise it, or give shorter blocks (--tokens-per-sample)"
+            )
         self._check_masks(dataset, folder / split)
         counts = ", ".join(f"{name} {count:,}" for name, count in blocks.counts.items())
         logger.info(f"{folder / split}: {len(blocks):,} blocks; {counts}")

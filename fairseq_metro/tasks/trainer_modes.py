@@ -2,6 +2,7 @@
 
 import torch
 import torch.distributed as dist
+from omegaconf import OmegaConf
 
 from fairseq_metro.errors import UserError
 from fairseq_metro.workarounds import has_xla
@@ -37,6 +38,13 @@ def check_trainer_modes(cfg):
             "--fp16-no-flatten-grads, or give --memory-efficient-fp16 or --bf16 instead"
         )
     check_backend(str(getattr(cfg, "ddp_backend", "")), on_cpu)
+    frequencies = getattr(cfg, "update_freq", None)
+    if OmegaConf.is_list(frequencies) or isinstance(frequencies, list):
+        wrong = [value for value in frequencies if not str(value).isdecimal() or int(value) < 1]
+        if wrong or not len(frequencies):
+            raise UserError(
+                f"--update-freq is {list(frequencies)}, must be whole numbers from 1 up"
+            )
 
 
 def check_backend(backend, on_cpu):

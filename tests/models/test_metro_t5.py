@@ -193,7 +193,7 @@ def test_the_main_model_alone_loads_a_metro_checkpoint():
     [
         ({"encoder_layers": 3}, "encoder.layers.2"),
         ({"embed_dim": 8}, r"is \(37, 16\) in it, \(37, 8\) here"),
-        ({"auxiliary_layers": 0}, "which this model lacks"),
+        ({"encoder_layers": 1}, "which this model lacks"),
     ],
 )
 def test_a_checkpoint_of_another_architecture_is_one_line(changes, problem):

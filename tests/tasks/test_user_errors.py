@@ -1,6 +1,7 @@
 """What a user can get wrong ends in one line that names the place and the remedy."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -134,3 +135,19 @@ def test_an_unwritten_run_leaves_no_checkpoint(broken, tmp_path):
 
 def test_user_errors_are_value_errors():
     assert issubclass(UserError, ValueError)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--max-tokens=6"], "--max-tokens 6: .* has a block of "),
+        (["--update-freq=0"], r"--update-freq is \[0\], must be whole numbers from 1 up"),
+        (["--encoder-layers=0"], "--encoder-layers is 0, must be a whole number from 1"),
+        (["--attention-heads=0"], "--attention-heads is 0, must be a whole number from 1"),
+        (["--auxiliary-temperature=nan"], "--auxiliary-temperature is nan, must be above 0"),
+    ],
+)
+def test_options_that_cannot_be_meant(options, expected, data, tmp_path):
+    message = message_of(data, tmp_path / "run", *options, "--max-update=1", "--disable-validation")
+    assert re.search(expected, message), message
+    assert not (tmp_path / "run" / "checkpoint_last.pt").exists()

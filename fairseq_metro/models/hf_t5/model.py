@@ -24,6 +24,7 @@ from fairseq_metro.models.hf_t5.relative_position import RelativePositions
 from fairseq_metro.models.incremental import LayerCaches, ReorderedStates
 from fairseq_metro.models.metro_t5.model import T5TransformerModel
 from fairseq_metro.models.metro_t5.stacks import decoder_visibility, padding_mask, recomputed
+from fairseq_metro.models.sizes import check_sizes
 from fairseq_metro.modules.attention import hide
 from fairseq_metro.modules.compiled import run_layer
 from fairseq_metro.modules.heads import project_to_vocabulary
@@ -222,7 +223,8 @@ class HfT5Model(T5TransformerModel):
 
 
 def check_config(cfg):
-    """Raise :class:`UserError` for relative-position buckets that cannot be."""
+    """Raise :class:`UserError` for sizes that cannot be."""
+    check_sizes(cfg)
     buckets, distance = cfg.relative_position_buckets, cfg.relative_position_max_distance
     if buckets < 4 or distance <= buckets // 2:
         raise UserError(

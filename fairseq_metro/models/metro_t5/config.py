@@ -7,6 +7,7 @@ from typing import Optional
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 
 from fairseq_metro.errors import UserError
+from fairseq_metro.models.sizes import check_sizes
 
 
 @dataclass
@@ -159,6 +160,7 @@ def auxiliary_config(cfg):
 
 def check_config(cfg):
     """Raise :class:`UserError` for sizes that cannot be."""
+    check_sizes(cfg)
     if cfg.embed_dim % cfg.attention_heads != 0:
         raise UserError(
             f"--embed-dim {cfg.embed_dim} is not a multiple of --attention-heads "
@@ -176,5 +178,3 @@ def check_config(cfg):
             f"--auxiliary-embed-dim {width} with --share-auxiliary {cfg.share_auxiliary}: tables "
             "of different widths cannot be shared; share tokens only"
         )
-    if getattr(cfg, "auxiliary_temperature", 1.0) <= 0:
-        raise UserError(f"--auxiliary-temperature is {cfg.auxiliary_temperature}, must be above 0")

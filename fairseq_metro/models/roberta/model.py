@@ -15,6 +15,7 @@ from fairseq_metro.models.checked_loading import CheckedLoading
 from fairseq_metro.models.metro_t5.stacks import at_last, padding_mask
 from fairseq_metro.models.roberta.config import RobertaMLMConfig
 from fairseq_metro.models.roberta.layers import RobertaLayer
+from fairseq_metro.models.sizes import check_sizes
 from fairseq_metro.modules.compiled import run_layer
 from fairseq_metro.modules.heads import project_to_vocabulary, select_rows
 
@@ -114,6 +115,7 @@ class RobertaMLMModel(CheckedLoading, BaseFairseqModel):
 
     def __init__(self, cfg, dictionary):
         super().__init__()
+        check_sizes(cfg)
         if cfg.embed_dim % cfg.attention_heads:
             raise UserError(
                 f"--embed-dim {cfg.embed_dim} is no multiple of --attention-heads "
