@@ -3,9 +3,12 @@
     bash train_scripts/reproduce/metro_table2.sh            SCALE=cpu, with TEXT and TASKS set
     python benchmarks/reproduction.py metro_table2 --scale cpu --text DIR --tasks DIR
     python benchmarks/reproduction.py metro_table2 --scale paper --plan
+    python benchmarks/reproduction.py metro_table2 --scale paper --rehearse 40
 
 Scales: cpu (two cores), gpu1 (one GPU, METRO-T5 against T5 alone), paper (the original). Before it
-starts it says what it will run, tokens, disk and hours; --plan says that and starts nothing. Every
+starts it says what it will run, tokens, disk and hours; --plan says that and starts nothing;
+--rehearse runs the original's commands with tiny models and few updates, on a CPU too, to see that all
+of its files and folders are as they should be before the GPUs are asked for. Every
 finished step is appended at once to the file of results (--out) and not run again; a step that was
 interrupted goes on from its checkpoint. Runs lie below --work, results in it. What this project
 measured is benchmarks/results/reproduction.jsonl: given as --out, no step of it is run again.
@@ -26,30 +29,39 @@ from benchmarks.reproduction_cells import (  # noqa: E402
     is_pretrained,
     run_folder,
     run_step,
+    variables,
 )
 from benchmarks.reproduction_pair import append, lines_of  # noqa: E402
 from benchmarks.reproduction_tables import finish  # noqa: E402
 from fairseq_metro.errors import UserError, run_command  # noqa: E402
 from fairseq_metro.planning.plan import AUTHORS_RUNS, GPUS  # noqa: E402
-from fairseq_metro.reproduce import original, steps  # noqa: E402
+from fairseq_metro.reproduce import steps  # noqa: E402
+from fairseq_metro.reproduce.commands import VARIABLES  # noqa: E402
+from fairseq_metro.reproduce.compute import compute_ratio, flops  # noqa: E402
+from fairseq_metro.reproduce.originals import original_steps  # noqa: E402
+from fairseq_metro.reproduce.originals.scale import Scale  # noqa: E402
 from fairseq_metro.reproduce.probe import MFU, gpu_flops, slowness  # noqa: E402
 from fairseq_metro.reproduce.targets import SCALES, find_target, target_names  # noqa: E402
 from fairseq_metro.reproduce.variants import objective_of  # noqa: E402
 from fairseq_metro.stamp import make_stamp  # noqa: E402
 
 SPLITS = (13, 21, 42, 87, 100)  # of few-shot tasks
+REHEARSAL = "rehearsal"  # what stands for a scale in rows and file names
 
 
-def steps_of(target, scale, seeds=None):
-    """The steps of a target at a scale: list of :class:`fairseq_metro.reproduce.steps.Step`."""
+def steps_of(target, scale, seeds=None, rehearsal=None):
+    """The steps of a target at a scale: list of :class:`fairseq_metro.reproduce.steps.Step`.
+
+    rehearsal: of an original, a :class:`Scale`.
+    """
     settings = target.at(scale)
     if settings.get("runs") == "checks":
         return steps.check_steps(settings)
     if settings.get("runs") == "stages":
         return steps.smash_steps(settings, seeds or SPLITS)
     if settings.get("runs") == "trained":
-        return steps.trained_steps(settings, seeds or settings["seeds"], original.compute_ratio)
-    return original.smash_steps(settings) if "smash" in settings else original.metro_steps(settings)
+        return steps.trained_steps(settings, seeds or settings["seeds"], compute_ratio)
+    return original_steps(target.name, settings, rehearsal)
 
 
 def pending(todo, rows, place):
@@ -69,6 +81,8 @@ def plan(target, scale, todo, done, place, probe):
     lines = [f"{target.paper}: {target.title} (SCALE={scale})"]
     if scale == "cpu" and "stands_for" in target.settings:
         lines.append(f"note: {target.settings['stands_for']}")
+    if scale == "paper":
+        lines += original_notes(target, todo)
     lines.append(
         f"{len(todo)} steps to run, {done} finished already, results in {_short(place.out)}"
     )
@@ -81,8 +95,10 @@ def plan(target, scale, todo, done, place, probe):
                  f"{step.bytes / 1e6:,.0f} MB" if step.bytes else "",
                  "time unknown" if seconds is None else _minutes(seconds)]  # fmt: skip
         lines.append(f"  {step.key}: {', '.join(filter(None, parts))}")
+        if missing := missing_variables(step, place):
+            lines[-1] += f"; left out while {' and '.join(missing)} is not set"
         if step.command:
-            lines.append("    " + " ".join(step.command))
+            lines.append(f"    {step.command.shown()}")
         arch = step.fields.get("arch")
         if (
             step.fields.get("variant") == "metro"
@@ -99,6 +115,27 @@ def plan(target, scale, todo, done, place, probe):
     return "\n".join(lines)
 
 
+def original_notes(target, todo):
+    """What is to be known of an original: no commands, rows that are not run, variables to set."""
+    commands = [step.command for step in todo if step.command]
+    lines = []
+    if "all" in target.settings:
+        lines.append("no commands: nothing is trained for it, it is checked here in seconds")
+    if "quoted" in target.settings:
+        lines.append(f"not run: {target.settings['quoted']}")
+    names = dict.fromkeys(name for command in commands for name in command.variables()[0])
+    more = dict.fromkeys(name for command in commands for name in command.variables()[1])
+    for label, wanted in (("set", names), ("may be set", more.keys() - names.keys())):
+        lines += [f"{label}: {name}, {VARIABLES[name]}" for name in wanted if name in VARIABLES]
+    return lines
+
+
+def missing_variables(step, place):
+    """Names of the variables that are not set and without which a step is left out."""
+    values = variables(place)
+    return [name for name in step.requires if not values.get(name)]
+
+
 def seconds_of(step, factor, speed, place):
     """Estimated seconds of a step here, or None where nobody can say."""
     if step.seconds is not None:
@@ -107,7 +144,7 @@ def seconds_of(step, factor, speed, place):
     work = step.fields.get("flops")
     if work is None:
         objective = objective_of(step.fields["variant"])
-        work = step.tokens * original.flops(step.fields["arch"], objective)
+        work = step.tokens * flops(step.fields["arch"], objective)
     return work / (speed * place.processes) if work else None
 
 
@@ -141,12 +178,20 @@ def _short(path):
 
 def run(target, scale, todo, place):
     """Run steps in their order, each appended to the file of results when it is finished; the rows."""
-    needs_gpu = scale == "gpu1" or any(step.kind == "command" for step in todo)
+    commands = [step for step in todo if step.kind == "command"]
+    needs_gpu = scale == "gpu1" or (commands and scale != REHEARSAL)
     if needs_gpu and gpu_flops(64, 0.01) is None:
         raise UserError(f"SCALE={scale} needs a GPU, and there is none; SCALE=cpu, or --plan")
+    if commands:
+        check_commands(commands, place)
     place.work.mkdir(parents=True, exist_ok=True)
     place.out.parent.mkdir(parents=True, exist_ok=True)
     for number, step in enumerate(todo, 1):
+        if missing := missing_variables(step, place):
+            print(
+                f"[{number}/{len(todo)}] {step.key}: left out, {missing[0]} is not set", flush=True
+            )
+            continue
         print(f"[{number}/{len(todo)}] {step.key}", flush=True)
         result = run_step(step, place)
         row = {"key": step.key, "kind": step.kind, "scale": scale, **step.fields, "result": result}
@@ -154,6 +199,17 @@ def run(target, scale, todo, place):
         if step.kind != "check":  # seconds, and of the code as it is now: run every time
             append(place.out, row)
         yield row
+
+
+def check_commands(todo, place):
+    """Before anything is started: every variable is set, every program takes its words. UserError."""
+    from fairseq_metro.reproduce.parsing import check_command
+
+    values = variables(place)
+    for step in todo:
+        if not missing_variables(step, place):
+            step.command.filled(values)
+            check_command(step.command)
 
 
 def arguments():
@@ -164,6 +220,10 @@ def arguments():
     add("target", help=f"one of {', '.join(target_names())}")
     add("--scale", default="cpu", choices=SCALES)
     add("--plan", "--dry-run", action="store_true", help="say what would be run, and start nothing")
+    add("--rehearse", type=int, metavar="N",
+        help="SCALE=paper alone: run every command with ARCH=tiny and N updates of fine-tuning and "
+        "distillation (40 or a multiple; ten times as many of pretraining, a tenth of few-shot runs), "
+        "everything else as it is")  # fmt: skip
     add("--report", action="store_true", help="run nothing: table and verdict of what is there")
     add("--text", type=Path, help="folder of text files, wikitext2.*.txt among them")
     add("--tasks", type=Path, help="folder of task files")
@@ -180,14 +240,19 @@ def arguments():
 
 def main(argv=None):
     args = arguments().parse_args(argv)
-    target = find_target(args.target)
-    work = (args.work or ROOT / "runs" / "reproduction" / args.scale).absolute()
+    target, scale = find_target(args.target), args.scale
+    rehearsal = None
+    if args.rehearse is not None:
+        if scale != "paper":
+            raise UserError("--rehearse is of SCALE=paper; at another scale leave it out")
+        rehearsal, scale = Scale("tiny", args.rehearse), REHEARSAL
+    work = (args.work or ROOT / "runs" / "reproduction" / scale).absolute()
     place = Place(
         work=work, out=(args.out or work / "results.jsonl").absolute(), text=args.text,
         tasks=args.tasks, templates=args.templates, processes=args.processes, blocks=args.blocks,
         small=args.scale == "cpu",
     )  # fmt: skip
-    todo = steps_of(target, args.scale, args.seeds)
+    todo = steps_of(target, args.scale, args.seeds, rehearsal)
     if args.variants:
         known = sorted({step.fields["variant"] for step in todo if "variant" in step.fields})
         for name in args.variants:
@@ -199,16 +264,18 @@ def main(argv=None):
     if args.only:
         todo = [step for step in todo if step.kind in args.only]
     rows = {row["key"]: row for row in [*adopted(target, place, args), *lines_of(place.out)]
-            if row["scale"] == args.scale}  # fmt: skip
+            if row["scale"] == scale}  # fmt: skip
     left = pending(todo, rows, place)
     print(plan(target, args.scale, left, len(todo) - len(left), place,
                None if args.plan or args.report else probed), flush=True)  # fmt: skip
     if args.plan:
         return 0
-    if not args.report:
-        rows |= {row["key"]: row for row in run(target, args.scale, left, place)}
-    mine = [rows[step.key] for step in todo if step.key in rows]
-    print(finish(target, args.scale, mine, place))
+    # A check takes seconds and leaves no row, so that a report makes it anew.
+    left = [step for step in left if step.kind == "check"] if args.report else left
+    rows |= {row["key"]: row for row in run(target, scale, left, place)}
+    # The same step may be another target's too, which calls it by other fields.
+    mine = [{**rows[step.key], **step.fields} for step in todo if step.key in rows]
+    print(finish(target, scale, mine, place))
     return 0
 
 

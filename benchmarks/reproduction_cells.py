@@ -1,8 +1,8 @@
 """How each kind of step of a reproduction is run; all go on where they were stopped."""
 
+import csv
 import dataclasses
 import os
-import string
 import subprocess
 import sys
 import time
@@ -19,6 +19,7 @@ from fairseq_metro.checkpoints import LAST, read_facts
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import read_json
 from fairseq_metro.reproduce.checks import run_check
+from fairseq_metro.reproduce.commands import VARIABLES, environment_of, filled
 from fairseq_metro.reproduce.shared_spans import evaluate
 from fairseq_metro.reproduce.targets import finetuning
 
@@ -27,7 +28,6 @@ MEASURED = ROOT / "benchmarks" / "results" / "reproduction.jsonl"  # what this p
 COMPUTE = "metro-equal-compute"
 # One GPU: base's model, 65,536 tokens an update.
 GPU = ("--max-tokens", 16384, "--update-freq", 4, "--bf16", "--dropout", 0.1)
-VARIABLES = ("DATA", "TASKS", "TEXT", "MODELS", "FEWSHOT", "PASSAGES", "PROCESSES", "WORK")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -213,40 +213,52 @@ def check(fields, place):
 
 
 def command(fields, place, words):
-    """A command of the original, its $VARIABLES from the environment; an evaluation's mean."""
+    """A command of the original, its $VARIABLES from the environment.
+
+    The result: its minutes, the mean of an evaluation, and what a figure's csv says of each run.
+    """
     began, values = time.time(), variables(place)
-    said = filled(words, values)
-    status = subprocess.run(said, cwd=ROOT).returncode
+    said = words.filled(values)
+    status = subprocess.run(said, cwd=ROOT, env=environment_of(os.environ)).returncode
     if status != 0:
         raise UserError(f"{' '.join(said[:4])} …: status {status}; the output above says why")
     found = {"minutes": round((time.time() - began) / 60, 2)}
     if "out" in fields:
         summary = read_json(Path(filled([fields["out"]], values)[0]) / "summary.json")
         found["evaluated"] = summary["suites"][0]["mean"]
+    if "outcome" in fields:
+        table = Path(filled([fields["picture"]], values)[0]).with_suffix(".csv")
+        found["curves"] = curves_of(table, fields["outcome"])
     return found
+
+
+COLUMNS = {
+    "neurons": "share",
+    "sensitivity": "std",
+}  # of a figure's csv, where the outcome's name is not
+
+
+def curves_of(table, outcome):
+    """{label of a run: [[update, value], ...]} of a figure's csv, validations before training."""
+    with open(table, encoding="utf-8", newline="") as stream:
+        lines = [line for line in csv.DictReader(stream)
+                 if {line.get("stack", "all"), line.get("layer", "all")} == {"all"}]  # fmt: skip
+    found = {}
+    for line in lines:
+        points = found.setdefault(line["run"], {}).setdefault(line.get("split", "valid"), {})
+        points[int(line["update"])] = float(line[COLUMNS.get(outcome, outcome)])
+    return {run: list(map(list, of.get("valid", of.get("train", {})).items()))
+            for run, of in found.items()}  # fmt: skip
 
 
 def variables(place):
     """{name: value} of what commands of the original name; TASKS and so on as absolute paths."""
     known = {name: os.environ.get(name, "") for name in VARIABLES}
     known |= {"WORK": str(place.work.resolve()), "PROCESSES": str(place.processes)}
-    for name in ("text", "tasks"):
+    for name in ("text", "tasks", "templates"):
         folder = getattr(place, name)
         known[name.upper()] = str(folder.resolve()) if folder else known[name.upper()]
     return known
-
-
-def filled(words, values):
-    """Words with their ``$NAME`` replaced. Raises :class:`UserError` for a variable that is not set.
-
-    >>> filled(["TASKS=$TASKS", "a"], {"TASKS": "t"})
-    ['TASKS=t', 'a']
-    """
-    for word in words:
-        for name in string.Template(word).get_identifiers():
-            if not values.get(name):
-                raise UserError(f"{name} is not set; the original needs it (docs/reproduction.md)")
-    return [string.Template(word).substitute(values) for word in words]
 
 
 KINDS = {"pretrain": pretrain, "finetune": finetune, "spans": spans, "evaluate": evaluate_step,

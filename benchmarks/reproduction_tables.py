@@ -11,9 +11,18 @@ from fairseq_metro.analysis.figures.command import main as draw_figure
 from fairseq_metro.analysis.figures.plotting import COLOURS, new_figure, save_picture, tidy
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import atomic_write
-from fairseq_metro.reproduce.judging import FIELDS, KINDS, WORDS, judge, sentence, value
+from fairseq_metro.reproduce.judging import (
+    KINDS,
+    WORDS,
+    contexts,
+    judge,
+    label_of,
+    original_rows,
+    sentence,
+    value,
+)
 
-ORIGINAL = {"finetune": "evaluated", "spans": None}  # what stands for an outcome at SCALE=paper
+ORIGINALS = ("paper", "rehearsal")  # scales at which rows are of commands
 
 
 def finish(target, scale, rows, place):
@@ -23,11 +32,19 @@ def finish(target, scale, rows, place):
     if scale == "cpu" and "stands_for" in target.settings:
         words = target.settings["stands_for"]
         lines[-1] += f" {words[0].upper()}{words[1:]}."
-    extra = _figures(target, rows, place, base)
-    lines += ["", "## Verdict", "", *_verdict(target, scale, rows + extra, place)]
-    lines += _ours(target, rows + extra) + _paper(target)
-    if _draw(target, scale, rows + extra, base.with_suffix(".png")):
+    if scale in ORIGINALS and "quoted" in target.settings:
+        lines[-1] += f" Not run: {target.settings['quoted']}."
+    if scale == "rehearsal":
+        lines[-1] += " **A rehearsal: tiny models and few updates, whose numbers mean nothing.**"
+    if scale in ORIGINALS:
+        judged = [*rows, *original_rows(rows)]
+    else:
+        judged = rows + _figures(target, rows, place, base)
+    lines += ["", "## Verdict", "", *_verdict(target, scale, judged)]
+    lines += _ours(target, scale, judged) + _curves(rows) + _paper(target)
+    if _draw(target, scale, judged, base.with_suffix(".png")):
         lines += ["", f"`{base.name}.png`: ours, a dot for each seed, and what the paper prints."]
+    lines += _pictures(rows, place)
     if "smash" in target.settings and scale == "cpu":
         lines += _smash(target, place, base)
     text = "\n".join(lines) + "\n"
@@ -37,19 +54,19 @@ def finish(target, scale, rows, place):
 
 
 def _judged(target, scale, rows):
-    for claim in target.claims:
-        outcome = claim["outcome"]
-        if scale == "paper" and KINDS[outcome] in ORIGINAL:
-            outcome = ORIGINAL[KINDS[outcome]]
-            if outcome is None:
-                continue
-            rows = [
-                {**row, "kind": "evaluate"} if "evaluated" in row["result"] else row for row in rows
-            ]
-        yield judge(claim, rows, outcome)
+    """What became of each claim; of an original's, for each size, mixture and cluster."""
+    if scale not in ORIGINALS:
+        return [judge(claim, rows) for claim in target.claims(scale)]
+    judged = []
+    for claim in target.claims("paper"):
+        groups = contexts(claim, rows) or [("", [])]
+        for words, mine in groups:
+            text = f"{claim['text']} ({words})" if words else claim["text"]
+            judged.append(judge({**claim, "text": text}, mine))
+    return judged
 
 
-def _verdict(target, scale, rows, place):
+def _verdict(target, scale, rows):
     """A line for each claim, or what a check found."""
     checked = [line for row in rows if row["kind"] == "check" for line in row["result"]["lines"]]
     if checked:
@@ -62,23 +79,48 @@ def _verdict(target, scale, rows, place):
             *(f"- {w}" for w in wrong),
         ]
     lines = [sentence(one) for one in _judged(target, scale, rows)]
-    return lines or ["- Judged below, in SMASH's own form."]
+    if lines:
+        return lines
+    if "smash" in target.settings:
+        return ["- Judged below, in SMASH's own form."]
+    return ["- Nothing is finished yet."]
 
 
-def _label(row):
-    named = [f"{row[name]} updates" if name == "updates" else str(row[name]) for name in FIELDS
-             if row.get(name) is not None]  # fmt: skip
-    return ", ".join(named)
+def _curves(rows):
+    """The points of an original's figures over checkpoints, a column for each run."""
+    lines = []
+    for row in rows:
+        curves = row["result"].get("curves")
+        if not curves:
+            continue
+        curves = {name: dict(map(tuple, points)) for name, points in curves.items()}
+        lines += ["", f"## {WORDS[row['outcome']]}, by pretraining updates", ""]
+        lines += [f"| updates | {' | '.join(curves)} |", "|---" * (1 + len(curves)) + "|"]
+        for update in sorted({update for points in curves.values() for update in points}):
+            cells = [f"{of[update]:.4f}" if update in of else "" for of in curves.values()]
+            lines.append(f"| {update:,} | {' | '.join(cells)} |")
+    return lines
 
 
-def _ours(target, rows):
+def _pictures(rows, place):
+    """The figures and tables that commands of an original wrote."""
+    written = [row["picture"].replace("$WORK/", "") for row in rows if row.get("picture")]
+    return (
+        ["", f"In {place.work.name}/: {', '.join(f'`{name}`' for name in written)}."]
+        if written
+        else []
+    )
+
+
+def _ours(target, scale, rows):
     """A line for each group of seeds, a column for each outcome that a claim is judged by."""
-    outcomes = list(dict.fromkeys(claim["outcome"] for claim in target.claims))
+    claims = target.claims("paper" if scale in ORIGINALS else scale)
+    outcomes = list(dict.fromkeys(claim["outcome"] for claim in claims))
     table = {}
     for row in rows:
         for outcome in outcomes:
             if KINDS[outcome] == row["kind"] and (one := value(outcome, row)) is not None:
-                table.setdefault(_label(row), {}).setdefault(outcome, []).append(one)
+                table.setdefault(label_of(row), {}).setdefault(outcome, []).append(one)
     if not table:
         return []
     lines = ["", "## Ours", "", "| model | seeds | " + " | ".join(WORDS[o] for o in outcomes) + " |",
@@ -105,6 +147,8 @@ def _paper(target):
              "|---" * (1 + len(columns)) + "|"]  # fmt: skip
     for name, values in rows.items():
         lines.append(f"| {name} | {' | '.join('' if v is None else f'{v:g}' for v in values)} |")
+    if note := (target.settings.get("published") or {}).get("note"):
+        lines += ["", note]
     return lines
 
 

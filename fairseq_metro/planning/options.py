@@ -22,18 +22,23 @@ from fairseq_metro.planning.words import (
 )
 
 
-def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    add_row_arguments(parser)
-    parser.add_argument("--save-dir", help="run folder")
-    parser.add_argument(
+def parser():
+    """The command line."""
+    made = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    add_row_arguments(made)
+    made.add_argument("--save-dir", help="run folder")
+    made.add_argument(
         "--gpu-mib",
         default="",
         help="memory of a GPU in MiB: the largest batch that fits it is taken (by the estimate of "
         "planning.memory), unless --tokens-per-process is given",
     )
-    parser.add_argument("options", nargs="*", help=argparse.SUPPRESS)
-    args = parser.parse_args(argv)
+    made.add_argument("options", nargs="*", help=argparse.SUPPRESS)
+    return made
+
+
+def main(argv=None):
+    args = parser().parse_args(argv)
     row, batches = chosen(args)
     if args.gpu_mib and not args.tokens_per_process:
         from fairseq_metro.planning.memory import tokens_that_fit  # brings torch and fairseq

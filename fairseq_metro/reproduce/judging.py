@@ -15,10 +15,14 @@ from fairseq_metro.reproduce.paired import Interval, paired, t_interval
 
 LEAST = 3  # seeds
 UNSEEN = ("super_glue/rte", "super_glue/cb")  # of kinds of task that no mixture here trains on
-FIELDS = ("variant", "arch", "updates", "finetuning", "shots")
+# What tells groups of rows apart, in words. The later ones are of originals.
+FIELDS = {"variant": "{}", "arch": "{}", "updates": "{} updates", "finetuning": "{}",
+          "shots": "{} shots", "suite": "{}", "cluster": "{}", "clusters": "{} clusters",
+          "mode": "{}", "asked": "asked: {}", "tuned": "tuned: {}", "task": "{}",
+          "examples": "{} examples"}  # fmt: skip
 # Outcome -> the kind of row that has it, and its unit.
 KINDS = {"primary": "finetune", "held_out": "finetune", "after": "finetune", "gain": "finetune",
-         "spans": "spans", "clm_loss": "pretrain", "rtd_auc": "pretrain", "evaluated": "evaluate",
+         "spans": "spans", "clm_loss": "pretrain", "rtd_recall": "pretrain", "evaluated": "evaluate",
          "neurons": "figure", "sensitivity": "figure"}  # fmt: skip
 SCALES = {"clm_loss": 1, "sensitivity": 1}  # what is multiplied by; 100 for all others
 
@@ -50,7 +54,7 @@ def value(outcome, row):
         return primary(result)
     if outcome == "spans":
         return next(one["accuracy"] for one in result["patterns"] if one["pattern"] == "spans")
-    if outcome in ("clm_loss", "rtd_auc"):
+    if outcome in ("clm_loss", "rtd_recall"):
         return result["valid"].get(outcome)
     return result.get(outcome)
 
@@ -63,6 +67,49 @@ def group(rows, outcome, fields):
             one = value(outcome, row)
             if one is not None:
                 found[row["seed"]] = one
+    return found
+
+
+def label_of(row, left_out=()):
+    """A group of rows in words, by what is known of :data:`FIELDS`.
+
+    >>> label_of({"variant": "t5", "shots": 4, "tuned": True})
+    't5, 4 shots, tuned: yes'
+    """
+    words = {True: "yes", False: "no"}
+    return ", ".join(
+        form.format(words.get(row[name], row[name]) if isinstance(row[name], bool) else row[name])
+        for name, form in FIELDS.items()
+        if name not in left_out and row.get(name) is not None
+    )
+
+
+def contexts(claim, rows):
+    """Rows of a claim's kind by what it does not name: list of (words, rows), each in itself a claim.
+
+    An original has a claim of several sizes, mixtures or clusters: each is judged alone.
+    """
+    named = {*claim["first"], *claim["second"]}
+    found = {}
+    for row in rows:
+        if row["kind"] == KINDS[claim["outcome"]]:
+            found.setdefault(label_of(row, named), []).append(row)
+    sides = [(words, mine, [group(mine, claim["outcome"], claim[side]) for side in ("first", "second")])
+             for words, mine in found.items()]  # fmt: skip
+    return [(words, mine) for words, mine, both in sides if all(both)]
+
+
+def original_rows(rows):
+    """Rows of an original's commands as the rows that claims are judged by: scores, ends of curves."""
+    found = []
+    for row in rows:
+        if row["result"].get("evaluated") is not None:
+            found.append({**row, "kind": "evaluate"})
+        for run, points in row["result"].get("curves", {}).items():
+            kind, end = KINDS[row["outcome"]], points[-1][1]
+            result = {row["outcome"]: end, "valid": {row["outcome"]: end}}
+            variant = row["labels"][run]
+            found.append({"kind": kind, "variant": variant, "seed": row["seed"], "result": result})
     return found
 
 
@@ -133,6 +180,6 @@ def sentence(judged):
 
 WORDS = {"primary": "mean of four", "held_out": "mean of RTE and CB", "after": "mean over sets",
          "gain": "gain on RTE and CB", "spans": "accuracy on masked tokens",
-         "clm_loss": "held-out CLM loss, nats", "rtd_auc": "RTD's AUC",
+         "clm_loss": "held-out CLM loss, nats", "rtd_recall": "RTD's recall",
          "evaluated": "mean over the suite", "neurons": "share under-activated",
          "sensitivity": "standard deviation of log10"}  # fmt: skip

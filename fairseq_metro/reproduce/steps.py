@@ -4,8 +4,9 @@ Times are core-seconds of the machine on which they were measured (two cores of 
 quiet), before a probe says how much faster or slower the one at hand is.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
+from fairseq_metro.reproduce.commands import Command
 from fairseq_metro.reproduce.targets import finetuning
 from fairseq_metro.reproduce.variants import objective_of
 
@@ -28,7 +29,8 @@ BYTES = {"tiny": 5e6, "small": 25e6, "base": 3.2e9}  # of a checkpoint with its 
 @dataclass(frozen=True)
 class Step:
     """kind and fields say what is run; key: what it is called in the file of results. seconds: of a
-    core, None where nobody knows; tokens: trained on; bytes: left on the disk; needs: keys before it.
+    core, None where nobody knows; tokens: trained on; bytes: left on the disk. Of an original: command,
+    and requires, names of variables without which it is left out.
     """
 
     key: str
@@ -37,7 +39,12 @@ class Step:
     seconds: float | None = None
     tokens: int = 0
     bytes: float = 0
-    command: tuple = field(default=())
+    command: Command | None = None
+    requires: tuple[str, ...] = ()
+
+    def needing(self, *names):
+        """The step, left out where one of these variables is not set."""
+        return replace(self, requires=names)
 
 
 def trained_steps(settings, seeds, compute_ratio):

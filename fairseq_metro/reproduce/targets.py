@@ -34,12 +34,15 @@ class Target:
     def at(self, scale):
         """Its settings at a scale: dict. Raises :class:`UserError` where there are none."""
         if scale not in self.scales:
-            raise UserError(f"SCALE={scale}: {self.name} has {', '.join(self.scales)}")
+            why = f"; {self.settings['no_original']}" if "no_original" in self.settings else ""
+            raise UserError(f"SCALE={scale}: {self.name} has {', '.join(self.scales)}{why}")
         key = "paper_scale" if scale == "paper" else scale
         return self.settings["all"] if "all" in self.settings else self.settings[key]
 
-    @property
-    def claims(self):
+    def claims(self, scale):
+        """What the paper says, as it is judged at a scale: list of dicts."""
+        if scale == "paper" and "paper_claims" in self.settings:
+            return self.settings["paper_claims"]
         return self.settings.get("claims", [])
 
     def published(self):
@@ -56,9 +59,11 @@ class Target:
             return [], {}
         if "from" not in entry:
             return entry["columns"], entry["rows"]
+        only = entry.get("only", "")
+        beginnings = tuple(only) if isinstance(only, list) else only
         rows = {
             name: row for name, row in published_rows().items()
-            if row["suite"] == entry["from"] and name.startswith(entry.get("only", ""))
+            if row["suite"] == entry["from"] and name.startswith(beginnings)
         }  # fmt: skip
         columns = list(next(iter(rows.values()))["values"])
         mean = ["mean"] if any(row["mean"] for row in rows.values()) else []

@@ -35,12 +35,12 @@ from fairseq_metro.smash_results.reading import (
 OURS, PAPER = "ours", "paper"
 
 
-@messages_on_stderr(logging.WARNING)
-def main(argv=None):
-    parser = argparse.ArgumentParser(
+def parser():
+    """The command line."""
+    made = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    add = parser.add_argument
+    add = made.add_argument
     add("number", choices=names("figures"), help="of the paper's figures")
     add("--results", nargs="+", required=True, metavar="DIR",
         help="folders of eval/fewshot.py, or files")  # fmt: skip
@@ -50,7 +50,12 @@ def main(argv=None):
     add("--task", help="figures 2a, 2b: another task than the paper's; 3, 4: this one alone")
     add("--k", type=int, default=16, help="examples a label, but for figure 4 (default: 16)")
     add("--out", type=Path, default=Path("."), metavar="DIR", help="default: here")
-    args = parser.parse_args(argv)
+    return made
+
+
+@messages_on_stderr(logging.WARNING)
+def main(argv=None):
+    args = parser().parse_args(argv)
     scores = [score for score in read_scores(args.results) if score.row == PROMPT]
     rows = POINTS[args.number](args, scores)
     if not any(row["source"] == OURS for row in rows):

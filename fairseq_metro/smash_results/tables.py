@@ -33,12 +33,12 @@ from fairseq_metro.smash_results.reading import (
 OURS, PAPER = SOURCES = "ours", "paper"
 
 
-@messages_on_stderr(logging.WARNING)
-def main(argv=None):
-    parser = argparse.ArgumentParser(
+def parser():
+    """The command line."""
+    made = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    add = parser.add_argument
+    add = made.add_argument
     add("number", choices=names("tables"), help="of the paper's tables")
     add(
         "--results",
@@ -51,7 +51,12 @@ def main(argv=None):
         help=f"whose run a model's path is; names: {', '.join(ROLES)}")  # fmt: skip
     add("--k", type=int, default=16, help="examples a label (default: %(default)s)")
     add("--out", type=Path, default=Path("."), metavar="DIR", help="default: here")
-    args = parser.parse_args(argv)
+    return made
+
+
+@messages_on_stderr(logging.WARNING)
+def main(argv=None):
+    args = parser().parse_args(argv)
     scores = read_scores(args.results) if args.results else []
     lines = table_lines(args.number, scores, parse_patterns(args.role, ROLES), args.k)
     args.out.mkdir(parents=True, exist_ok=True)

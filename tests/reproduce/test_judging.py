@@ -85,7 +85,7 @@ def test_t5_at_chance_says_nothing():
     assert not informative([row("t5", 1, 0.8)])[1]  # one seed is never clear
     at_chance = [row("t5", seed, after) for seed, after in ((1, 0.41), (2, 0.42), (3, 0.43))]
     assert not informative(at_chance)[1]
-    claim = find_target("metro_table2").claims[0]
+    claim = find_target("metro_table2").claims("cpu")[0]
     rows = [{"kind": "finetune", "variant": one["model"], "seed": one["seed"], "result": one}
             for one in (*at_chance, *(row("metro", seed, 0.9) for seed in (1, 2, 3)))]  # fmt: skip
     assert judge(claim, rows).verdict == "uninformative"
@@ -165,15 +165,14 @@ def test_every_claim_names_an_outcome_that_is_known_and_runs_that_are_run():
 
     for name in target_names():
         target = find_target(name)
-        for claim in target.claims:
-            assert claim["outcome"] in KINDS
-            steps = reproduction.steps_of(target, "cpu")
-            for side in ("first", "second"):
-                fields = claim[side].items()
-                assert any(all(s.fields.get(k) == v for k, v in fields) for s in steps), (
-                    name,
-                    side,
-                )
+        for scale in {"cpu", "paper"} & {*target.scales}:
+            steps = reproduction.steps_of(target, scale)
+            for claim in target.claims(scale):
+                assert claim["outcome"] in KINDS
+                for side in ("first", "second"):
+                    fields = claim[side].items()
+                    found = any(all(s.fields.get(k) == v for k, v in fields) for s in steps)
+                    assert found, (name, scale, side)
 
 
 @pytest.mark.parametrize("name", [name for name in CHECKS if name != "examples"])

@@ -7,7 +7,19 @@
 #                  there); OUT=benchmarks/results/reproduction.jsonl goes on with what this project found
 #   PLAN=1         or --dry-run: says what would be run, tokens, disk and time, and starts nothing
 # Interrupted it goes on from there: type the same command again. Options at the end are those of
-# benchmarks/reproduction.py. SCALE=paper also reads DATA, and SMASH MODELS, FEWSHOT, PASSAGES.
+# benchmarks/reproduction.py; --rehearse 40 with SCALE=paper runs the original's commands with tiny models.
+# SCALE=paper reads more variables, each named by PLAN=1 where it is needed: DATA and DATA_PP, PASSAGES,
+# TEMPLATES; of SMASH MODELS, T5_MODELS, TEXT, RAW_TEXT, AUGMENTED, LMBFF.
+
+# absolute WORDS SEPARATOR: paths of the folder the command was started in, made absolute.
+absolute() {
+    local word out=() words
+    IFS=$2 read -ra words <<< "$1"
+    for word in "${words[@]}"; do
+        case $word in /* | '') out+=("$word") ;; *) out+=("$here/$word") ;; esac
+    done
+    (IFS=$2; printf '%s' "${out[*]}")
+}
 
 # reproduce TARGET OPTIONS...: runs it.
 reproduce() {
@@ -18,11 +30,16 @@ reproduce() {
     command -v python >/dev/null || { echo "error: no python on the PATH, nor in .venv; run train_scripts/quickstart.sh once" >&2; exit 2; }
     export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
     export PYTHONWARNINGS=${PYTHONWARNINGS:-ignore::FutureWarning,ignore::UserWarning}
-    for name in TEXT TASKS TEMPLATES WORK OUT; do
-        [ -z "${!name:-}" ] || case ${!name} in
-            /*) words+=("--${name,,}" "${!name}") ;;
-            *) words+=("--${name,,}" "$here/${!name}") ;;
-        esac
+    if [ "${SCALE:-cpu}" = paper ]; then
+        for name in DATA DATA_PP PASSAGES MODELS T5_MODELS RAW_TEXT AUGMENTED LMBFF; do
+            [ -z "${!name:-}" ] || export "$name=$(absolute "${!name}" :)"
+        done
+        [ -z "${TEXT:-}" ] || export "TEXT=$(absolute "$TEXT" ' ')"   # files and patterns
+    elif [ -n "${TEXT:-}" ]; then
+        words+=(--text "$(absolute "$TEXT" '|')")
+    fi
+    for name in TASKS TEMPLATES WORK OUT; do
+        [ -z "${!name:-}" ] || words+=("--${name,,}" "$(absolute "${!name}" '|')")
     done
     [ -z "${PROCESSES:-}" ] || words+=(--processes "$PROCESSES")
     # shellcheck disable=SC2206  # several numbers

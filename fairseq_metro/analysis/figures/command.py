@@ -31,18 +31,7 @@ def main(argv=None):
         print(usage())
         return 0 if argv else 2
     module = find_figure(argv[0])
-    parser = argparse.ArgumentParser(
-        prog=f"fairseq-metro figure {argv[0]}", description=module.__doc__.split("\n")[0]
-    )
-    module.add_arguments(parser)
-    parser.add_argument("--title", default="", help="a line above the picture")
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path(f"{argv[0]}.png"),
-        help="the picture, a PNG; the csv lies beside it (default: %(default)s)",
-    )
-    args = parser.parse_args(argv[1:])
+    args = parser(argv[0]).parse_args(argv[1:])
     check_out(args.out)
     table = args.out.with_suffix(".csv")
     with quieted("fairseq", "fairseq_metro.tasks"):
@@ -55,6 +44,23 @@ def main(argv=None):
     print(module.describe(rows))
     print(f"written: {table}, {args.out}")
     return 0
+
+
+def parser(name):
+    """The command line of a figure. Raises :class:`UserError` for an unknown name."""
+    module = find_figure(name)
+    made = argparse.ArgumentParser(
+        prog=f"fairseq-metro figure {name}", description=module.__doc__.split("\n")[0]
+    )
+    module.add_arguments(made)
+    made.add_argument("--title", default="", help="a line above the picture")
+    made.add_argument(
+        "--out",
+        type=Path,
+        default=Path(f"{name}.png"),
+        help="the picture, a PNG; the csv lies beside it (default: %(default)s)",
+    )
+    return made
 
 
 def find_figure(name):

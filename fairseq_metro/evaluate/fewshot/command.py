@@ -91,7 +91,7 @@ def main(argv=None):
     if argv[:1] == ["predict"]:
         return predict_main(argv[1:])
     args = parser().parse_args(argv)
-    _check(args)
+    check(args)
     args.model = [str(named_checkpoint(model)) for model in args.model]
     args.teacher = args.teacher and str(named_checkpoint(args.teacher))
     tasks = {name: load_task(name) for name in args.task}
@@ -116,7 +116,8 @@ def main(argv=None):
     return 0
 
 
-def _check(args):
+def check(args):
+    """Raise :class:`UserError` for arguments that cannot be meant."""
     if bool(args.tasks) == bool(args.kshot):
         raise UserError("give --tasks (original files) or --kshot (splits that are there), one")
     if not args.model and set(args.rows or ROWS) != {MAJORITY}:
