@@ -15,6 +15,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from fairseq.file_io import PathManager
+from omegaconf import OmegaConf
 
 from fairseq_metro.errors import UserError
 
@@ -147,6 +148,17 @@ def own_dropout_stream(seed, update_num, rank):
     entropy = [seed % 2**64, update_num, rank]
     mixed = np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]
     torch.manual_seed(int(mixed >> np.uint64(1)))  # CPU and all CUDA devices; no wait for either
+
+
+def whole_config(cfg):
+    """The configuration that a task's is a section of, as a plain dict; {} where it stands alone.
+
+    fairseq hands a task its own section, whose interpolations read the others through its parent.
+    """
+    root = cfg._get_root() if OmegaConf.is_config(cfg) else cfg
+    if root is cfg:
+        return {}
+    return OmegaConf.to_container(root, resolve=True, enum_to_str=True)
 
 
 def whole_number(option):

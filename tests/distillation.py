@@ -49,11 +49,15 @@ def write_teacher(folder, seed=0, kind=ROBERTA, scale=0.3, **changes):
     return folder
 
 
-def train(data, save_dir, *options, arch="roberta_mlm_tiny", sizes=STUDENT):
-    """fairseq-train with --task prompt_distillation; its log."""
-    words = [
+def command(data, save_dir, *options, arch="roberta_mlm_tiny", sizes=STUDENT):
+    """The words of a fairseq-train command with --task prompt_distillation."""
+    return [
         str(data), f"--user-dir={ROOT / 'fairseq_metro'}", "--task=prompt_distillation",
         "--criterion=prompt_distillation", f"--arch={arch}", f"--save-dir={save_dir}",
         "--batch-size=12", "--cpu", "--num-workers=0", *sizes, *OPTIMIZATION, *QUIET, *options,
     ]  # fmt: skip
-    return call("train", words)
+
+
+def train(data, save_dir, *options, **changes):
+    """fairseq-train with --task prompt_distillation; its log."""
+    return call("train", command(data, save_dir, *options, **changes))

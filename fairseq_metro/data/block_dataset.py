@@ -4,6 +4,7 @@ import numpy as np
 from fairseq.data import FairseqDataset
 
 from fairseq_metro.data import padding, randomness
+from fairseq_metro.data.identity import identity, spread
 from fairseq_metro.data.padding import PAD_TO_MULTIPLE
 
 
@@ -50,6 +51,12 @@ class BlockDataset(FairseqDataset):
 
     def __len__(self):
         return len(self.blocks)
+
+    def identity(self):
+        """A name of the blocks: where they are cut, and some of their tokens."""
+        starts, lengths = self.blocks.starts, self.blocks.lengths
+        some = [self.tokens[starts[i] : starts[i] + lengths[i]] for i in spread(len(self))]
+        return identity(starts, lengths, *some)
 
     def num_tokens(self, index):
         return self.sizes[index]

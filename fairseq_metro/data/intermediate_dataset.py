@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from fairseq.data import FairseqDataset
 
+from fairseq_metro.data.identity import identity, spread
 from fairseq_metro.data.indexed import IndexedTokens
 from fairseq_metro.data.length_batches import length_batches
 from fairseq_metro.data.padding import PAD_TO_MULTIPLE, padded_width, right_padded
@@ -106,6 +107,10 @@ class IntermediateDataset(FairseqDataset):
 
     def __len__(self):
         return len(self.prompts)
+
+    def identity(self):
+        """A name of the prompts: their lengths, and some of their tokens."""
+        return identity(self.prompts.sizes, *map(self.prompts.tokens, spread(len(self))))
 
     def num_tokens(self, index):
         return self.widths[index]

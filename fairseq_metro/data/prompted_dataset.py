@@ -3,6 +3,7 @@
 import numpy as np
 from fairseq.data import FairseqDataset
 
+from fairseq_metro.data.identity import identity, spread
 from fairseq_metro.data.length_batches import length_batches
 from fairseq_metro.data.packing import pack
 from fairseq_metro.data.padding import PAD_TO_MULTIPLE, padded_width
@@ -127,6 +128,18 @@ class PromptedDataset(FairseqDataset):
 
     def __len__(self):
         return len(self._order)
+
+    def identity(self):
+        """A name of the epoch's examples: which rows, where their lines begin, some of the tokens."""
+        rows = [self.task, self.row, self.source_starts, self.target_starts]
+        if self.pack:
+            rows += [self.members, self.starts]
+        first_tokens = [
+            getattr(self.split.tasks[self.task[i]], side).tokens[starts[i]]
+            for side, starts in (("source", self.source_starts), ("target", self.target_starts))
+            for i in spread(len(self.task))
+        ]
+        return identity(*rows, np.array(first_tokens, dtype=np.int64))
 
     def ordered_indices(self):
         """Indices in the epoch's order: shuffled in training; batches sort them by length."""

@@ -28,6 +28,7 @@ from fairseq_metro.stamp import make_stamp
 from fairseq_metro.tasks.hydra_names import refuse_architecture_name
 from fairseq_metro.tasks.initial_validation import InitialValidation
 from fairseq_metro.tasks.not_finite import FiniteCheck
+from fairseq_metro.tasks.resuming import epoch_batches, resumed_from
 from fairseq_metro.tasks.trainer_modes import check_trainer_modes
 from fairseq_metro.workarounds import (
     copy_checkpoints_whole,
@@ -99,6 +100,7 @@ class TextTask(FairseqTask):
         self.architecture = ""
         self.master_weights, self.finite = MasterWeights(), FiniteCheck(cfg)
         self.initial_validation = InitialValidation(self, enabled=not cfg.no_initial_validation)
+        self.resumed = None  # what the checkpoint that a run goes on from says of its batches
 
     @property
     def source_dictionary(self):
@@ -175,6 +177,8 @@ class TextTask(FairseqTask):
         check_trainer_modes(self.cfg)
         self.check_model(cfg)
         resumed = self._look_at_restored_checkpoint()
+        if resumed:
+            self.resumed = resumed_from(resumed, self.cfg, cfg, self._has_other_data(resumed))
         model = super().build_model(cfg, from_checkpoint)
         return self.begin(model, cfg, resumed)
 
@@ -240,14 +244,28 @@ class TextTask(FairseqTask):
             )
         self.initial_validation.values = state.get("initial_validation", {})
 
+    def _has_other_data(self, facts):
+        """Whether the stamps say that the checkpoint was trained on other data."""
+        then = facts["task_state"].get("stamp", {}).get("data", [])
+        now = [stamp["data"] for stamp in self.stamps]
+        return bool(then and now and then != now)
+
     def build_criterion(self, cfg, from_checkpoint=False):
         self.criterion = super().build_criterion(cfg, from_checkpoint)
         return self.criterion
 
     def get_batch_iterator(self, dataset, **kwargs):
+        """fairseq's, but one that can go on with other batches or on other processes."""
         if dataset is self.datasets.get("train"):
-            self.initial_validation.batching = kwargs
-        return super().get_batch_iterator(dataset, **kwargs)
+            self.initial_validation.batching = dict(kwargs)
+        uncached = [kwargs.pop("disable_iterator_cache", False)]
+        uncached.append(kwargs.pop("update_epoch_batch_itr", False))
+        if any(uncached) or not self.can_reuse_epoch_itr(dataset):
+            return epoch_batches(self, dataset, resumed=self.resumed, **kwargs)
+        if dataset not in self.dataset_to_epoch_iter:
+            iterator = epoch_batches(self, dataset, resumed=self.resumed, **kwargs)
+            self.dataset_to_epoch_iter[dataset] = iterator
+        return self.dataset_to_epoch_iter[dataset]
 
     def begin_epoch(self, epoch, model):
         super().begin_epoch(epoch, model)
@@ -271,8 +289,10 @@ class TextTask(FairseqTask):
         self.finite.watch(model, criterion, optimizer, update_num)
         with kept_apart() as parts:
             found = super().train_step(sample, model, criterion, optimizer, update_num, **kwargs)
-        if not kwargs.get("ignore_grad"):
-            self.finite.note(sample, found[0], parts)
+        if kwargs.get("ignore_grad"):  # a batch in the place of an empty one: it counts for nothing
+            loss, _, output = found
+            return loss, 0, {name: value * 0 for name, value in output.items()}
+        self.finite.note(sample, found[0], parts)
         return found
 
     def state_dict(self):

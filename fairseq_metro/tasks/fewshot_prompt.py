@@ -14,6 +14,7 @@ from fairseq.data import FairseqDataset
 from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_REGISTRY
 from fairseq.tasks import register_task
 
+from fairseq_metro.data.identity import identity
 from fairseq_metro.data.padding import right_padded
 from fairseq_metro.data.vocabulary import VOCAB_FOLDER
 from fairseq_metro.errors import UserError
@@ -68,6 +69,10 @@ class PromptedExamples(FairseqDataset):
 
     def __getitem__(self, index):
         return int(index)
+
+    def identity(self):
+        """A name of the examples' prompts."""
+        return identity(*map(np.array, self.rows))
 
     def num_tokens(self, index):
         return self.sizes[index]

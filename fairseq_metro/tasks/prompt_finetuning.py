@@ -237,11 +237,6 @@ class PromptFinetuningTask(TextTask):
     def check_restored(self, facts):
         super().check_restored(facts)
         refuse_another_number(self.cfg, facts)
-        theirs = facts["task_state"].get("stamp", {}).get("data", [])
-        ours = [stamp["data"] for stamp in self.stamps]
-        if theirs and ours and theirs != ours:
-            logger.warning(f"{facts['path']}: trained on other data than {self.cfg.data}; it goes "
-                           "on with this one from the same place in the epoch")  # fmt: skip
 
     def build_criterion(self, cfg, from_checkpoint=False):
         if cfg._name != NAME:
