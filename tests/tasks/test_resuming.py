@@ -1,6 +1,7 @@
 """fairseq-train that goes on with other processes, batches and options than it began with."""
 
 import json
+import shutil
 import sys
 
 import pytest
@@ -76,7 +77,8 @@ def test_two_processes_end_the_epoch_that_one_began_as_one_would(data, tmp_path)
     with recorded_samples(trained_on):
         train(data, save_dir, *options, "--update-freq=4", "--max-update=1")
     state = progress(save_dir)["samples"]
-    words = command(data, save_dir, *options, "--update-freq=2")
+    shutil.copytree(save_dir, tmp_path / "on")  # this process keeps its own folder to itself
+    words = command(data, tmp_path / "on", *options, "--update-freq=2")
     log = launched_recording(2, words, trained_on)
     assert state["batches"] == 4 and len(trained_on.read_text().splitlines()) == 4 + 4 + 3
     assert sorted(samples_of(trained_on, 1)) == list(range(state["total"]))
@@ -86,7 +88,7 @@ def test_two_processes_end_the_epoch_that_one_began_as_one_would(data, tmp_path)
     for ours, theirs in zip(two, one[1:], strict=True):
         for name in ("update", "loss", "rtd_loss", "gnorm", "wpb", "bsz"):
             assert same_number(ours[name], theirs[name], 1e-4), (name, ours, theirs)
-    first, second = (parameters(tmp_path / d / "checkpoint_last.pt") for d in ("one", "two"))
+    first, second = (parameters(tmp_path / d / "checkpoint_last.pt") for d in ("one", "on"))
     for name, value in first.items():
         torch.testing.assert_close(value, second[name], rtol=1e-4, atol=1e-5)
 
