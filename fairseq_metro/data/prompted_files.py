@@ -11,6 +11,7 @@
 The authors' own folders hold only the first and the third.
 """
 
+import errno
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
@@ -22,6 +23,7 @@ from fairseq_metro.data import indexed
 from fairseq_metro.data.indexed import IndexedTokens
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import read_json
+from fairseq_metro.open_files import allow_open_files
 
 CAPS, MIXTURE, STAMP = "data_cap.json", "mixture.json", "prompted.json"
 AGAIN = "build the data again with preprocess/prompted_data.py"
@@ -88,7 +90,18 @@ def open_split(data, split):
         if isinstance(cap, bool) or not isinstance(cap, int) or cap < 1:
             raise UserError(f"{folder / CAPS}: cap of {name!r} is {cap!r}, must be 1 or more")
     facts = _mixture(folder / MIXTURE, caps)
-    tasks = [_open_task(folder, name, cap, facts["tasks"].get(name)) for name, cap in caps.items()]
+    limit = allow_open_files()
+    try:
+        tasks = [
+            _open_task(folder, name, cap, facts["tasks"].get(name)) for name, cap in caps.items()
+        ]
+    except OSError as error:
+        if error.errno != errno.EMFILE:
+            raise
+        raise UserError(
+            f"{folder}: {len(caps)} tasks need more open files than the {limit:,} allowed here; raise "
+            "the limit (ulimit -Hn), or take a mixture of fewer tasks"
+        ) from None
     return PromptedSplit(tasks, facts["rule"], facts["seed"], facts["examples"])
 
 

@@ -1,10 +1,14 @@
 """data/prompted_files.py: what is read is what was written, and damage is named in one line."""
 
+import gc
 import json
+import os
+import resource
 
 import numpy as np
 import pytest
 
+from fairseq_metro.data import prompted_files
 from fairseq_metro.data.indexed import IndexedWriter
 from fairseq_metro.data.prompted_files import open_split, splits_of
 from fairseq_metro.errors import UserError
@@ -166,3 +170,27 @@ def test_a_split_that_is_not_there_is_answered_with_those_that_are(tmp_path):
     write_split(tmp_path, "heldout")
     with pytest.raises(UserError, match="splits there: heldout"):
         open_split(tmp_path, "held-out")
+
+
+def test_many_tasks_are_opened_under_a_low_limit_of_open_files(tmp_path, monkeypatch):
+    """Each task keeps four files open; a shell's limit is raised, or named where it cannot be."""
+    folder = tmp_path / "train"
+    for i in range(40):
+        (folder / f"task_{i}").mkdir(parents=True)
+        for side in ("src", "tgt"):
+            write_lines(folder / f"task_{i}" / f"train.src-tgt.{side}", [[5, 2]])
+    (folder / "data_cap.json").write_text(json.dumps({f"task_{i}": 5 for i in range(40)}))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    low = len(os.listdir("/proc/self/fd")) + 30
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (low, hard))
+        assert len(open_split(tmp_path, "train").tasks) == 40
+        gc.collect()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (low, hard))
+        monkeypatch.setattr(prompted_files, "allow_open_files", lambda: low)
+        with pytest.raises(
+            UserError, match=f"40 tasks need more open files than the {low} allowed"
+        ):
+            open_split(tmp_path, "train")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
