@@ -24,14 +24,21 @@ from fairseq_metro.sources.opening import (
     open_bytes,
     open_member,
 )
-from fairseq_metro.sources.options import TEXT_FILES, add_reading_options, reading_of
+from fairseq_metro.sources.options import (
+    TEXT_FILES,
+    add_max_bad_rows,
+    add_reading_options,
+    bad_rows_limit,
+    reading_of,
+)
 from fairseq_metro.sources.parts import Part, Reading, documents_of, parts, text_lines
 from fairseq_metro.sources.places import HUB, expand, names_of
 from fairseq_metro.sources.streams import readable
 
 __all__ = [
     "FORMS", "HUB", "STANDARD_INPUT", "TEXT", "TEXT_FILES", "BadRows", "Member", "Part",
-    "Reading", "add_reading_options", "as_utf8", "byte_lines", "check_readable", "decode",
-    "documents_of", "expand", "line_blocks", "members", "mended", "names_of", "open_bytes",
-    "open_member", "parts", "readable", "reading_of", "row_limit", "text_lines",
+    "Reading", "add_max_bad_rows", "add_reading_options", "as_utf8", "bad_rows_limit", "byte_lines",
+    "check_readable", "decode", "documents_of", "expand", "line_blocks", "members", "mended",
+    "names_of", "open_bytes", "open_member", "parts", "readable", "reading_of", "row_limit",
+    "text_lines",
 ]  # fmt: skip

@@ -21,26 +21,28 @@ class BadRows:
     def __init__(self, limit=None):
         self.limit, self.rows, self.reasons, self.replaced = limit, 0, Counter(), 0
         self._first = self._place = None
-        self._good_here = self._bad_here = 0
+        self._good_here = self._bad_here = self._of_files = 0
 
     @property
     def bad(self):
         """How many rows were bad so far."""
         return self.reasons.total()
 
-    def good(self):
-        """Count a row that is used."""
-        self.rows += 1
-        self._good_here += 1
+    def good(self, count=1):
+        """Count a row that is used, or several."""
+        self.rows += count
+        self._good_here += count
 
-    def add(self, reason, problem):
-        """Count a bad row. reason: a few words; problem: file, line and details, for a message.
+    def add(self, reason, problem, of_file=False):
+        """Count a bad row. reason: a few words; problem: file, line and details, for a message;
+        of_file: whether the file is at fault, so that a few such rows are not let pass either.
 
         Raises :class:`UserError` as soon as there are too many.
         """
         self.rows += 1
         self.reasons[reason] += 1
         self._bad_here += 1
+        self._of_files += of_file
         self._first = self._first or problem
         self._place = self._place or problem
         if isinstance(self.limit, int) and self.bad > self.limit:
@@ -54,7 +56,8 @@ class BadRows:
         self._good_here, self._bad_here, self._place = 0, 0, None
         if bad and not good:
             raise UserError(problem)
-        if self.bad > self.most():
+        few_pass = self.limit is not None or self._of_files <= FEW_SHARE * self.rows
+        if self.bad > self.most() or not few_pass:
             self.refuse()
 
     def facts(self):

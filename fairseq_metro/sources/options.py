@@ -20,14 +20,24 @@ def add_reading_options(parser, field="--field", default="text"):
     add("--format", choices=FORMS, dest="form",
         help="Form of all files, where it must not be taken from their content (from the name for "
              "csv and tsv).")  # fmt: skip
-    add("--max-bad-rows", metavar="N|SHARE",
-        help="How many rows may be bad: without text, damaged, not UTF-8. They are left out and "
-             f"counted; more end the command (default: {DEFAULT.replace('%', '%%')}).")  # fmt: skip
+    add_max_bad_rows(
+        add, "How many rows may be bad: without text, damaged, not UTF-8. They are left out and "
+        f"counted; more end the command (default: {DEFAULT.replace('%', '%%')})."
+    )  # fmt: skip
+
+
+def add_max_bad_rows(add, words):
+    """Add ``--max-bad-rows``, of which :func:`bad_rows_limit` reads the value. words: its help."""
+    add("--max-bad-rows", metavar="N|SHARE", help=words)
+
+
+def bad_rows_limit(args):
+    """The limit that :class:`BadRows` takes, None where none was given. Raises UserError."""
+    return None if args.max_bad_rows is None else row_limit(args.max_bad_rows)
 
 
 def reading_of(args):
     """The :class:`Reading` of parsed arguments. Raises :class:`UserError`."""
     if not args.text_field:
         raise UserError("--field is empty; give the name of the field that holds the text")
-    limit = None if args.max_bad_rows is None else row_limit(args.max_bad_rows)
-    return Reading(args.text_field, args.form, BadRows(limit))
+    return Reading(args.text_field, args.form, BadRows(bad_rows_limit(args)))

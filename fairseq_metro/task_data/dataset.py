@@ -5,12 +5,15 @@ from itertools import chain, islice
 
 from fairseq_metro.errors import UserError
 from fairseq_metro.prompts.collection import nearest
+from fairseq_metro.sources import BadRows
+from fairseq_metro.task_data.bad_row import BadRow, good_rows
 from fairseq_metro.task_data.lines import text_lines
 from fairseq_metro.task_data.nested import NESTED
-from fairseq_metro.task_data.readers import count_records, read_records
+from fairseq_metro.task_data.readers import count_records, records
 from fairseq_metro.task_data.rows import finished, renamed, reshaped
 
 _MISSING = object()
+EVERY_ROW = 1.0  # as a limit of bad rows: all but one may be
 
 
 class Data:
@@ -55,7 +58,7 @@ class Data:
 
 
 class TaskData(Data):
-    """A data set in local files. Rows come as they lie, none dropped, one at a time.
+    """A data set in local files. Rows come as they lie, one at a time.
 
     description: Description; found: dict of split -> Place. It pickles small: workers get a copy.
     """
@@ -69,17 +72,20 @@ class TaskData(Data):
         place = self._split(split)
         return [*place.files, *([place.label_file] if place.label_file else [])]
 
-    def rows(self, split, start=0, stop=None):
+    def rows(self, split, start=0, stop=None, bad_rows=None):
         """Iterate over rows ``start`` to ``stop`` of a split: dict each, as Hugging Face has them.
 
         What is before ``start`` is skipped, not parsed, where a row is a line. Raises
-        :class:`UserError` for the first row that is not as it should be, with its file and line.
+        :class:`UserError` for the first row that is not as it should be, with its file and line;
+        where ``bad_rows``, a sources.BadRows, counts such rows, None comes in its place.
         """
         place = self._split(split)
         if place.label_file or place.layout.shape in NESTED:
-            rows = chain.from_iterable(self._file_rows(place, path) for path in place.files)
+            rows = chain.from_iterable(
+                self._file_rows(place, path, bad_rows=bad_rows) for path in place.files
+            )
             return islice(rows, start, stop)
-        return self._range(place, start, stop)
+        return self._range(place, start, stop, bad_rows)
 
     def count(self, split):
         """How many rows a split has; counted once. Raises :class:`UserError`."""
@@ -94,37 +100,51 @@ class TaskData(Data):
     def _count_file(self, place, path):
         if place.layout.shape not in NESTED:
             return count_records(path, place.layout)
-        return sum(1 for _ in self._file_rows(place, path))
+        return sum(1 for _ in self._file_rows(place, path, bad_rows=BadRows(EVERY_ROW)))
 
-    def _range(self, place, start, stop):
+    def _range(self, place, start, stop, bad_rows):
         several = len(place.files) > 1 and (start or stop is not None)
         for path in place.files:
             here = count_records(path, place.layout) if several else 0
             if not several or start < here:
-                yield from self._file_rows(place, path, start, stop)
+                yield from self._file_rows(place, path, start, stop, bad_rows)
             start = max(0, start - here)
             stop = None if stop is None else max(0, stop - here)
             if stop == 0:
                 return
 
-    def _file_rows(self, place, path, start=0, stop=None):
-        layout = place.layout
-        records = read_records(path, layout, start, stop)
-        if place.label_file:
-            records = _with_labels(records, place, path)
+    def _file_rows(self, place, path, start=0, stop=None, bad_rows=None):
+        rows = self._judged_rows(place, path, start, stop, bad_rows)
         empty = True
-        for number, record in records:
+        for row in good_rows(rows, bad_rows):
             empty = False
-            where = partial(_where, path, number)
-            row = renamed(record, layout.rename)
-            for one in reshaped(row, layout.shape, path, where):
-                yield finished(one, self._description, layout.labels, where)
+            yield row
         if empty and start == 0 and stop != 0:
             raise UserError(f"{path}: no rows in this file; fetch it again")
 
+    def _judged_rows(self, place, path, start, stop, bad_rows):
+        """Rows of a file, each a dict or a :class:`BadRow`."""
+        layout = place.layout
+        found = records(path, layout, start, stop, bad_rows)
+        if place.label_file:
+            found = _with_labels(found, place, path)
+        for number, record in found:
+            yield from self._shaped(record, layout, path, partial(_where, path, number))
+
+    def _shaped(self, record, layout, path, where):
+        """The rows that a record makes, or the one :class:`BadRow`: a list."""
+        if isinstance(record, BadRow):
+            return [record]
+        row = renamed(record, layout.rename)
+        try:
+            shaped = reshaped(row, layout.shape, path, where)
+            return [finished(one, self._description, layout.labels, where) for one in shaped]
+        except BadRow as bad:
+            return [bad]
+
 
 def _where(path, number):
-    return f"{path}" if number is None else f"{path}: line {number}"
+    return f"{path}: {number}" if isinstance(number, str) else f"{path}: line {number}"
 
 
 def _with_labels(records, place, path):
@@ -134,6 +154,7 @@ def _with_labels(records, place, path):
         _, label = next(labels, (None, _MISSING))
         if label is _MISSING:
             raise UserError(f"{place.label_file}: fewer labels than rows of {path}; fetch both")
-        yield number, {**record, place.layout.label_field: label.strip()}
+        labelled = {place.layout.label_field: label.strip()}
+        yield number, record if isinstance(record, BadRow) else {**record, **labelled}
     if next(labels, _MISSING) is not _MISSING:
         raise UserError(f"{place.label_file}: more labels than rows of {path}; fetch both")

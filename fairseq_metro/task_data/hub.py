@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 
 from fairseq_metro.errors import UserError
+from fairseq_metro.task_data.bad_row import BadRow, good_rows
 from fairseq_metro.task_data.dataset import Data
 from fairseq_metro.task_data.rows import finished, renamed, reshaped
 
@@ -43,14 +44,17 @@ class HubData(Data):
         """How many rows a split has."""
         return len(self._split(split))
 
-    def rows(self, split, start=0, stop=None):
-        """Iterate over rows ``start`` to ``stop`` of a split: dict each. :class:`UserError`."""
-        return self._rows(self._split(split), split, start, stop)
+    def rows(self, split, start=0, stop=None, bad_rows=None):
+        """Iterate over rows ``start`` to ``stop`` of a split, as :class:`TaskData` does."""
+        return good_rows(self._rows(self._split(split), split, start, stop), bad_rows)
 
     def _rows(self, table, split, start, stop):
         stop = len(table) if stop is None else min(stop, len(table))
         for index in range(start, stop):
             where = partial("{}, split {}: row {}".format, self.name, split, index)
             row = renamed(table[index], {})
-            for one in reshaped(row, self._description.hub_shape, None, where):
-                yield finished(one, self._description, {}, where)
+            try:
+                shaped = reshaped(row, self._description.hub_shape, None, where)
+                yield from [finished(one, self._description, {}, where) for one in shaped]
+            except BadRow as bad:
+                yield bad

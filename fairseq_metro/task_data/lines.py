@@ -5,6 +5,7 @@ import io
 
 from fairseq_metro.errors import UserError
 from fairseq_metro.sources import as_utf8, line_blocks, open_member, readable
+from fairseq_metro.task_data.bad_row import BadRow
 
 # Microsoft's code page leaves five bytes without a character; files have them all the same.
 _REST_AS_LATIN_1 = "fairseq_metro.rest_as_latin_1"
@@ -31,7 +32,7 @@ def raw_lines(path):
 
 
 def decode(path, number, raw, encoding="utf-8"):
-    """A line's text. Raises :class:`UserError` that names file, line, byte and remedy.
+    """A line's text. Raises :class:`BadRow` that names file, line, byte and remedy.
 
     Windows-1252 never fails: its five empty places are read as Latin-1, as web browsers do.
     """
@@ -41,15 +42,17 @@ def decode(path, number, raw, encoding="utf-8"):
     except LookupError:
         raise UserError(f"{path}: Python knows no encoding {encoding!r}; try latin-1") from None
     except UnicodeDecodeError as error:
-        raise UserError(
+        raise BadRow(
             f"{path}: line {number}, byte {error.start} of the line (0x{raw[error.start]:02x}) is "
-            f"not {encoding}; set `encoding:` (for example windows-1252) for this data set in "
-            "datasets.yaml beside the data, or convert the file to UTF-8"
+            f"not {encoding}; find out the file's encoding and name it (`encoding:`) for this data "
+            "set in datasets.yaml beside the data, or convert the file to UTF-8",
+            f"not {encoding}",
+            of_file=True,
         ) from None
 
 
-def text_lines(path, encoding="utf-8", start=0, stop=None):
-    """Lines that are not blank, with numbers: (number, text without its end).
+def lines_or_bad(path, encoding="utf-8", start=0, stop=None):
+    """Lines that are not blank: (number, text with its end, or the :class:`BadRow` it is).
 
     start, stop: a range of these lines, counted from 0; lines before it are not decoded.
     """
@@ -58,7 +61,18 @@ def text_lines(path, encoding="utf-8", start=0, stop=None):
         if stop is not None and index >= stop:
             return
         if index >= start:
-            yield number, decode(path, number, raw, encoding).rstrip("\r\n")
+            try:
+                yield number, decode(path, number, raw, encoding)
+            except BadRow as bad:
+                yield number, bad
+
+
+def text_lines(path, encoding="utf-8", start=0, stop=None):
+    """The texts of :func:`lines_or_bad` without their ends: (number, text). Raises UserError."""
+    for number, text in lines_or_bad(path, encoding, start, stop):
+        if isinstance(text, BadRow):
+            raise UserError(str(text))
+        yield number, text.rstrip("\r\n")
 
 
 def count_lines(path):

@@ -8,6 +8,7 @@ from fairseq_metro.task_data.catalogue import Description, Layout, descriptions
 from fairseq_metro.task_data.dataset import TaskData
 from fairseq_metro.task_data.hub import open_on_hub
 from fairseq_metro.task_data.places import Place, find_splits, looked_for, ready_made_splits
+from fairseq_metro.task_data.readers import format_inside, format_of
 
 READY_MADE = "jsonl:"
 
@@ -26,8 +27,8 @@ def open_dataset(name, folder=None, hub=False):
 
     folder: where its files are looked for; a set that no YAML describes lies there as
     ``<name>/<split>.{jsonl,json,csv,tsv,parquet}`` with rows as Hugging Face has them.
-    ``jsonl:PATH``: a file, or a folder of ``<split>.jsonl``, of ready-made rows ``inputs``,
-    ``targets`` and, where given, ``choices``. hub: ask the hub where no file is found.
+    ``jsonl:PATH``: a file of rows in any format, or a folder of ``<split>.jsonl``, of ready-made
+    ``inputs``, ``targets`` and, where given, ``choices``. hub: ask the hub where no file is found.
     Raises :class:`UserError` with the nearest names and what was looked for.
     """
     if name.startswith(READY_MADE):
@@ -56,9 +57,15 @@ def _ready_made(name, folder):
     if folder and not path.exists():
         path = Path(folder) / path
     features = {"inputs": "string", "targets": "string"}
-    layout = Layout(format="jsonl", shape="ready_made")
     found = ready_made_splits(path)
     if not found:
         raise UserError(f"{name}: no such file, nor a folder of <split>.jsonl; name one of these")
-    places = {split: Place((file,), layout) for split, file in found.items()}
+    places = {
+        split: Place((file,), Layout(format=_form(file), shape="ready_made"))
+        for split, file in found.items()
+    }
     return TaskData(Description(name, features), places)
+
+
+def _form(file):
+    return format_of(file) or format_inside(file) or "jsonl"

@@ -8,7 +8,7 @@ from pathlib import Path
 from fairseq_metro.errors import UserError
 from fairseq_metro.sources.kinds import unpacked_name
 from fairseq_metro.task_data.catalogue import Layout
-from fairseq_metro.task_data.readers import format_of
+from fairseq_metro.task_data.readers import format_inside, format_of
 
 # Names of files for the usual splits; any other file's split is its name.
 SPLITS = {"train": "train", "training": "train", "test": "test", "validation": "validation"}
@@ -111,7 +111,7 @@ def _general(description, folder, others):
     found = {}
     for place in match(folder, description.name):
         for path in sorted(place.iterdir()) if place.is_dir() else ():
-            if path.is_file() and not path.name.startswith(".") and format_of(path):
+            if path.is_file() and not path.name.startswith(".") and _holds_rows(path):
                 found.setdefault(_split_of(path), []).append(path)
     found = {split: paths for split, paths in found.items() if wanted is None or split in wanted}
     for split, paths in found.items():
@@ -119,6 +119,12 @@ def _general(description, folder, others):
             names = ", ".join(path.name for path in paths)
             raise UserError(f"{paths[0].parent}: split {split} is there more than once: {names}")
     return {split: Place(tuple(paths), layout) for split, paths in found.items()}
+
+
+def _holds_rows(path):
+    """Whether a file is one of rows: by its name, or, of a usual split's, by its content."""
+    named = _split_of(path) in SPLITS.values()
+    return format_of(path) is not None or (named and format_inside(path) is not None)
 
 
 def _stem(path):
@@ -131,8 +137,8 @@ def _split_of(path):
 
 
 def ready_made_splits(path):
-    """Ready-made jsonl files: dict of split -> file, of a folder or (as ``train``) of one file."""
+    """Files of ready-made rows: dict of split -> file, of a folder or (as ``train``) of one file."""
     if path.is_file():
         return {"train": path}
     files = sorted(path.iterdir()) if path.is_dir() else ()
-    return {_split_of(file): file for file in files if format_of(file) == "jsonl"}
+    return {_split_of(file): file for file in files if file.is_file() and _holds_rows(file)}

@@ -1,19 +1,27 @@
-"""Files of rows in the formats benchmarks come in: each reader yields (line number, dict).
+"""Files of rows in the formats benchmarks come in: each reader yields (place, dict), or a
+:class:`BadRow` in place of a dict. A place is the number of a line, or words.
 
 Line formats are read line by line; ``json`` is one value and is held whole.
 """
 
 import csv
 import json
+import re
 from itertools import islice
 
 from fairseq_metro.errors import UserError
+from fairseq_metro.sources import as_utf8, mended, open_member, readable
+from fairseq_metro.sources.forms import JSON, PARQUET_MARK, form_of
+from fairseq_metro.sources.json_values import over_several_lines
 from fairseq_metro.sources.kinds import plain_name
-from fairseq_metro.task_data.lines import count_lines, decode, raw_lines, text_lines
+from fairseq_metro.task_data.bad_row import BadRow
+from fairseq_metro.task_data.lines import count_lines, decode, lines_or_bad, raw_lines
+from fairseq_metro.task_data.parquet import parquet_file, read_parquet
 
 # A cell may be an article; csv's own limit is 131,072 characters.
 csv.field_size_limit(1 << 27)
 DELIMITERS = {"csv": ",", "tsv": "\t"}
+_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def format_of(path):
@@ -27,131 +35,194 @@ def format_of(path):
     return ending if ending in READERS else None
 
 
-def read_records(path, layout, start=0, stop=None):
-    """Records ``start`` to ``stop`` of a file as its layout says: (line number, dict) each.
+def kind_of(path, layout):
+    """The format of a file: its layout's, or what its name says, or its content.
 
-    The number is None where a format has no lines. Raises :class:`UserError` for a file that is
-    not what the layout says, with the line.
+    Raises :class:`UserError` for one that is not known.
     """
-    kind = layout.format or format_of(path)
+    kind = layout.format or format_of(path) or format_inside(path)
     if kind not in READERS:
         raise UserError(f"{path}: unknown format {kind!r}; known: {', '.join(sorted(READERS))}")
+    return kind
+
+
+def format_inside(path):
+    """The format of a file of rows by its content, or None."""
+    with open_member(path) as member, readable(member.place):
+        if member.stream.peek(len(PARQUET_MARK)) == PARQUET_MARK:
+            return "parquet"
+        stream = as_utf8(member)
+        if form_of(member.name, stream) != JSON:
+            return None
+        return "json" if over_several_lines(member.name, stream) else "jsonl"
+
+
+def records(path, layout, start=0, stop=None, bad_rows=None):
+    """Records ``start`` to ``stop`` of a file as its layout says: (line number, dict), or the
+    :class:`BadRow` in place of the dict.
+
+    Where a format has no lines, the number is words, ``row 3``. bad_rows: a sources.BadRows, which
+    counts lone surrogates that became U+FFFD. Raises :class:`UserError` for a file that as a whole
+    is not what the layout says.
+    """
+    kind = kind_of(path, layout)
     try:
-        yield from READERS[kind](path, layout, start, stop)
+        yield from READERS[kind](path, layout, start, stop, bad_rows)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
 
 
+def read_records(path, layout, start=0, stop=None):
+    """:func:`records` of which none may be bad: (line number, dict). Raises :class:`UserError`."""
+    for number, record in records(path, layout, start, stop):
+        if isinstance(record, BadRow):
+            raise UserError(str(record))
+        yield number, record
+
+
 def count_records(path, layout):
-    """How many records a file has: lines where a record is a line, else by reading."""
-    kind = layout.format or format_of(path)
+    """How many records a file has, bad ones too: lines where a record is a line, else by reading."""
+    kind = kind_of(path, layout)
     if kind in ("jsonl", "label_text"):
         return count_lines(path)
     if kind == "parquet":
-        return _parquet(path).metadata.num_rows
-    return sum(1 for _ in read_records(path, layout))
+        with parquet_file(path) as file:
+            return file.metadata.num_rows
+    return sum(1 for _ in records(path, layout))
 
 
-def _read_jsonl(path, layout, start, stop):
-    for number, text in text_lines(path, layout.encoding, start, stop):
-        try:
-            row = json.loads(text)
-        except ValueError as error:
-            raise UserError(
-                f"{path}: line {number} is not JSON ({error}); the file may be cut short: fetch it "
-                "again, or mend the line"
-            ) from None
-        yield number, _mapping(path, number, row)
+def _read_jsonl(path, layout, start, stop, bad_rows):
+    for number, text in lines_or_bad(path, layout.encoding, start, stop):
+        yield number, text if isinstance(text, BadRow) else _json_line(path, number, text, bad_rows)
 
 
-def _mapping(path, number, row):
-    if not isinstance(row, dict):
-        where = f"line {number}" if number else "an item"
-        raise UserError(
-            f"{path}: {where} is a {type(row).__name__}, not an object with named fields"
+def _json_line(path, number, text, bad_rows):
+    try:
+        row = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        return BadRow(
+            f"{path}: line {number} is not JSON ({error}); the file may be cut short: fetch it "
+            "again, or mend the line",
+            "not JSON",
+            of_file=not text.endswith("\n"),
         )
-    return row
+    return _mapping(path, number, row, text, bad_rows)
 
 
-def _read_json(path, layout, start, stop):
+def _mapping(path, number, row, text, bad_rows):
+    if not isinstance(row, dict):
+        where = number if isinstance(number, str) else f"line {number}"
+        kind = type(row).__name__
+        return BadRow(
+            f"{path}: {where} is a {kind}, not an object with named fields",
+            f"{kind}, not an object",
+        )
+    return mended_value(row, bad_rows) if _SURROGATE_ESCAPE.search(text) else row
+
+
+def mended_value(value, bad_rows=None):
+    """A value of JSON with U+FFFD for each lone surrogate in it, counted in ``bad_rows``.
+
+    >>> mended_value({"a": ["\\ud83d", 1]})
+    {'a': ['\ufffd', 1]}
+    """
+    if isinstance(value, str):
+        text, count = mended(value)
+        if bad_rows is not None:
+            bad_rows.replaced += count
+        return text
+    if isinstance(value, dict):
+        return {mended(key)[0]: mended_value(inner, bad_rows) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [mended_value(inner, bad_rows) for inner in value]
+    return value
+
+
+def _read_json(path, layout, start, stop, bad_rows):
     text = "".join(decode(path, *line, layout.encoding) for line in raw_lines(path))
     if not text.strip():
         return
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
+        if _is_object_a_line(text):
+            yield from _read_jsonl(path, layout, start, stop, bad_rows)
+            return
         raise UserError(f"{path}: not JSON ({error}); fetch it again, or mend it") from None
     if isinstance(value, dict):
         value = value["data"] if isinstance(value.get("data"), list) else [value]
     if not isinstance(value, list):
         raise UserError(f"{path}: neither a list nor an object; name a file of rows")
-    for item in islice(value, start, stop):
+    for number, item in islice(enumerate(value, 1), start, stop):
         # DREAM's items are lists; its shape knows what to make of them.
-        yield None, {"item": item} if isinstance(item, list) else _mapping(path, None, item)
+        item = {"item": item} if isinstance(item, list) else item
+        yield f"row {number}", _mapping(path, f"row {number}", item, text, bad_rows)
 
 
-def _read_table(path, layout, start, stop):
+def _is_object_a_line(text):
+    """Whether text that is no JSON as a whole begins with a line that is an object."""
+    try:
+        return isinstance(json.loads(text.lstrip().split("\n", 1)[0]), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _read_table(path, layout, start, stop, bad_rows):
     delimiter = layout.delimiter or DELIMITERS[layout.format or format_of(path)]
     quoting = csv.QUOTE_MINIMAL if delimiter == "," else csv.QUOTE_NONE
-    lines = (decode(path, number, raw, layout.encoding) for number, raw in raw_lines(path))
-    table = csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=True)
+    bad = []  # lines of the record that is being read
+    table = csv.reader(
+        _table_lines(path, layout, bad), delimiter=delimiter, quoting=quoting, strict=True
+    )
     try:
         names = layout.columns or next(table, None)
-        records = (cells for cells in table if cells)
-        if layout.short_rows == "skip":
-            records = (cells for cells in records if len(cells) >= len(names))
-        for cells in islice(records, start, stop):
-            if len(cells) != len(names):
-                raise UserError(
-                    f"{path}: line {table.line_num} has {len(cells)} columns, {len(names)} "
-                    f"expected ({', '.join(names)}); mend the line"
-                )
-            yield table.line_num, dict(zip(names, cells, strict=True))
+        if bad:
+            raise UserError(str(bad[0]))
+        yield from islice(_table_rows(path, table, names, layout, bad), start, stop)
     except csv.Error as error:
         raise UserError(f"{path}: line {table.line_num}: {error}; mend the line") from None
 
 
-def _read_label_text(path, layout, start, stop):
-    for number, line in text_lines(path, layout.encoding, start, stop):
-        label, space, text = line.partition(" ")
-        if not label or not space:  # an empty text is a row all the same: CR has one
-            raise UserError(
-                f"{path}: line {number} ({line[:40]!r}) is not a label, a space and a text"
+def _table_lines(path, layout, bad):
+    """A table's lines; the :class:`BadRow` of one that cannot be decoded goes to ``bad``."""
+    for number, raw in raw_lines(path):
+        try:
+            yield decode(path, number, raw, layout.encoding)
+        except BadRow as problem:
+            bad.append(problem)
+            yield raw.decode("ascii", "replace")
+
+
+def _table_rows(path, table, names, layout, bad):
+    for cells in table:
+        number = table.line_num
+        if bad:
+            yield number, bad[0]
+            bad.clear()
+        elif len(cells) == len(names):
+            yield number, dict(zip(names, cells, strict=True))
+        elif cells and (len(cells) > len(names) or layout.short_rows != "skip"):
+            yield (
+                number,
+                BadRow(
+                    f"{path}: line {number} has {len(cells)} columns, {len(names)} "
+                    f"expected ({', '.join(names)}); mend the line",
+                    "with another number of columns",
+                ),
             )
-        yield number, {"label": label, "text": text.strip()}
 
 
-def _parquet(path):
-    try:
-        from pyarrow.parquet import ParquetFile
-    except ImportError:
-        raise UserError(
-            f"{path}: parquet needs pyarrow: pip install pyarrow, or give the rows as jsonl"
-        ) from None
-    try:
-        return ParquetFile(path)
-    except ValueError as error:  # pyarrow's errors of a damaged file are ValueErrors
-        raise UserError(f"{path}: not a whole parquet file ({error}); fetch it again") from None
-
-
-def _read_parquet(path, layout, start, stop):
-    file, index = _parquet(path), 0
-    for group in range(file.num_row_groups):
-        rows = file.metadata.row_group(group).num_rows
-        if stop is not None and index >= stop:
-            return
-        if index + rows > start:
-            yield from _rows_of_group(file, group, start - index, stop and stop - index)
-        index += rows
-
-
-def _rows_of_group(file, group, start, stop):
-    index = 0
-    for batch in file.iter_batches(batch_size=1024, row_groups=[group]):
-        for row in batch.to_pylist():
-            if index >= start and (stop is None or index < stop):
-                yield None, row
-            index += 1
+def _read_label_text(path, layout, start, stop, bad_rows):
+    for number, line in lines_or_bad(path, layout.encoding, start, stop):
+        if isinstance(line, BadRow):
+            yield number, line
+            continue
+        label, space, text = line.rstrip("\r\n").partition(" ")
+        if label and space:  # an empty text is a row all the same: CR has one
+            yield number, {"label": label, "text": text.strip()}
+        else:
+            what = f"{path}: line {number} ({line.rstrip()[:40]!r})"
+            yield number, BadRow(f"{what} is not a label, a space and a text", "without a label")
 
 
 READERS = {
@@ -160,5 +231,5 @@ READERS = {
     "csv": _read_table,
     "tsv": _read_table,
     "label_text": _read_label_text,
-    "parquet": _read_parquet,
+    "parquet": read_parquet,
 }

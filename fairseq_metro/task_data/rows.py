@@ -1,6 +1,7 @@
 """One record on its way to a row: names, shape, types; errors name the record's place."""
 
 from fairseq_metro.errors import UserError
+from fairseq_metro.task_data.bad_row import BadRow
 from fairseq_metro.task_data.schema import conform
 from fairseq_metro.task_data.shapes import find_shape
 
@@ -22,7 +23,7 @@ def renamed(record, names):
 def reshaped(row, shape, path, where):
     """Iterate over the rows a shape makes of one (the row itself for None).
 
-    where: callable that names the row's place. Raises :class:`UserError` for a row of another form.
+    where: callable that names the row's place. Raises :class:`BadRow` for a row of another form.
     """
     if shape is None:
         yield row
@@ -32,22 +33,26 @@ def reshaped(row, shape, path, where):
     except UserError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise UserError(
+        raise BadRow(
             f"{where()}: a row is not as this data set is distributed ({type(error).__name__}: "
-            f"{error}); its fields: {', '.join(map(str, row))}"
+            f"{error}); its fields: {', '.join(map(str, row))}",
+            "of another form",
         ) from None
 
 
 def finished(row, description, labels, where):
     """The row in its schema; of a set that no YAML describes, a row whose label is one.
 
-    labels: dict of field -> {value in the file: label}. Raises :class:`UserError`.
+    labels: dict of field -> {value in the file: label}. Raises :class:`BadRow`.
     """
     if description.features:
         return conform(row, description.features, labels, where)
     label = row.get("label", 0)
     if label is None or (isinstance(label, int | str) and label in (-1, "-1", "")):
-        raise UserError(f"{where()} has no label (label: {label!r}); use a split that has labels")
+        raise BadRow(
+            f"{where()} has no label (label: {label!r}); use a split that has labels",
+            "without a label",
+        )
     if isinstance(label, str) and label.isdecimal():
         row = {**row, "label": int(label)}
     return row

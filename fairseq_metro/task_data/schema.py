@@ -8,7 +8,7 @@ missing: not absent, None, empty, nor -1.
 
 import json
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.task_data.bad_row import BadRow
 
 LABEL_KINDS = ("classes", "strings", "ints")
 _SCALARS = {"int": int, "float": float}
@@ -24,18 +24,25 @@ def conform(row, features, labels, where):
     """The row with every feature's value in its type; other fields stay as they are.
 
     features: dict of field -> type. labels: dict of field -> {value in the file: label}.
-    where: callable that names the row's place for an error. Raises :class:`UserError`.
+    where: callable that names the row's place for an error. Raises :class:`BadRow`.
     """
     shaped = dict(row)
     for field, feature in features.items():
         if is_label(feature):
             shaped[field] = _label(row.get(field), field, feature, labels.get(field, {}), where)
         elif row.get(field) is None and feature != "any":
-            has = ", ".join(sorted(map(str, row)))
-            raise UserError(f"{where()} has no field {field!r} (it has: {has})")
+            raise _missing(row, field, where)
         else:
             shaped[field] = _value(row.get(field), feature, field, where)
     return shaped
+
+
+def _missing(row, field, where):
+    """The :class:`BadRow` of a field that is not there, or that is null."""
+    if field in row:
+        return BadRow(f"{where()}: field {field!r} is null", f"null in {field!r}")
+    has = ", ".join(sorted(map(str, row))) or "nothing"
+    return BadRow(f"{where()} has no field {field!r} (it has: {has})", f"without {field!r}")
 
 
 def _label(value, field, feature, mapping, where):
@@ -43,17 +50,19 @@ def _label(value, field, feature, mapping, where):
     if isinstance(value, bool):
         value = str(value).lower() if value not in mapping else value
     if value is None or value == "" or (value in (-1, "-1") and value not in mapping):
-        raise UserError(
-            f"{where()} has no label (field {field!r}: {value!r}); use a split that has labels"
+        raise BadRow(
+            f"{where()} has no label (field {field!r}: {value!r}); use a split that has labels",
+            "without a label",
         )
     if isinstance(value, str | int) and value in mapping:
         return mapping[value]
     label = _among(value, kind, known)
     if label is None:
         expected = ", ".join(map(str, [*mapping, *known]))
-        raise UserError(
+        raise BadRow(
             f"{where()}: label {value!r} of field {field!r} is none of {expected}; mend the row, "
-            "or add the value to `labels:` in datasets.yaml beside the data"
+            "or add the value to `labels:` in datasets.yaml beside the data",
+            "with an unknown label",
         )
     return label
 
@@ -128,4 +137,7 @@ def _list(value, inner, field, where):
 
 
 def _wrong(value, field, expected, where):
-    return UserError(f"{where()}: field {field!r} ({str(value)[:40]!r}) is not {expected}")
+    return BadRow(
+        f"{where()}: field {field!r} ({str(value)[:40]!r}) is not {expected}",
+        f"{field!r} not {expected}",
+    )

@@ -109,11 +109,15 @@ def ready_made(row, path):
     """
     pair = {}
     for field in ("inputs", "targets"):
-        pair[field] = row.get(f"{field}_pretokenized", row.get(field))
+        for name in (f"{field}_pretokenized", field):
+            if name in row:
+                pair[field] = row[name]
+                break
     choices = row.get("choices", row.get("answer_choices"))
     if choices:
         pair["choices"] = list(choices)
-    yield pair
+    whole = {"inputs", "targets"} <= pair.keys()
+    yield pair if whole else {**row, **pair}  # whoever misses a field names those that are there
 
 
 def title_and_body(row, path):

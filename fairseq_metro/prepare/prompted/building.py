@@ -8,6 +8,7 @@ import contextlib
 import logging
 import os
 import shutil
+from collections import Counter
 from itertools import chain
 
 import numpy as np
@@ -21,6 +22,7 @@ from fairseq_metro.prepare.prompted.rendering import Renderer, has_choices
 from fairseq_metro.prepare.prompted.trial import refuse_idle
 from fairseq_metro.prepare.prompted.writing import TaskWriter
 from fairseq_metro.prepare.workers import Workers
+from fairseq_metro.sources import BadRows
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +91,7 @@ def build_units(plan, building, works, prints, avoid=None):
     if not todo:
         return
     units = [work.unit for work in todo]
-    amounts = Amounts(todo)
+    amounts = Amounts(todo, plan.max_bad_rows)
     progress = Progress(amounts)
     set_up = (units, str(plan.vocabulary.path), avoid)
     with Workers(min(plan.workers, len(units) * 64), _set_up, set_up, _render) as workers:
@@ -125,10 +127,14 @@ def _render(job):
 
 
 class Amounts:
-    """How much there is to read and how much has been read, for the progress line."""
+    """How much there is to read and how much has been read, for the progress line.
 
-    def __init__(self, works):
+    bad_rows: the BadRows of each unit's files.
+    """
+
+    def __init__(self, works, max_bad_rows):
         self._works = works
+        self.bad_rows = [BadRows(max_bad_rows) for _ in works]
         self._sizes = [sum(os.path.getsize(p) for p in work.source.files()) for work in works]
         self._rows = [None] * len(works)  # that take part, where that had to be counted
         self.finished, self._here = 0, 0.0
@@ -137,7 +143,9 @@ class Amounts:
         """The jobs of a unit; what it reads is settled when its turn comes."""
         work = self._works[number]
         self._rows[number], wanted = work.wanted()
-        yield from jobs(number, work.source, wanted, len(work.unit.tasks))
+        bad_rows = self.bad_rows[number]
+        yield from jobs(number, work.source, wanted, len(work.unit.tasks), bad_rows)
+        bad_rows.end_of_file()  # of rows drawn, the file's end was not met
 
     def rows(self, number, seen):
         """How many rows of a unit take part: counted before, or all that were seen."""
@@ -178,19 +186,26 @@ class UnitWriter:
             self._writers.append(
                 TaskWriter(folder, work.unit.split, size, has_choices(work.unit, task))
             )
+        self._bad_rows = [BadRows(plan.max_bad_rows) for _ in work.unit.tasks]
         self._said, self._rows = [], 0
 
     def write(self, result):
-        """Add what became of a job."""
-        for writer, *found in zip(
-            self._writers, result.pairs, result.dropped, result.unmatched, strict=True
-        ):
-            writer.write(*found)
+        """Add what became of a job. Raises :class:`UserError` for too many bad rows."""
+        for writer, pairs, dropped, unmatched, bad, counts in zip(
+            self._writers, result.pairs, result.dropped, result.unmatched, result.bad,
+            self._bad_rows, strict=True,
+        ):  # fmt: skip
+            counts.good(len(pairs.source.sizes) + sum(dropped.values()))
+            for problem in bad:
+                counts.add(problem.reason, str(problem), of_file=problem.of_file)
+            writer.write(pairs, dropped + Counter(problem.reason for problem in bad), unmatched)
         self._said.append(result.said)
         self._rows += result.rows
 
     def finish(self, building, prints, amounts):
         """Close the files, put them in place, log what was left out."""
+        for counts in self._bad_rows:
+            counts.end_of_file()
         facts = [writer.close() for writer in self._writers]
         rows = amounts.rows(self.number, self._rows)
         tasks = self.work.unit.tasks
@@ -198,6 +213,8 @@ class UnitWriter:
             if not fact["rows"]:
                 refuse_idle(self.work, task, fact["dropped"])
         known = {"rows": rows, "tasks": {t.name: f for t, f in zip(tasks, facts, strict=True)}}
+        counted = (amounts.bad_rows[self.number], *self._bad_rows)
+        known["bad_rows"] = [sentence for counts in counted for sentence in counts.summary()]
         made_from = prints[self.work.key]
         building.keep(self.work, made_from, known, np.concatenate(self._said))
         amounts.finish(self.number)

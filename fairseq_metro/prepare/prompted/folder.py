@@ -70,8 +70,7 @@ def complete_split(plan, building, split, works):
     entries = [_entry(task, known[task.name], caps, rates) for task in tasks]
     whole = {"rule": mixture.rule, "mixture": mixture.name, "seed": plan.seed,
              "examples": mixture.examples, "drop_rules": works[0].unit.rules.name,
-             "sets": [{"name": work.unit.name, "rows": fact["rows"], "tasks": len(work.unit.tasks)}
-                      for work, fact in zip(works, facts, strict=True)],
+             "sets": [_set_entry(work, fact) for work, fact in zip(works, facts, strict=True)],
              "tasks": entries}  # fmt: skip
     said = np.concatenate([building.said(work) for work in works])
     with atomic_write(folder / overlap.HASHES, "wb") as stream:
@@ -83,6 +82,11 @@ def complete_split(plan, building, split, works):
 def _whole_set(task):
     """The task with all rows of its set taking part: those that do were counted."""
     return replace(task, set=replace(task.set, first=None, keep_every=None, leave_every=None))
+
+
+def _set_entry(work, fact):
+    entry = {"name": work.unit.name, "rows": fact["rows"], "tasks": len(work.unit.tasks)}
+    return entry | ({"bad_rows": fact["bad_rows"]} if fact["bad_rows"] else {})
 
 
 def _entry(task, fact, caps, rates):

@@ -142,6 +142,8 @@ def report(plan, stamp, seconds):
                     "%s/%s: %d pairs; left out: %s", split, task["name"], task["rows"], lost
                 )
         for one in facts["sets"]:
+            for sentence in one.get("bad_rows", ()):
+                logger.warning("%s/%s: %s", split, one["name"], sentence)
             if one.get("in_training"):
                 logger.warning(
                     "%s/%s: %d of %d rows say the same as a training row",

@@ -23,6 +23,8 @@ from fairseq_metro.prepare.prompted.mixture_options import add_mixture_options, 
 from fairseq_metro.prepare.prompted.units import with_sets
 from fairseq_metro.prompts import METRO, T0, DropRules, Templates, find_templates
 from fairseq_metro.prompts.collection import OWN, PROMPTSOURCE, promptsource_folder
+from fairseq_metro.sources import add_max_bad_rows, bad_rows_limit
+from fairseq_metro.sources.bad_rows import DEFAULT
 from fairseq_metro.task_data import NotThere, open_dataset
 
 logger = logging.getLogger(__name__)
@@ -54,6 +56,7 @@ class Plan:
     overlap: str
     workers: int
     max_source: int = OTHER_MAX_SOURCE
+    max_bad_rows: int | float | None = None
 
     @property
     def room(self):
@@ -110,6 +113,11 @@ def parser():
     add("--max-source-length", type=int, metavar="N",
         help="Longest source of the model that the data is for, in tokens: exemplars that do not fit "
              "are left out (default: 1,024 for the rule flan, else 512).")  # fmt: skip
+    add_max_bad_rows(
+        add, "How many rows of a data set may be bad: damaged, without a label, or without a value "
+        "that a template prints. They are left out and counted; more end the command (default: "
+        f"{DEFAULT.replace('%', '%%')}, and of those that are not UTF-8 or cut off the share alone)."
+    )  # fmt: skip
     add("--workers", type=int, default=os.cpu_count(), metavar="N",
         help="processes that render and encode (default: all cores, %(default)s)")  # fmt: skip
     add("--show", type=int, metavar="N",
@@ -144,6 +152,7 @@ def plan(args):
         seed=mixture.seed if args.seed is None else args.seed,
         limit=args.limit, valid_rows=args.valid_rows, overlap=args.evaluation_overlap,
         max_source=args.max_source_length or MAX_SOURCE.get(mixture.rule, OTHER_MAX_SOURCE),
+        max_bad_rows=bad_rows_limit(args),
     )  # fmt: skip
     if not args.split and not with_sets(made, VALID)[0].valid:
         logger.warning("mixture %s: no validation rows, so there is no valid", mixture.name)

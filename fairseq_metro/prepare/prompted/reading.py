@@ -11,6 +11,8 @@ from fairseq_metro.mixtures import Mixture
 from fairseq_metro.mixtures.rules import cyclic_rows
 from fairseq_metro.prepare.prompted.rendering import Job
 from fairseq_metro.prompts.collection import nearest
+from fairseq_metro.sources import BadRows
+from fairseq_metro.task_data.dataset import EVERY_ROW
 
 PROMPTS_PER_JOB = 2048
 ROWS_DRAWN = 31  # purpose of a draw, beside those in data/randomness.py
@@ -24,10 +26,12 @@ class Source:
     dataset: object
     splits: tuple[str, ...]
 
-    def rows(self):
-        """Yield every row (dict) in order."""
+    def rows(self, bad_rows=None):
+        """Yield every row (dict) in order. A bad one raises :class:`UserError`, or is None where
+        ``bad_rows``, a sources.BadRows, counts such rows."""
+        more = {} if bad_rows is None else {"bad_rows": bad_rows}
         for split in self.splits:
-            yield from self.dataset.rows(split)
+            yield from self.dataset.rows(split, **more)
 
     def count(self):
         """Number of rows."""
@@ -94,10 +98,11 @@ class Selection:
         return rows[np.sort(order[: self.most])]
 
 
-def jobs(number, source, wanted, tasks):
+def jobs(number, source, wanted, tasks, bad_rows=None):
     """Yield the :class:`Job` s of unit ``number``, at least one; a row is read once for all tasks.
 
-    wanted: for each of ``tasks`` ascending rows, or None for every row to every task.
+    wanted: for each of ``tasks`` ascending rows, or None for every row to every task; bad_rows: as
+    :meth:`Source.rows` takes it.
     """
     most = max(1, PROMPTS_PER_JOB // tasks)
     alike = wanted is None or all(rows is wanted[0] for rows in wanted)
@@ -105,7 +110,7 @@ def jobs(number, source, wanted, tasks):
     if wanted is not None:
         needed = wanted[0] if alike else np.unique(np.concatenate(wanted))
     indices, rows, made = [], [], 0
-    for index, row in chosen_rows(source, needed):
+    for index, row in chosen_rows(source, needed, bad_rows):
         indices.append(index)
         rows.append(row)
         if len(rows) == most:
@@ -115,15 +120,25 @@ def jobs(number, source, wanted, tasks):
         yield Job(number, indices, rows, _positions(indices, wanted, alike, tasks))
 
 
-def chosen_rows(source, needed):
-    """Yield (index, row) of every row, or of the ``needed`` ones (ascending int64)."""
+def good_rows(source, needed):
+    """:func:`chosen_rows` for a look at some rows: bad ones are passed over and not counted."""
+    return chosen_rows(source, needed, BadRows(EVERY_ROW))
+
+
+def chosen_rows(source, needed, bad_rows=None):
+    """Yield (index, row) of every row, or of the ``needed`` ones (ascending int64), but for bad ones.
+
+    bad_rows: as :meth:`Source.rows` takes it.
+    """
+    rows = enumerate(source.rows(bad_rows))
     if needed is None:
-        yield from enumerate(source.rows())
+        yield from ((index, row) for index, row in rows if row is not None)
         return
     place, last = 0, len(needed)
-    for index, row in enumerate(source.rows() if last else ()):
+    for index, row in rows if last else ():
         if index == needed[place]:
-            yield index, row
+            if row is not None:
+                yield index, row
             place += 1
             if place == last:
                 return

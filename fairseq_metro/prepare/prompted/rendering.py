@@ -10,7 +10,8 @@ from fairseq_metro.errors import UserError
 from fairseq_metro.mixtures import Mixture, MixtureTask, flan
 from fairseq_metro.prepare.prompted.pairs import EncodedPairs, PairEncoder, one_line
 from fairseq_metro.prepare.prompted.row_text import row_hashes
-from fairseq_metro.prompts import DropRules, Prompted, row_random
+from fairseq_metro.prompts import DropRules, NoValue, Prompted, row_random
+from fairseq_metro.task_data.bad_row import BadRow
 
 
 @dataclass(frozen=True)
@@ -53,13 +54,15 @@ class Job:
 
 @dataclass
 class Rendered:
-    """What became of a job, a list entry for each task. said: uint64, what the rows say
-    that are not left out of training."""
+    """What became of a job, a list entry for each task. bad: a :class:`BadRow` for each row that
+    lacks what the task's template prints; said: uint64, what the rows say that are not left out of
+    training."""
 
     unit: int
     rows: int
     pairs: list[EncodedPairs]
     dropped: list[Counter]
+    bad: list[list]
     unmatched: list[int]
     said: np.ndarray
 
@@ -82,11 +85,7 @@ class Renderer:
         unit = self._units[job.unit]
         said = row_hashes(job.rows)
         held_out = self._held_out(unit, said)
-        pairs, dropped = [], []
-        for task, wanted in zip(unit.tasks, job.wanted, strict=True):
-            found, reasons = self._task(unit, task, job, wanted, held_out)
-            pairs.append(found)
-            dropped.append(reasons)
+        pairs, dropped, bad = self._texts(unit, job, held_out)
         with_choices = [has_choices(unit, task) for task in unit.tasks]
         encoded = self._encode(list(zip(pairs, with_choices, strict=True)))
         unmatched = [
@@ -94,17 +93,21 @@ class Renderer:
             for found, choices in zip(pairs, with_choices, strict=True)
         ]
         kept = np.delete(said, sorted(held_out))
-        return Rendered(job.unit, len(job.rows), encoded, dropped, unmatched, kept)
+        return Rendered(job.unit, len(job.rows), encoded, dropped, bad, unmatched, kept)
 
     def texts(self, job):
         """The job's pairs as text, and the reasons for the rest: two lists with one entry a task."""
         unit = self._units[job.unit]
-        held_out = self._held_out(unit, row_hashes(job.rows))
-        found = [
+        pairs, dropped, bad = self._texts(unit, job, self._held_out(unit, row_hashes(job.rows)))
+        reasons = [Counter(problem.reason for problem in problems) for problems in bad]
+        return pairs, [rule + row for rule, row in zip(dropped, reasons, strict=True)]
+
+    def _texts(self, unit, job, held_out):
+        by_task = [
             self._task(unit, task, job, wanted, held_out)
             for task, wanted in zip(unit.tasks, job.wanted, strict=True)
         ]
-        return [pairs for pairs, _ in found], [reasons for _, reasons in found]
+        return tuple(map(list, zip(*by_task, strict=True)))
 
     def _held_out(self, unit, said):
         if unit.split != "train" or not self._avoid:
@@ -112,25 +115,29 @@ class Renderer:
         return {i for i, value in enumerate(said.tolist()) if value in self._avoid}
 
     def _task(self, unit, task, job, wanted, held_out):
-        found, reasons = [], Counter()
+        """(pairs, reasons of dropped rows, bad rows) of one task."""
+        pairs, reasons, bad = [], Counter(), []
         for position in range(len(job.rows)) if wanted is None else wanted:
             if position in held_out:
                 reasons["evaluation row"] += 1
                 continue
-            pair = self._pair(unit, task, job.rows[position], job.indices[position])
+            try:
+                pair = self._pair(unit, task, job.rows[position], job.indices[position])
+            except BadRow as problem:
+                bad.append(problem)
+                continue
             if isinstance(pair, Prompted):
-                found.append(pair)
+                pairs.append(pair)
             else:
                 reasons[pair.value] += 1
-        return found, reasons
+        return pairs, reasons, bad
 
     def _pair(self, unit, task, row, index):
-        """A row under a task's template, white space collapsed, or the reason to leave it out."""
-        try:
-            pair = dressed(unit, task, row, index)
-        except UserError as error:
-            place = f"{unit.split}/{unit.name}: row {index + 1}"
-            raise UserError(f"{place}: {error}") from None
+        """A row under a task's template, white space collapsed, or the reason to leave it out.
+
+        Raises :class:`BadRow` for a row that lacks what the template needs.
+        """
+        pair = judged(unit, task, row, index)
         if not isinstance(pair, Prompted):
             return pair
         if unit.pool and unit.mixture.exemplars[1]:
@@ -143,8 +150,8 @@ class Renderer:
         row = unit.places.get(index, str(index)) if unit.pool_is_own else str(index)
         shots = unit.mixture.exemplars
         drawn = flan.exemplar_rows(unit.seed, task.name, row, len(unit.pool), shots)
-        shown = [dressed(unit, task, unit.pool[i][1], unit.pool[i][0]) for i in drawn]
-        shown = [one for one in shown if isinstance(one, Prompted)]
+        shown = [pair_or_none(unit, task, *unit.pool[i]) for i in drawn]
+        shown = [one for one in shown if one is not None]
         return flan.with_exemplars(pair, shown, unit.room, self._tokens)
 
 
@@ -153,6 +160,29 @@ def has_choices(unit, task):
     if task.template is None:
         return unit.ready_choices
     return task.template.answer_choices is not None
+
+
+def judged(unit, task, row, index):
+    """:func:`dressed`, with a :class:`BadRow` raised for a row that a template cannot do with."""
+    place = f"{unit.split}/{unit.name}: row {index + 1}"
+    try:
+        pair = dressed(unit, task, row, index)
+    except BadRow as error:
+        raise BadRow(f"{place}: {error}", error.reason, error.of_file) from None
+    except UserError as error:
+        raise BadRow(f"{place}: {error}", "template fails") from None
+    if isinstance(pair, NoValue):
+        raise BadRow(f"{place}: {task.template}: {pair.value}", pair.value)
+    return pair
+
+
+def pair_or_none(unit, task, index, row):
+    """A row's pair, or None where it gives none."""
+    try:
+        pair = judged(unit, task, row, index)
+    except BadRow:
+        return None
+    return pair if isinstance(pair, Prompted) else None
 
 
 def dressed(unit, task, row, index):
@@ -171,10 +201,12 @@ def _choices(unit, row):
     """A ready-made row's choices. All rows of a file have some, or none has."""
     choices = row.get("choices")
     if (choices is not None) != unit.ready_choices:
-        raise UserError(
-            f"{unit.tasks[0].jsonl}: the row of inputs {row['inputs'][:40]!r} has "
-            f"{'choices' if choices else 'no choices'}, unlike the first; give all rows choices, "
-            "or none"
+        has = "choices" if choices else "no choices"
+        raise BadRow(
+            f"{unit.tasks[0].jsonl}: the row of inputs {row['inputs'][:40]!r} has {has}, unlike the "
+            "first; give all rows choices, or none",
+            f"with {has}, unlike the first",
+            of_file=True,
         )
     return None if choices is None else [choice.strip() for choice in choices]
 

@@ -2,7 +2,7 @@
 
 from itertools import islice
 
-from fairseq_metro.prepare.prompted.reading import chosen_rows
+from fairseq_metro.prepare.prompted.reading import good_rows
 from fairseq_metro.prepare.prompted.rendering import Job, Renderer
 from fairseq_metro.prepare.prompted.trial import try_tasks
 from fairseq_metro.prepare.prompted.units import all_work
@@ -32,7 +32,7 @@ def examples(work, place, renderer, number):
     _, wanted = work.wanted()
     for position, task in enumerate(work.unit.tasks):
         needed = None if wanted is None else wanted[position][: number * ROWS_TRIED]
-        rows = list(islice(chosen_rows(work.source, needed), number * ROWS_TRIED))
+        rows = list(islice(good_rows(work.source, needed), number * ROWS_TRIED))
         found, reasons = [], {}
         for index, row in rows:
             if len(found) == number:

@@ -14,10 +14,11 @@ from fairseq_metro.errors import UserError
 from fairseq_metro.mixtures import flan
 from fairseq_metro.mixtures.mixture import VALID
 from fairseq_metro.prepare.prompted.pairs import one_line
-from fairseq_metro.prepare.prompted.reading import chosen_rows
-from fairseq_metro.prepare.prompted.rendering import dressed
+from fairseq_metro.prepare.prompted.reading import good_rows
+from fairseq_metro.prepare.prompted.rendering import judged
 from fairseq_metro.prompts import DropReason, Prompted
 from fairseq_metro.prompts.fields import ROWS_SEARCHED, FieldSearch, refuse_unusable
+from fairseq_metro.task_data.bad_row import BadRow
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ def _try_unit(work):
     waiting, tried, needed = trials, 0, None
     if wanted is not None:
         needed = np.unique(np.concatenate(wanted))
-    for index, row in chosen_rows(work.source, needed):
+    for index, row in good_rows(work.source, needed):
         if (search.satisfied and not waiting) or tried == ROWS_SEARCHED:
             break
         search.look(row)
@@ -52,7 +53,7 @@ def _try_unit(work):
 
 
 class Trial:
-    """One task on the rows it gets. reasons: why rows gave nothing; problem: the first error."""
+    """One task on the rows it gets. reasons: why rows gave nothing; problem: the first BadRow."""
 
     def __init__(self, unit, place, rows):
         self.task, self.reasons, self.problem = unit.tasks[place], Counter(), None
@@ -65,10 +66,10 @@ class Trial:
             if place == len(self._rows) or self._rows[place] != index:
                 return False
         try:
-            pair = dressed(self._unit, self.task, row, index)
-        except UserError as error:
-            self.problem = self.problem or str(error)
-            self.reasons["error"] += 1
+            pair = judged(self._unit, self.task, row, index)
+        except BadRow as bad:
+            self.problem = self.problem or bad
+            self.reasons[bad.reason] += 1
             return False
         if not isinstance(pair, Prompted):
             self.reasons[pair.value] += 1
@@ -81,7 +82,7 @@ class Trial:
 
 
 def refuse_idle(work, task, reasons, problem=None):
-    """Raise :class:`UserError` for a task without a pair; reasons: {why: rows}; problem: an error.
+    """Raise :class:`UserError` for a task without a pair; reasons: {why: rows}; problem: a BadRow.
 
     Only logged: a template that speaks of some rows alone and meets none of them among rows drawn,
     and any in ``valid``, where pairs are dropped that training keeps.
@@ -89,8 +90,8 @@ def refuse_idle(work, task, reasons, problem=None):
     unit, rows = work.unit, sum(reasons.values())
     place = f"{unit.split}/{unit.name}"
     name = task.template or task.jsonl
-    if problem is not None and reasons["error"] == rows:
-        raise UserError(f"{place}: row 1: {problem}")
+    if problem is not None and reasons[problem.reason] == rows:
+        raise UserError(str(problem))
     counts = ", ".join(f"{count} {reason}" for reason, count in reasons.items()) or "no rows"
     silent = set(reasons) == {DropReason.NOT_TWO_PARTS.value}
     drawn = work.selection.most is not None

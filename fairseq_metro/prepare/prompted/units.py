@@ -20,7 +20,7 @@ from fairseq_metro.mixtures.mixture import HELDOUT, TRAIN, VALID
 from fairseq_metro.prepare.prompted.reading import (
     Selection,
     Source,
-    chosen_rows,
+    good_rows,
     splits_for,
     validation_splits,
 )
@@ -186,7 +186,8 @@ def _work(plan, split, mixture, tasks, opened):
     source = Source(dataset, splits)
     name = f"{one.name} {tasks[0].jsonl.name}" if tasks[0].jsonl else one.name
     pool, own = exemplar_pool(mixture, one, source)
-    ready = tasks[0].jsonl is not None and "choices" in next(source.rows())
+    first = next(good_rows(source, None))[1] if tasks[0].jsonl else {}
+    ready = "choices" in first
     unit = Unit(split, name, mixture, tuple(tasks), rules, plan.seed, pool, own, ready, plan.room)
     return Work(unit, source, Selection(most, plan.seed))
 
@@ -204,7 +205,7 @@ def exemplar_pool(mixture, one, source):
     rows = train.row_indices(pool.count())
     if len(rows) > POOL_ROWS:  # from everywhere, since files are often sorted by label
         rows = rows[np.arange(POOL_ROWS) * len(rows) // POOL_ROWS]
-    return tuple(chosen_rows(pool, rows)), pool.splits == source.splits
+    return tuple(good_rows(pool, rows)), pool.splits == source.splits
 
 
 def file_hashes(works, threads):
