@@ -5,12 +5,13 @@ enough: obeyed with a wrong one, it would turn an error into garbage that nobody
 """
 
 import codecs
+import os
 import re
 import shlex
 
 from fairseq_metro.errors import UserError
 from fairseq_metro.sources.encodings import likely_encoding
-from fairseq_metro.sources.kinds import ARCHIVES, UNPACK
+from fairseq_metro.sources.kinds import ARCHIVES, PACKED_ENDINGS, UNPACK
 from fairseq_metro.sources.streams import Stream
 
 REPLACEMENT = "\ufffd"
@@ -70,13 +71,13 @@ class _Transcoded:
 
     def read(self, n=-1):
         block = b""
-        while not block and not self._ended:
+        while not self._ended and (n < 0 or not block):
             raw = self._source.read(n if n < 0 else max(n, 4))
             self._ended = not raw
             text = self._decoder.decode(raw, final=self._ended)
             if self._bad_rows is not None:
                 self._bad_rows.replaced += text.count(REPLACEMENT)
-            block = text.encode("utf-8")
+            block += text.encode("utf-8")
         return block
 
 
@@ -117,21 +118,33 @@ def decode(data, member, line=1, offset=0):
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
         line += data.count(b"\n", 0, error.start)
-        start = max(0, error.start - SAMPLE // 2)
         raise UserError(
             f"{member.place}: line {line}, byte {offset + error.start} is not UTF-8 "
-            f"({error.reason}); {remedy_for(data[start : start + SAMPLE], member)}"
+            f"({error.reason}); {remedy_for(data, error.start, offset, member)}"
         ) from None
 
 
-def remedy_for(sample, member):
-    """What to do about a file of which ``sample`` is not UTF-8: words and a command."""
+def remedy_for(data, at, offset, member):
+    """What to do about a file whose byte ``at`` of ``data`` is not UTF-8: words and a command.
+
+    offset: bytes of text before ``data``.
+    """
+    ending = os.path.splitext(member.path)[1]
+    if not member.packing and ending.lower() in PACKED_ENDINGS:
+        return f"nor is it compressed, as {ending} says: damaged; fetch it again"
+    around = max(0, at - SAMPLE // 2)
+    start = data.rfind(b"\n", 0, around) + 1
+    sample = data[start : start + SAMPLE]
     if (bad := damage(sample)) is not None:
         return (
             f"the rest is UTF-8 ({bad} bad bytes near there), so mend the file, or leave such "
             f"bytes out: {command(member, 'iconv -c -f utf-8 -t utf-8')}"
         )
-    return remedy(member, likely_encoding(sample))
+    even = around + (offset + around) % 2  # UTF-16 has two bytes a character, line ends or not
+    length = min(SAMPLE, len(data) - even) // 2 * 2
+    names = {likely_encoding(sample), likely_encoding(data[even : even + length])}
+    names.discard(None)
+    return remedy(member, names.pop() if len(names) == 1 else None)
 
 
 def damage(sample):

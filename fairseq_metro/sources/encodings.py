@@ -10,6 +10,7 @@ import unicodedata
 
 CLEAR = 0.05  # "chaos", charset-normalizer's measure of a text, of what is named
 APART = 0.1  # by which that of another text is to be worse
+LESS_COHERENT = 0.3  # or by which its "coherence" is, how well letters fit a language
 LEAST_OTHERS = 12  # letters beyond ASCII from which something can be told
 # Python's names to iconv's, each the widest of its kind: what it lacks is an error there, not garbage.
 ICONV = {
@@ -50,16 +51,23 @@ def likely_encoding(sample):
     text = _decoded(sample, _PYTHON.get(name, candidates[0].encoding))
     if name is None or text is None or sum(c > "\x7f" for c in text) < LEAST_OTHERS:
         return None
-    others = [(other.encoding, other.chaos) for other in candidates[1:]]
-    for encoding, chaos in others:
-        rival = _decoded(sample, encoding)
-        if rival not in (None, text) and chaos < candidates[0].chaos + APART:
+    for other in candidates[1:]:
+        rival = _decoded(sample, other.encoding)
+        if rival not in (None, text) and not _is_worse(other, candidates[0]):
             return None
     for encoding in _SIBLINGS.get(name, ()):
         rival = _decoded(sample, encoding)
         if rival not in (None, text) and _oddities(rival) <= _oddities(text):
             return None
     return name
+
+
+def _is_worse(rival, best):
+    """Whether a candidate of charset-normalizer reads clearly worse than the best: more chaos, or
+    letters as often as in no language."""
+    return rival.chaos >= best.chaos + APART or (
+        rival.chaos >= best.chaos and rival.coherence <= best.coherence - LESS_COHERENT
+    )
 
 
 def _decoded(sample, encoding):

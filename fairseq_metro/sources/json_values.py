@@ -1,14 +1,15 @@
 """JSON over any number of lines: a list of rows, or objects one after the other."""
 
-import codecs
 import json
 import re
 
 from fairseq_metro.errors import UserError
+from fairseq_metro.sources.decoding import decode
 from fairseq_metro.sources.streams import readable
 
 BUFFER = 1 << 16
-LARGEST = 1 << 28  # bytes of one row
+LARGEST = 1 << 28  # characters of one row
+TOKEN = 16  # characters of a literal or an escape, which may be cut off
 _BETWEEN = re.compile(r"[\s,]*")
 _OPEN = (b"{", b"[", b",", b":")
 
@@ -40,10 +41,10 @@ class _Reading:
     """Text as it comes, from which values are taken one after the other."""
 
     def __init__(self, member, stream):
-        self._place, self._stream = member.place, stream
-        self._bytes = codecs.getincrementaldecoder("utf-8")()
+        self._place, self._member, self._stream = member.place, member, stream
         self._scan = json.JSONDecoder().raw_decode
-        self._text, self._start, self._read, self._ended = "", 0, 0, False
+        self._text, self._start, self._ended = "", 0, False
+        self._rest, self._read, self._line = b"", 0, 1
 
     def at_end(self):
         """Whether nothing is left but white space and commas, which are passed over."""
@@ -75,12 +76,18 @@ class _Reading:
                 raise UserError(f"{self._place}: row {number}: nested too deeply") from None
             except ValueError as error:
                 problem = error
-            if problem is not None and (self._ended or len(self._text) - self._start > LARGEST):
+            if problem is not None and (self._ended or self._is_final(problem)):
                 raise UserError(
                     f"{self._place}: row {number}: not JSON ({problem}); fetch the file again, or "
                     "mend it"
                 ) from None
             self._more()
+
+    def _is_final(self, problem):
+        """Whether no text that follows could make JSON of a value."""
+        size = len(self._text)
+        cut_off = problem.msg.startswith("Unterminated string") or problem.pos > size - TOKEN
+        return not cut_off or size - self._start > LARGEST
 
     def _more(self):
         """Read on: as much again as there is, so that long rows are not scanned too often."""
@@ -88,10 +95,24 @@ class _Reading:
         with readable(self._place):
             raw = self._stream.read(max(BUFFER, len(self._text)))
         self._ended = not raw
-        try:
-            self._text += self._bytes.decode(raw, final=self._ended)
-        except UnicodeDecodeError as error:
-            raise UserError(
-                f"{self._place}: a byte after byte {self._read} is not UTF-8 ({error.reason})"
-            ) from None
-        self._read += len(raw)
+        raw = self._rest + raw
+        whole = len(raw) if self._ended else ends_whole(raw)
+        self._text += decode(raw[:whole], self._member, self._line, self._read)
+        self._read += whole
+        self._line += raw.count(b"\n", 0, whole)
+        self._rest = raw[whole:]
+
+
+def ends_whole(raw):
+    """How many of the bytes are whole characters of UTF-8.
+
+    >>> ends_whole("caf\u00e9".encode()), ends_whole("caf\u00e9".encode()[:-1])
+    (5, 3)
+    """
+    for length in range(1, min(4, len(raw)) + 1):
+        first = raw[-length]
+        if first >= 0xC0:  # begins a character of so many bytes
+            return len(raw) - length * (length < 2 + (first >= 0xE0) + (first >= 0xF0))
+        if first < 0x80:
+            break
+    return len(raw)

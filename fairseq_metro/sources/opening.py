@@ -168,7 +168,10 @@ def _inside(member, packing, stream, name=None):
 
 def _of_tar(member):
     with readable(member.place):
-        archive = tarfile.open(fileobj=member.stream, mode="r|")  # noqa: SIM115
+        # Zeros are no end: one archive may follow another.
+        archive = tarfile.open(  # noqa: SIM115
+            fileobj=member.stream, mode="r|", tarinfo=_Header, ignore_zeros=True
+        )
     with archive:
         while True:
             with readable(member.place):
@@ -180,6 +183,17 @@ def _of_tar(member):
                     stream = Stream(archive.extractfile(entry))
                 yield from _unpacked(_inside(member, TAR, stream, entry.name))
             archive.members = []  # else every header stays in memory
+
+
+class _Header(tarfile.TarInfo):
+    """A header of a tar, which is an error where it is damaged; tarfile takes it for the end."""
+
+    @classmethod
+    def fromtarfile(cls, archive):
+        try:
+            return super().fromtarfile(archive)
+        except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError) as error:
+            raise tarfile.SubsequentHeaderError(str(error)) from None
 
 
 def _of_zip(member, raw):

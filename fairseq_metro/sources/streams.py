@@ -69,11 +69,51 @@ def decompressed(packing, stream):
     """A :class:`Stream` of what is compressed in ``stream``, by one of kinds.COMPRESSIONS."""
     if packing == GZIP:
         return Stream(gzip.GzipFile(fileobj=stream))
-    if packing == BZIP2:
-        return Stream(bz2.BZ2File(stream))
     if packing == ZSTD:
         return Stream(_Zstd(stream))
-    return Stream(lzma.LZMAFile(stream))
+    return Stream(
+        _Frames(stream, bz2.BZ2Decompressor if packing == BZIP2 else lzma.LZMADecompressor)
+    )
+
+
+class _Frames:
+    """Decompress bzip2's or xz's streams one after the other.
+
+    Python's own files take a damaged stream that is not the first for the end.
+    """
+
+    def __init__(self, source, new):
+        self._source, self._new = source, new
+        self._frame, self._waiting = None, b""
+
+    def read(self, n=-1):
+        blocks = []
+        while block := self._some(n):
+            blocks.append(block)
+            if n >= 0:
+                break
+        return b"".join(blocks)
+
+    def _some(self, n):
+        while True:
+            if self._frame is None:
+                self._waiting = self._waiting.lstrip(b"\0")  # padding between streams
+            starved = self._frame is None or self._frame.needs_input
+            if starved and not self._waiting:
+                self._waiting = self._source.read(1 << 16)
+                if not self._waiting:
+                    if self._frame is not None:
+                        raise EOFError("the file ends inside a stream")
+                    return b""
+                continue
+            self._frame = self._frame or self._new()
+            data, self._waiting = (self._waiting, b"") if starved else (b"", self._waiting)
+            block = self._frame.decompress(data, max_length=n)
+            if self._frame.eof:
+                self._waiting = self._frame.unused_data + self._waiting
+                self._frame = None
+            if block:
+                return block
 
 
 class _Zstd:

@@ -2,13 +2,10 @@
 
 import bz2
 import gzip
-import io
 import lzma
 import os
 import random
-import tarfile
 import tracemalloc
-import zipfile
 
 import pytest
 import zstandard
@@ -18,24 +15,7 @@ from hypothesis import strategies as st
 from fairseq_metro.errors import UserError
 from fairseq_metro.sources import check_readable, members, open_bytes
 from fairseq_metro.sources.kinds import packing_of
-
-
-def in_tar(files, mode="w"):
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode=mode) as archive:
-        for name, content in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(content)
-            archive.addfile(entry, io.BytesIO(content))
-    return buffer.getvalue()
-
-
-def in_zip(files):
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return buffer.getvalue()
+from tests.sources.packing import in_tar, in_zip
 
 
 def long_zstd(content):
@@ -137,6 +117,30 @@ def test_a_cut_off_file_is_one_line(tmp_path, packer, cut):
         open_bytes(tmp_path / "cut") as stream,
     ):
         stream.read()
+
+
+@pytest.mark.parametrize(
+    "compress", [bz2.compress, lzma.compress, gzip.compress, zstandard.compress]
+)
+def test_what_follows_the_first_stream_is_not_lost_when_it_is_damaged(tmp_path, compress):
+    second = bytearray(compress(b"second"))
+    second[1] ^= 0xFF
+    (tmp_path / "x").write_bytes(compress(b"first") + second)
+    with pytest.raises(UserError, match="x: damaged or cut off"), open_bytes(tmp_path / "x") as s:
+        s.read()
+
+
+def test_a_damaged_header_inside_a_tar_is_no_end_of_it(tmp_path):
+    archive = bytearray(in_tar({f"{i}.txt": b"text" for i in range(4)}))
+    archive[1024 + 150] ^= 1  # the second file's check sum
+    (tmp_path / "x.tar").write_bytes(archive)
+    with pytest.raises(UserError, match=r"x\.tar: damaged or cut off \(bad checksum"):
+        read(tmp_path / "x.tar")
+
+
+def test_one_tar_after_the_other_is_read_whole(tmp_path):
+    (tmp_path / "x.tar").write_bytes(in_tar({"a": b"1"}) + in_tar({"b": b"2"}))
+    assert read(tmp_path / "x.tar") == [b"1", b"2"]
 
 
 def test_what_is_not_read_is_named(tmp_path):
