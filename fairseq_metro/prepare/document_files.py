@@ -31,7 +31,7 @@ class DocumentFiles:
     def __init__(self, folder, settings):
         self.folder = folder
         names = [HASHES, COUNTS, *(part_name(split, 0) for split in SPLITS)]
-        self._growing = GrowingFiles(folder, names, settings)
+        self._growing = GrowingFiles(folder, names, settings, reopened=False)
         facts = self._growing.facts
         self.parts = facts.get("parts", dict.fromkeys(SPLITS, 0))
         self.facts = facts.get("facts", {})

@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import os
 import re
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -190,6 +191,7 @@ def convert_all(sources, options, reading):
     with locked(out), writing(out):
         if not finished_already(out, settings, sources):
             make(sources, options, reading, settings)
+        shutil.rmtree(out / GROWING, ignore_errors=True)  # of a run killed right at its end
         total = totals(read_json(out / STATE)["done"])
     for sentence in reading.bad_rows.summary():
         print(sentence, file=sys.stderr)
@@ -252,7 +254,7 @@ def make(sources, options, reading, settings):
             write_json(out / STATE, {**state, **make_stamp()})
     except BaseException:
         if output.sources:
-            output.keep()
+            output.keep(output.finished)
         else:
             remove(output, out)
         raise

@@ -1,5 +1,6 @@
 """kill -9 at random instants: begun again, every stage ends as if nobody had disturbed it."""
 
+import json
 import os
 import re
 import runpy
@@ -37,6 +38,25 @@ def binarize_stage(inputs):
             text / "valid.txt", "--dest", folder / "bin", "--workers", 2,
         ),
         lambda folder: files(folder, "*.bin", "*.idx", "dict.txt"),
+    )  # fmt: skip
+
+
+def documents_stage(inputs):
+    """Many small sources, of which some are rows and some have nothing new."""
+    folder = inputs.parent / "sources"
+    if not folder.exists():
+        folder.mkdir()
+        texts = (inputs / "text/train.txt").read_text("utf-8").split("\n\n")
+        for i in range(2000):
+            text = " ".join(texts[i % len(texts)].split()) * 3
+            row = json.dumps({"text": text}) if i % 3 else text
+            (folder / f"{i:04d}").write_text(row, "utf-8")
+    return Stage(
+        lambda out: ours(
+            "documents", "--source", folder, "--out", out / "documents", "--valid-share", "0.1",
+            "--min-characters", 20,
+        ),
+        lambda out: files(out / "documents", "*/*.zst"),
     )  # fmt: skip
 
 
@@ -97,8 +117,14 @@ def evaluate_stage(toys, model):
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize(
     "stage, kills",
-    [(vocabulary_stage, 10), (binarize_stage, 50), (pretrain_stage, 50), (finetune_stage, 10)],
-    ids=["vocabulary", "binarize", "pretrain", "finetune"],
+    [
+        (documents_stage, 10),
+        (vocabulary_stage, 10),
+        (binarize_stage, 50),
+        (pretrain_stage, 50),
+        (finetune_stage, 10),
+    ],
+    ids=["documents", "vocabulary", "binarize", "pretrain", "finetune"],
 )
 def test_killed_at_random_instants(stage, kills, inputs, tmp_path):
     endure(stage.__name__.removesuffix("_stage"), stage(inputs), tmp_path, kills, seed=1)

@@ -1,7 +1,9 @@
 """Binarizing whole corpora: what the bytes are, what they do not depend on, what stops it."""
 
+import bz2
 import gzip
 import io
+import json
 import lzma
 import os
 import random
@@ -26,6 +28,7 @@ from fairseq_metro.files import sha256_file
 from fairseq_metro.prepare import binarize, folder_lock, inputs
 from fairseq_metro.sources import lines as source_lines
 from tests.prepare import samples
+from tests.sources.packing import in_tar, in_zip
 
 TOKEN_FILES = ("train.bin", "train.idx", "valid.bin", "valid.idx", "dict.txt")
 
@@ -379,8 +382,8 @@ def test_ctrl_c_is_one_line(texts, tmp_path):
 
 def test_memory_does_not_grow_with_the_text(texts, tmp_path):
     code = (
-        "import resource, sys; from fairseq_metro.commands import binarize; binarize(); "
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        "import re; from fairseq_metro.commands import binarize; binarize(); "
+        "print(re.search(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read())[1])"
     )
     peaks = []
     for copies in (2, 24):  # 1 and 14 MB
@@ -389,6 +392,112 @@ def test_memory_does_not_grow_with_the_text(texts, tmp_path):
         done = subprocess.run(words, capture_output=True, text=True, check=True)
         peaks.append(int(done.stdout) / 1024)
     assert peaks[1] - peaks[0] < 25, f"{peaks} MiB"
+
+
+# Files as they are distributed
+
+
+def in_rows(text, **fields):
+    """The documents of a text, blank lines between them, as JSON lines."""
+    documents = ["\n".join(lines) for lines in paragraphs(text) if lines]
+    return "".join(f"{json.dumps({'id': 1, **fields, 'text': d})}\n" for d in documents)
+
+
+@pytest.mark.parametrize("documents", ["blank-line", "file"])
+@pytest.mark.parametrize("shards", [None, 3])
+def test_rows_are_documents_whatever_ends_one_in_plain_text(
+    texts, tmp_path, small_chunks, documents, shards
+):
+    options = ("--shards", str(shards)) if shards else ()
+    run(texts, tmp_path / "plain", *options)
+    rows = texts.write("c4.json.GZ", gzip.compress(in_rows(texts.train.read_text()).encode()))
+    run(texts, tmp_path / "rows", "--documents", documents, *options, train=rows)
+    for i in range(shards or 1):
+        part = f"shard{i}" if shards else "."
+        assert same_files(tmp_path / "plain" / part, tmp_path / "rows" / part, ["train.bin"])
+
+
+def test_paragraphs_of_a_row_stay_one_document(texts, tmp_path):
+    row = json.dumps({"body": "A title\n\n  one \r\n \x85 \ntwo"})
+    rows = texts.write("rows", f"{row}\n{row}\n")
+    run(texts, tmp_path / "d", "--field", "body", train=rows)
+    expected = naive(samples.vocabulary(), [["A title", "one", "two"]] * 2)
+    assert lines_of(tmp_path / "d" / "train") == expected
+
+
+def test_any_packing_and_utf16_give_the_bytes_of_plain_text(texts, tmp_path):
+    run(texts, tmp_path / "plain", "--shards", "2")
+    content = texts.train.read_bytes()
+    for name, packed in (
+        ("UPPER.TXT.BZ2", bz2.compress(content)),
+        ("x.zip", in_zip({"a/text.txt": content})),
+        ("urlsf_subset00-1_data.xz", lzma.compress(in_tar({"a.txt": content}))),
+        ("utf16.txt", ("\ufeff" + content.decode()).encode("utf-16-be")),
+        ("bom.txt", b"\xef\xbb\xbf" + content),
+    ):
+        dest = tmp_path / f"of {name}"
+        run(texts, dest, "--shards", "2", train=texts.write(name, packed))
+        for shard in ("shard0", "shard1"):
+            assert same_files(tmp_path / "plain" / shard, dest / shard, ["train.bin"]), name
+
+
+def test_files_of_a_folder_and_of_an_archive_are_documents_of_their_own(texts, tmp_path):
+    files = {f"{i}.txt": f"file {i}\n\nend".encode() for i in range(3)}
+    for name, content in files.items():
+        (tmp_path / "folder").mkdir(exist_ok=True)
+        texts.write(f"folder/{name}", content)
+    archive = texts.write("a.tar", in_tar(files))
+    for documents in ("blank-line", "file"):
+        run(texts, tmp_path / documents, "--documents", documents, train=tmp_path / "folder")
+        run(texts, tmp_path / f"{documents} tar", "--documents", documents, train=archive)
+        assert same_files(tmp_path / documents, tmp_path / f"{documents} tar", ["train.bin"])
+
+
+def test_bad_rows_are_counted_and_too_many_leave_nothing(texts, tmp_path, caplog):
+    lines = in_rows(samples.text(0, 3)) + '{"text": null}\n{"text": "\\ud83d x"}\n'
+    rows = texts.write("rows.jsonl", lines)
+    run(texts, tmp_path / "d", train=rows)
+    assert "rows were left out: 1 null" in caplog.text
+    assert "1 lone surrogate was replaced by U+FFFD" in caplog.text
+    message = refused(texts, tmp_path / "none", "--max-bad-rows", "0", train=rows)
+    assert "null in field 'text'" in message and "--max-bad-rows" in message
+    message = refused(texts, tmp_path / "none", "--field", "body", train=rows)
+    assert (
+        "rows.jsonl: line 1: no text in field 'body' (there is: id, text); give --field" in message
+    )
+
+
+def test_rows_can_be_taken_for_plain_text(texts, tmp_path):
+    rows = texts.write("rows.jsonl", in_rows(samples.text(0, 1)))
+    run(texts, tmp_path / "d", "--format", "text", train=rows)
+    expected = naive(samples.vocabulary(), [rows.read_text().split("\n")])
+    assert lines_of(tmp_path / "d" / "train") == expected
+
+
+def test_a_name_goes_before_a_pattern(texts, tmp_path):
+    meant = texts.write("a[1].txt", "the file that is meant\n")
+    texts.write("a1.txt", "another file\n")
+    run(texts, tmp_path / "d", train=meant)
+    assert lines_of(tmp_path / "d/train") == naive(
+        samples.vocabulary(), [["the file that is meant"]]
+    )
+    run(texts, tmp_path / "all", train=tmp_path / "a*.txt")
+    assert len(lines_of(tmp_path / "all/train")) == 3
+
+
+def test_pipes_are_refused_at_once_and_those_of_a_shell_are_read(texts, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert "pipe: is a pipe" in refused(texts, tmp_path / "d", train=tmp_path / "pipe")
+    assert "/dev/zero: is a device" in refused(texts, tmp_path / "d", train="/dev/zero")
+    run(texts, tmp_path / "file")
+    words = " ".join(command(texts, tmp_path / "shell", train="TRAIN"))
+    line = f"fairseq-metro binarize {words}".replace("TRAIN", f"<(gzip -c {texts.train})")
+    environment = {**os.environ, "PATH": f"{sys.exec_prefix}/bin:{os.environ['PATH']}"}
+    subprocess.run(["bash", "-c", line], check=True, env=environment)
+    assert same_files(tmp_path / "file", tmp_path / "shell", ["train.bin"])
+    line = f"{line} --shards 2".replace(str(tmp_path / "shell"), str(tmp_path / "none"))
+    done = subprocess.run(["bash", "-c", line], env=environment, capture_output=True, text=True)
+    assert done.returncode == 1 and "is a pipe, not a file; give a file" in done.stderr
 
 
 # What stops it

@@ -1,7 +1,9 @@
 """Corpora in the formats they come in, to documents of plain text."""
 
+import contextlib
 import gzip
 import json
+import lzma
 import os
 import subprocess
 import sys
@@ -9,8 +11,10 @@ import sys
 import pytest
 
 from fairseq_metro.errors import UserError
-from fairseq_metro.prepare import documents
+from fairseq_metro.prepare import document_files, documents
 from fairseq_metro.prepare.inputs import lines
+from fairseq_metro.prepare.intermediate import growing
+from tests.sources.packing import in_tar
 
 LONG = "It was a quiet morning on the river, and nobody had yet seen the boats come in. "
 
@@ -244,3 +248,155 @@ def test_the_wikipedia_and_books_script_goes_from_files_to_shards(tmp_path, root
         assert (tmp_path / "out" / "data" / shard / "train.bin").stat().st_size > 1000
     settings = json.loads((tmp_path / "out" / "vocab" / "tokenizer.json").read_text())
     assert settings["lowercase"] is True and settings["normalization"] == "metro"
+
+
+# Files from elsewhere, and many of them
+
+
+def test_bad_rows_are_counted_shown_and_limited(tmp_path, capsys):
+    rows = [json.dumps({"text": story(i)}) for i in range(8)]
+    rows[2:2] = ['{"text": null}', "cut off"]
+    (tmp_path / "a.jsonl").write_text("\n".join(rows))
+    run(tmp_path / "out", tmp_path / "a.jsonl", valid_share=0)
+    assert len(written(tmp_path / "out")) == 8
+    assert "2 of 10 rows were left out: 1 null, 1 not JSON (the first: " in capsys.readouterr().err
+    assert json.loads((tmp_path / "out/documents.json").read_text())["done"][0]["bad"] == 2
+    with pytest.raises(UserError, match=r"line 3: null in field 'text'; 2 of 4 .*max-bad-rows"):
+        run(tmp_path / "none", tmp_path / "a.jsonl", max_bad_rows=1)
+    assert not (tmp_path / "none").exists()
+    run(tmp_path / "some", tmp_path / "a.jsonl", max_bad_rows="20%")
+
+
+def test_lone_surrogates_become_a_character_and_are_told_once(tmp_path, capsys):
+    (tmp_path / "a.jsonl").write_text(json.dumps({"text": f"\ud83d{story(1)}"}))
+    run(tmp_path / "out", tmp_path / "a.jsonl", valid_share=0)
+    assert written(tmp_path / "out")[0][0].startswith("\ufffdIt was")
+    assert capsys.readouterr().err.count("1 lone surrogate was replaced by U+FFFD") == 1
+
+
+def test_folders_patterns_and_archives_are_sources(tmp_path):
+    (tmp_path / "wiki/AA").mkdir(parents=True)
+    (tmp_path / "wiki/AA/wiki_00").write_text(json.dumps({"text": story(0)}))
+    (tmp_path / "wiki/AA/wiki_01").write_text(
+        f'<doc id="1" url="u" title="t">\nA title\n\n{story(1)}\n\n</doc>\n'
+    )
+    (tmp_path / "web.TAR.XZ").write_bytes(lzma.compress(in_tar({"a.txt": story(2).encode()})))
+    (tmp_path / "a[1].txt").write_text(story(3))
+    (tmp_path / "a1.txt").write_text(story(4))
+    sources = [tmp_path / "wiki", tmp_path / "*.XZ", tmp_path / "a[1].txt"]
+    run(tmp_path / "out", *sources, valid_share=0)
+    texts = ["\n".join(document) for document in written(tmp_path / "out")]
+    assert [f"number {i} " in text for i, text in enumerate(texts)] == [True] * 4
+    assert "A title" in texts[1]
+
+
+def test_few_files_are_written_however_many_sources_there_are(tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    for i in range(60):
+        (tmp_path / f"in/{i:02d}.txt").write_text(story(i))
+    run(tmp_path / "out", tmp_path / "in", valid_share=0.2)
+    names = [path.name for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert sorted(names) == ["00000.txt.zst", "00000.txt.zst", "documents.json"]
+    monkeypatch.setattr(document_files, "PART_BYTES", 1000)
+    run(tmp_path / "parts", tmp_path / "in", valid_share=0.2)
+    parts = sorted(path.name for path in (tmp_path / "parts/train").iterdir())
+    assert len(parts) > 3 and parts == [f"{i:05d}.txt.zst" for i in range(len(parts))]
+    for split in ("train", "valid"):
+        assert written(tmp_path / "parts", split) == written(tmp_path / "out", split)
+
+
+def test_the_record_is_not_written_again_with_each_source(tmp_path, monkeypatch):
+    """Work for a source is the same whether it is the tenth or the ten thousandth."""
+    (tmp_path / "in").mkdir()
+    for i in range(300):
+        (tmp_path / f"in/{i:03d}.txt").write_text(story(i))
+    sizes, write_json = [], documents.write_json
+
+    def count(path, value):
+        sizes.append(len(json.dumps(value)))
+        write_json(path, value)
+
+    monkeypatch.setattr(documents, "write_json", count)
+    monkeypatch.setattr(growing, "write_json", count)
+    run(tmp_path / "out", tmp_path / "in")
+    assert len(sizes) < 10 and sum(sizes) < 3 * max(sizes)
+
+
+def test_a_conversion_killed_at_any_moment_ends_as_an_undisturbed_one(tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    for i in range(12):
+        (tmp_path / f"in/{i:02d}.txt").write_text(f"{story(i)}\n\n{story(i // 2)}")
+    monkeypatch.setattr(document_files, "PART_BYTES", 500)
+    monkeypatch.setattr(growing, "EVERY", 0)
+    run(tmp_path / "whole", tmp_path / "in", valid_share=0.3)
+
+    keep = document_files.DocumentFiles.keep
+
+    class Killed(BaseException):
+        pass
+
+    for stop in range(0, 60, 3):
+        left, out = [stop], tmp_path / f"out{stop}"
+
+        def die(stock, left=left):
+            def step(*arguments):
+                left[0] -= 1
+                if left[0] == 0:
+                    raise Killed
+                return stock(*arguments)
+
+            return step
+
+        with pytest.MonkeyPatch.context() as patch:
+            files = document_files.DocumentFiles
+            for name in ("write", "add_hash", "end_source", "put_in_place"):
+                patch.setattr(files, name, die(getattr(files, name)))
+            # A kill tidies up nothing and brings nothing to disk.
+            patch.setattr(files, "keep", lambda self, finished=False: finished and keep(self, True))
+            patch.setattr(documents, "remove", lambda *_: None)
+            patch.setattr(documents.os, "replace", die(documents.os.replace))
+            with contextlib.suppress(Killed):
+                run(out, tmp_path / "in", valid_share=0.3)
+        run(out, tmp_path / "in", valid_share=0.3)
+        for split in ("train", "valid"):
+            names = sorted(path.name for path in (tmp_path / "whole" / split).iterdir())
+            assert sorted(path.name for path in (out / split).iterdir()) == names
+            for name in names:
+                whole = (tmp_path / "whole" / split / name).read_bytes()
+                assert (out / split / name).read_bytes() == whole, (stop, name)
+        assert sorted(path.name for path in out.iterdir()) == ["documents.json", "train", "valid"]
+
+
+def test_an_unfinished_conversion_of_other_sources_is_not_mixed_in(tmp_path, monkeypatch):
+    for i in range(3):
+        (tmp_path / f"{i}.txt").write_text(story(i))
+    monkeypatch.setattr(documents, "convert", fails_at(documents.convert, 2))
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "out", tmp_path / "*.txt")
+    monkeypatch.undo()
+    with pytest.raises(UserError, match="other sources or settings"):
+        run(tmp_path / "out", tmp_path / "0.txt")
+    (tmp_path / "mine/train").mkdir(parents=True)
+    (tmp_path / "mine/train/thesis.txt").write_text("precious")
+    with pytest.raises(UserError, match="holds other files"):
+        run(tmp_path / "mine", tmp_path / "0.txt")
+
+
+def fails_at(stock, number):
+    calls = []
+
+    def convert(*arguments):
+        calls.append(1)
+        if len(calls) == number:
+            raise KeyboardInterrupt
+        return stock(*arguments)
+
+    return convert
+
+
+def test_what_can_be_read_only_once_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for source in (tmp_path / "pipe", "-", "/dev/zero"):
+        with pytest.raises(UserError, match=r"pipe, not a file|cannot be read twice|is a device"):
+            run(tmp_path / "out", source)
+    assert not (tmp_path / "out").exists()

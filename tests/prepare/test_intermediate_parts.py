@@ -1,5 +1,6 @@
 """Parts of the intermediate data: sentences, orders, growing files, sides, draws, the filter."""
 
+import json
 import math
 import tempfile
 from collections import Counter
@@ -18,7 +19,12 @@ from fairseq_metro.errors import UserError
 from fairseq_metro.prepare.intermediate import reading, sides
 from fairseq_metro.prepare.intermediate.growing import GrowingFiles
 from fairseq_metro.prepare.intermediate.permutation import Permutation
-from fairseq_metro.prepare.intermediate.reading import documents_of, jobs, paragraphs_of
+from fairseq_metro.prepare.intermediate.reading import (
+    DOCUMENTS,
+    documents_of,
+    jobs,
+    paragraphs_of,
+)
 from fairseq_metro.prepare.intermediate.sampling import CHUNK, Sampler
 from fairseq_metro.prepare.intermediate.sides import SIDES, Side, held_out, write_sides
 from fairseq_metro.prepare.intermediate.splitting import sentences_of
@@ -103,6 +109,13 @@ def test_what_ends_a_document(tmp_path):
     assert of("blank-line") == [" = A = ", "a b\n = = Part = = \nc", " = B = \nd"]
     assert len(of("file")) == 1 and len(of("line")) == 6
     assert [text.split() for text in of("heading")] == [["a", "b", "c"], ["d"]]
+
+
+def test_rows_are_documents_whatever_plain_text_is(tmp_path):
+    path = tmp_path / "wiki_00"
+    path.write_text("".join(json.dumps({"text": f"a {i}\n\n = b = "}) + "\n" for i in range(2)))
+    for documents in DOCUMENTS:
+        assert list(documents_of(str(path), documents)) == [f"a {i}\n\n = b = " for i in range(2)]
 
 
 def test_wrapped_lines_are_joined_up_to_a_blank_line():

@@ -3,10 +3,15 @@ import subprocess
 import sys
 
 import pytest
+import zstandard
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from fairseq_metro.data.vocabulary import FILES, Vocabulary
 from fairseq_metro.errors import UserError
+from fairseq_metro.prepare import train_vocabulary as train_vocabulary_module
 from fairseq_metro.prepare.train_vocabulary import draw_sentences, main, train_vocabulary
+from fairseq_metro.sources import Reading
 from tests.prepare import samples
 
 
@@ -194,3 +199,73 @@ def test_help_is_documentation(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
     assert "32768 uncased, 64000 cased" in " ".join(capsys.readouterr().out.split())
+
+
+# Text from elsewhere
+
+SPACES = "\x0b\x0c\x1c\x1d\x1e\x1f\x85\u2028\u2029"
+
+
+@pytest.mark.parametrize("model_type", ["unigram", "bpe"])
+def test_what_unicode_calls_a_line_end_counts_as_a_space(text, tmp_path, model_type):
+    words = text.read_text("utf-8").split(" ")
+    odd = "".join(word + SPACES[i % len(SPACES)] for i, word in enumerate(words))
+    (tmp_path / "odd").write_bytes(odd.encode())
+    (tmp_path / "plain").write_bytes(" ".join([*words, ""]).encode())
+    one, two = (
+        train_vocabulary([tmp_path / name], tmp_path / f"{name} v", 400, model_type=model_type)
+        for name in ("odd", "plain")
+    )
+    assert one.symbols == two.symbols
+    assert not any(set(symbol) & set(SPACES) for symbol in one.symbols)
+
+
+ODD = [*SPACES, *"\x00\x80\ufeff\u2581\ud7ff\u200b\ufffd\u180e\uffff \r#", "<s>", "<unk>"]
+
+
+@given(st.lists(st.sampled_from(ODD), min_size=1))
+@example(ODD)
+@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_character_breaks_a_vocabulary(text, tmp_path_factory, characters):
+    folder = tmp_path_factory.mktemp("odd")
+    words = text.read_text("utf-8").split()[:600]
+    odd = "".join(word + characters[i % len(characters)] for i, word in enumerate(words))
+    (folder / "odd").write_bytes(f"{odd}\nplain words at the end\n".encode())
+    vocabulary = train_vocabulary([folder / "odd"], folder / "v", 90)
+    assert Vocabulary.load(folder / "v").hash == vocabulary.hash
+    assert len(vocabulary.dictionary()) == len(vocabulary)  # fairseq reads the same lines
+
+
+def test_a_vocabulary_that_cannot_be_loaded_is_never_put_in_place(text, tmp_path, monkeypatch):
+    stock = train_vocabulary_module.dictionary_text
+    monkeypatch.setattr(
+        train_vocabulary_module, "dictionary_text", lambda model: stock(model) + "a\x85b 1\n"
+    )
+    with pytest.raises(
+        UserError, match=r"v/dict\.txt: line .* holds whitespace: this text makes no"
+    ):
+        train_vocabulary([text], tmp_path / "v", 300)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_broken_vocabulary_of_the_same_text_is_made_again(text, tmp_path, caplog):
+    """As earlier versions left it."""
+    whole = train_vocabulary([text], tmp_path / "v", 300)
+    path = tmp_path / "v" / "dict.txt"
+    path.write_text(path.read_text("utf-8") + "\x85 1\n", "utf-8")
+    assert train_vocabulary([text], tmp_path / "v", 300).hash == whole.hash
+    assert "holds whitespace; made again" in caplog.text
+
+
+def test_a_vocabulary_of_rows_is_that_of_their_text(text, tmp_path):
+    lines = [line for line in text.read_text("utf-8").split("\n") if line.strip()]
+    rows = "".join(json.dumps({"body": line}) + "\n" for line in lines)
+    (tmp_path / "rows.zst").write_bytes(zstandard.compress(rows.encode()))
+    reading = Reading("body")
+    ours = train_vocabulary([tmp_path / "rows.zst"], tmp_path / "v", 300, reading=reading)
+    assert ours.symbols == train_vocabulary([text], tmp_path / "plain", 300).symbols
+    with pytest.raises(
+        UserError, match=r"no text in field 'text' \(there is: body\); give --field"
+    ):
+        train_vocabulary([tmp_path / "rows.zst"], tmp_path / "none", 300)
+    assert not (tmp_path / "none").exists()

@@ -19,9 +19,11 @@ class GrowingFiles:
     """Files ``names`` of ``folder``, appended to, and how far they are.
 
     settings: a dict; other settings than those of the progress there start the files anew.
+    reopened: whether they are to be there even when they are finished; else somebody may have moved
+    them.
     """
 
-    def __init__(self, folder, names, settings):
+    def __init__(self, folder, names, settings, reopened=True):
         self._path, self._settings = folder / PROGRESS, settings
         folder.mkdir(parents=True, exist_ok=True)
         state = read_json(self._path) if self._path.exists() else {}
@@ -29,7 +31,7 @@ class GrowingFiles:
             state = {"steps": 0, "facts": {}, "ends": dict.fromkeys(names, 0)}
         self.finished = state.get("finished", False)
         self._folder, self._streams, self._closed = folder, {}, {}
-        for name, end in state["ends"].items():
+        for name, end in state["ends"].items() if reopened or not self.finished else ():
             self._streams[name] = self._open(folder / name, end)
         self._last = state["steps"], state["ends"], state["facts"]
         self._agreed = time.monotonic()
