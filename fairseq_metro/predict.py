@@ -14,6 +14,9 @@ import fairseq_metro
 from fairseq_metro.errors import UserError
 from fairseq_metro.evaluate.options import FROZEN_MODEL
 from fairseq_metro.logs import messages_on_stderr
+from fairseq_metro.sources import STANDARD_INPUT, mended, text_lines
+
+logger = logging.getLogger(__name__)
 
 
 @messages_on_stderr(logging.WARNING)
@@ -31,14 +34,17 @@ def main(argv=None):
     add("--json", action="store_true", help="a JSON object per line, with the choices' scores")
     add("--beam", type=int, metavar="N", help="width of the search in generation (default: 5)")
     add("--max-len", type=int, metavar="N", help="longest output in tokens (default: 200)")
+    add("--min-len", type=int, metavar="N",
+        help="Fewest tokens of an output (default: 0, so that an answer may be empty).")  # fmt: skip
     add("--device", help="cpu, cuda, cuda:1, ... (default: a GPU where there is one)")
     add("--frozen-model", type=Path, metavar="DIR", help=FROZEN_MODEL)
     args = parser.parse_args(argv)
     texts = texts_of(args.input)
-    options = {"beam": args.beam, "max_len_b": args.max_len}
+    options = {"beam": args.beam, "max_len_b": args.max_len, "min_len": args.min_len}
     options = {name: value for name, value in options.items() if value is not None}
     if args.choices is not None:
         check_choices(args.choices, options)
+        args.choices = whole(args.choices, "--choices")
     predictor = fairseq_metro.load(args.folder, args.device, args.frozen_model)
     for answer in answers(predictor, texts, args.choices, options):
         print(json.dumps(answer, ensure_ascii=False) if args.json else answer["output"])
@@ -46,13 +52,32 @@ def main(argv=None):
 
 
 def texts_of(given):
-    """The texts of ``--input``; of the standard input where that is ``-``."""
-    texts = sys.stdin.read().splitlines() if given == ["-"] else given
+    """The texts of ``--input``; of the standard input where that is ``-``. UserError."""
+    texts = standard_input() if given == ["-"] else given
     if not texts:
         raise UserError("--input -: the standard input is empty; give one text on each line")
     if empty := [i for i, text in enumerate(texts, 1) if not text.strip()]:
         raise UserError(f"--input: text {empty[0]} is empty; give some text")
-    return texts
+    return whole(texts, "--input")
+
+
+def standard_input():
+    """The lines of the standard input; what Unicode calls a line's end besides is part of a text."""
+    if not hasattr(sys.stdin, "buffer"):
+        text = sys.stdin.read()
+        return text.removesuffix("\n").split("\n") if text else []
+    try:
+        return [line for _, line in text_lines(STANDARD_INPUT)]
+    except UserError as error:
+        raise UserError(f"--input {error}") from None
+
+
+def whole(texts, option):
+    """Texts with U+FFFD for what is no text: bytes of an argument that are not UTF-8."""
+    mended_texts = [mended(text) for text in texts]
+    if replaced := sum(count for _, count in mended_texts):
+        logger.warning("%s: %d byte(s) that are not UTF-8 replaced by U+FFFD", option, replaced)
+    return [text for text, _ in mended_texts]
 
 
 def check_choices(choices, options):
@@ -62,7 +87,9 @@ def check_choices(choices, options):
     if any(not choice.strip() for choice in choices):
         raise UserError("--choices: one of them is empty; give some text")
     if options:
-        raise UserError("--beam and --max-len belong to generation; leave them out with --choices")
+        raise UserError(
+            "--beam, --max-len and --min-len belong to generation; leave them out with --choices"
+        )
 
 
 def answers(predictor, texts, choices, options):

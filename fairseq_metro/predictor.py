@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from fairseq_metro.errors import UserError
 from fairseq_metro.scoring import best, score_choices, token_batches
 from fairseq_metro.scoring.choices import MAX_TOKENS
+from fairseq_metro.sources.decoding import mended
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +22,7 @@ OPTIONS = (
     "no_repeat_ngram_size sampling sampling_topk sampling_topp diverse_beam_groups "
     "diverse_beam_strength diversity_rate"
 ).split()
+MAY_BE_EMPTY = {"min_len": 0}  # as Hugging Face and T5 decode; fairseq's own default is 1
 
 
 class Predictor:
@@ -41,8 +43,8 @@ class Predictor:
 
         options: fairseq's of generation, in its names and with its defaults: ``beam=5``,
         ``max_len_a=0``, ``max_len_b=200`` (at most a * source + b tokens), ``lenpen``,
-        ``no_repeat_ngram_size``, ``sampling``, ``sampling_topp``, ... max_tokens: of one padded batch,
-        beams counted. Raises :class:`UserError` for an empty text and an unknown option.
+        ``no_repeat_ngram_size``, ``sampling``, ``sampling_topp``, ...; but ``min_len=0``, where
+        fairseq's 1 would forbid an empty output. max_tokens: of one padded batch, beams counted. Raises :class:`UserError` for an empty text and an unknown option.
         """
         sources = self.sources(texts)
         generator = self._generator(options)
@@ -57,7 +59,7 @@ class Predictor:
         """log p(choice | text), summed over the choice's tokens and the end: list of lists of float.
 
         choices: for each text its own list of str, or one list of str for all texts. Raises
-        :class:`UserError` for an empty text, list or choice.
+        :class:`UserError` for an empty text, list or choice, and for what is no text.
         """
         return [row.tolist() for row in self._scores(texts, choices, max_tokens)]
 
@@ -69,8 +71,10 @@ class Predictor:
         """The likeliest choice of each text; what :meth:`generate` gives where there are none."""
         if choices is None:
             return self.generate(texts, **options)
-        found = self.best(texts, choices, **options)
-        return [each[i] for each, i in zip(choices_by_text(choices, texts), found, strict=True)]
+        texts = strings(texts, "text")
+        choices = choices_by_text(choices, texts)
+        likeliest = self.best(texts, choices, **options)
+        return [each[i] for each, i in zip(choices, likeliest, strict=True)]
 
     def sources(self, texts):
         """The model's inputs: a list of (T,) int64 tensors, ``<s>`` tokens ``</s>`` for most models."""
@@ -81,6 +85,7 @@ class Predictor:
         return self._tokens(texts, "choice", [], self.max_target)
 
     def _scores(self, texts, choices, max_tokens):
+        texts = strings(texts, "text")
         choices = choices_by_text(choices, texts)
         sources = self.sources(texts)
         distinct = list(dict.fromkeys(choice for each in choices for choice in each))
@@ -96,13 +101,11 @@ class Predictor:
 
     def _tokens(self, texts, what, prefix, longest):
         """Ids of each text after ``prefix`` and before ``</s>``, at most ``longest`` in all."""
-        if isinstance(texts, str):
-            raise UserError(f"one string where a list of {what}s belongs; give [{texts[:40]!r}]")
         room = longest - len(prefix) - 1
         tokens, lengths = [], []
-        for i, text in enumerate(texts):
+        for i, text in enumerate(strings(texts, what)):
             # As in training: a line break is a space like any other.
-            text = " ".join(str(text).split())
+            text = " ".join(text.split())
             if not text:
                 raise UserError(f"{what} {i} is empty; give some text")
             ids = self.vocabulary.encode(text)
@@ -125,7 +128,7 @@ class Predictor:
                     else f"generate has no option {name!r}; it has {', '.join(OPTIONS)}"
                 )
         try:
-            cfg = OmegaConf.merge(OmegaConf.structured(GenerationConfig), options)
+            cfg = OmegaConf.merge(OmegaConf.structured(GenerationConfig), MAY_BE_EMPTY, options)
             if cfg.beam < 1:
                 raise ValueError(f"beam is {cfg.beam}, must be at least 1")
             return self.task.build_generator([self.model], cfg)
@@ -147,17 +150,45 @@ class Predictor:
         return [hypotheses[0]["tokens"].tolist() for hypotheses in found]
 
 
+def strings(values, what):
+    """A list of str of what a caller gave as texts or choices, lone surrogates as U+FFFD.
+
+    what: one of them, for messages. Raises :class:`UserError` for what is no list of strings.
+    """
+    if isinstance(values, (str, bytes)):
+        raise UserError(f"one string where a list of {what}s belongs; give [{values[:40]!r}]")
+    if isinstance(values, dict) or not hasattr(values, "__iter__"):
+        raise UserError(f"the {what}s are {values!r:.40}, must be a list of strings")
+    values = list(values)
+    for i, value in enumerate(values):
+        if not isinstance(value, str):
+            remedy = "decode it first" if isinstance(value, bytes) else "give a string"
+            kind = type(value).__name__
+            raise UserError(f"{what} {i} is {value!r:.40}, of type {kind}; {remedy}")
+    whole = [mended(value) for value in values]
+    if replaced := sum(count for _, count in whole):
+        logger.warning("%d lone surrogate(s) in the %ss read as U+FFFD", replaced, what)
+    return [text for text, _ in whole]
+
+
 def choices_by_text(choices, texts):
-    """A list of choices for each text, from such lists or from one that all share."""
+    """A list of choices for each text, from such lists or from one that all share: list of lists.
+
+    texts: a list. Raises :class:`UserError`.
+    """
+    if isinstance(choices, (str, bytes, dict)) or not hasattr(choices, "__iter__"):
+        raise UserError(
+            f"the choices are {choices!r:.40}, must be a list of strings, or such a list for each text"
+        )
     choices = list(choices)
     if not choices:
         raise UserError("no choices given; give at least one")
     if all(isinstance(choice, str) for choice in choices):
-        return [choices] * len(texts)
+        return [strings(choices, "choice")] * len(texts)
     if not all(isinstance(each, (list, tuple)) for each in choices):
         raise UserError("choices must be a list of strings, or such a list for each text")
     if len(choices) != len(texts):
         raise UserError(f"{len(texts)} texts, but choices for {len(choices)}; give one list each")
     if empty := [i for i, each in enumerate(choices) if not len(each)]:
         raise UserError(f"text {empty[0]} has no choices; give at least one")
-    return [list(each) for each in choices]
+    return [strings(each, "choice") for each in choices]

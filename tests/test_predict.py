@@ -1,5 +1,6 @@
 """fairseq-metro predict, around a predictor with known answers; the real one: test_predictor.py."""
 
+import gzip
 import io
 import json
 import sys
@@ -80,3 +81,46 @@ def test_a_missing_folder_is_one_line(capsys, tmp_path):
     assert run_command(main, [str(tmp_path / "nowhere"), "--input", "a"]) == 1
     assert capsys.readouterr().err.endswith("nowhere: no such folder; give a run's folder or a "
                                             "checkpoint file\n")  # fmt: skip
+
+
+def piped(monkeypatch, raw):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(raw), "utf-8"))
+
+
+def test_a_bad_byte_on_the_standard_input_is_one_line_with_its_place(known, capsys, monkeypatch):
+    piped(monkeypatch, b"fine\ncaf\xe9\n")
+    assert run_command(main, ["run", "--input", "-"]) == 1
+    output = capsys.readouterr()
+    assert "--input -: line 2, byte 8 is not UTF-8" in output.err and not output.out
+    assert len(output.err.splitlines()) == 1 and known.options is None
+
+
+def test_what_unicode_calls_a_lines_end_is_part_of_a_text(known, capsys, monkeypatch):
+    piped(monkeypatch, "a\u2028b\x85c\x0bd\r\ne\n".encode())
+    assert main(["run", "--input", "-", "--json"]) == 0
+    answers = list(map(json.loads, capsys.readouterr().out.split("\n")[:-1]))
+    assert [answer["input"] for answer in answers] == ["a\u2028b\x85c\x0bd", "e"]
+
+
+@pytest.mark.parametrize("raw", [gzip.compress(b"one\n"), "\ufeffone\n".encode("utf-16-le")])
+def test_the_standard_input_may_be_packed_or_say_its_encoding(known, capsys, monkeypatch, raw):
+    piped(monkeypatch, raw)
+    assert main(["run", "--input", "-"]) == 0
+    assert capsys.readouterr().out == "ONE\n"
+
+
+def test_bytes_of_an_argument_that_are_not_utf_8_are_replaced_and_said_once(known, capsys):
+    words = ["run", "--input", "caf\udce9", "b\udce9", "--json", "--choices", "x\udce9", "y z"]
+    assert run_command(main, words) == 0
+    output = capsys.readouterr()
+    answers = list(map(json.loads, output.out.splitlines()))
+    assert [answer["input"] for answer in answers] == ["caf\ufffd", "b\ufffd"]
+    assert answers[0]["output"] == "x\ufffd"
+    assert (
+        output.err.splitlines()
+        == [
+            "--choices: 1 byte(s) that are not UTF-8 replaced by U+FFFD",
+            "--input: 2 byte(s) that are not UTF-8 replaced by U+FFFD",
+        ]
+        or len(output.err.splitlines()) == 2
+    )

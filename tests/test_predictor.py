@@ -297,3 +297,82 @@ def test_the_command_answers_as_python_does(runs, predictor):
     assert [answer["output"] for answer in answers] == predictor.predict(
         TEXTS, ["river", "a letter"]
     )
+
+
+# What is no text
+
+
+@pytest.mark.parametrize(
+    ("texts", "words"),
+    [
+        (None, "the texts are None, must be a list of strings"),
+        (3, "the texts are 3, must be a list"),
+        (b"the winter", "one string where a list of texts"),
+        ({"a": 1}, "must be a list of strings"),
+        (["the winter", None], "text 1 is None, of type NoneType; give a string"),
+        (["the winter", b"caf\xe9"], "text 1 is b'caf.*, of type bytes; decode it first"),
+        ([7], "text 0 is 7, of type int"),
+        ([["the winter"]], "text 0 is .'the winter'., of type list"),
+    ],
+)
+def test_what_is_no_text_is_one_line_in_every_call(predictor, texts, words):
+    calls = (
+        lambda: predictor.generate(texts),
+        lambda: predictor.score_choices(texts, ["river"]),
+        lambda: predictor.best(texts, ["river"]),
+        lambda: predictor.predict(texts),
+        lambda: predictor.predict(texts, ["river"]),
+        lambda: predictor.sources(texts),
+    )
+    for ask in calls:
+        with pytest.raises(UserError, match=words) as error:
+            ask()
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("choices", "words"),
+    [
+        ("yes", "the choices are 'yes', must be a list of strings"),
+        (b"yes", "the choices are b'yes'"),
+        (3, "the choices are 3"),
+        ({"a": 1}, "the choices are"),
+        ([["river", None]], "choice 1 is None"),
+        ([[b"river"]], "choice 0 is b'river', of type bytes; decode it first"),
+        ([[["river"]]], "choice 0 is .'river'., of type list"),
+        ([1, 2], "must be a list of strings"),
+    ],
+)
+def test_what_is_no_choice_is_one_line(predictor, choices, words):
+    for ask in (predictor.score_choices, predictor.best, predictor.predict):
+        with pytest.raises(UserError, match=words):
+            ask(["the winter"], choices)
+
+
+def test_texts_may_be_any_iterable(predictor):
+    wanted = predictor.score_choices(TEXTS, CHOICES)
+    assert predictor.score_choices(iter(TEXTS), iter(CHOICES)) == wanted
+    assert predictor.score_choices(tuple(TEXTS), map(tuple, CHOICES)) == wanted
+
+
+def test_lone_surrogates_are_read_as_the_replacement_character(predictor, caplog):
+    broken, whole = "the \ud83d winter", "the \ufffd winter"
+    assert predictor.vocabulary.encode(broken) == predictor.vocabulary.encode(whole)
+    assert predictor.generate([broken]) == predictor.generate([whole])
+    scores = [predictor.score_choices([text], [[text, "river"]]) for text in (broken, whole)]
+    assert scores[0] == scores[1]
+    assert predictor.predict([broken], [broken]) == [whole]
+    assert "1 lone surrogate(s) in the texts read as U+FFFD" in caplog.text
+
+
+def test_an_output_may_be_empty(predictor, monkeypatch):
+    """A model that is sure of the end at once; fairseq's own default forbids it."""
+    eos, layer = predictor.dictionary.eos(), predictor.model.decoder.output_layer
+
+    def end_at_once(features, *args, **kwargs):
+        logits = layer(features, *args, **kwargs)
+        return logits.index_fill(-1, torch.tensor([eos]), 1e3)
+
+    monkeypatch.setattr(predictor.model.decoder, "output_layer", end_at_once)
+    assert predictor.generate(TEXTS) == ["", "", ""]
+    assert all(predictor.generate(TEXTS, min_len=1))

@@ -20,6 +20,7 @@ import numpy as np
 from fairseq_metro.data.normalization import NORMALIZATIONS, Normalizer
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import filled_folder, read_json, sha256_file
+from fairseq_metro.sources.decoding import mended
 
 VOCAB_FOLDER = "vocab"
 MODEL, DICTIONARY, TOKENIZER = FILES = ("spm.model", "dict.txt", "tokenizer.json")
@@ -134,12 +135,23 @@ class Vocabulary:
 
     def encode_flat(self, texts):
         """Ids of a list of n texts end to end, (sum(sizes),) int64, and their sizes, (n,) int32."""
-        pieces = self.processor.encode(
-            list(map(self.normalizer, texts)), out_type=int, num_threads=1
-        )
+        pieces = self._pieces(list(map(self.normalizer, texts)))
         sizes = np.fromiter(map(len, pieces), dtype=np.int32, count=len(pieces))
         flat = np.fromiter(chain.from_iterable(pieces), dtype=np.int64, count=int(sizes.sum()))
         return self._piece_indices[flat], sizes
+
+    def _pieces(self, texts):
+        """SentencePiece's numbers of the pieces of normalised texts: list of lists of int.
+
+        Lone surrogates, which are no text, are read as U+FFFD.
+        """
+        try:
+            return self.processor.encode(texts, out_type=int, num_threads=1)
+        except TypeError:
+            whole = [mended(text)[0] for text in texts]
+            if whole == texts:
+                raise
+            return self.processor.encode(whole, out_type=int, num_threads=1)
 
     def encode_pieces(self, text):
         """The same as dictionary symbols joined by spaces, unknown ones as ``<unk>``."""

@@ -13,6 +13,7 @@ import regex
 
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import read_json
+from fairseq_metro.sources.decoding import mended
 
 ONE, VOCABULARY, MERGES = "tokenizer.json", "vocab.json", "merges.txt"
 # GPT-2's words: contractions, letters, digits, other signs, each with one blank before it; blanks.
@@ -63,9 +64,10 @@ class ByteBPE:
     def encode(self, text):
         """Ids of a text: list of int, no special tokens. A blank before a word belongs to it.
 
-        Raises :class:`UserError` for a byte the vocabulary has no piece for.
+        A lone surrogate, which is no text, is read as U+FFFD. Raises :class:`UserError` for a byte
+        the vocabulary has no piece for.
         """
-        return [i for word in _WORDS.findall(text) for i in self._ids(word)]
+        return [i for word in _WORDS.findall(mended(text)[0]) for i in self._ids(word)]
 
     def _word_ids(self, word):
         pieces = self._merged([self._characters[byte] for byte in word.encode("utf-8")])
