@@ -44,7 +44,8 @@ class Predictor:
         options: fairseq's of generation, in its names and with its defaults: ``beam=5``,
         ``max_len_a=0``, ``max_len_b=200`` (at most a * source + b tokens), ``lenpen``,
         ``no_repeat_ngram_size``, ``sampling``, ``sampling_topp``, ...; but ``min_len=0``, where
-        fairseq's 1 would forbid an empty output. max_tokens: of one padded batch, beams counted. Raises :class:`UserError` for an empty text and an unknown option.
+        fairseq's 1 would forbid an empty output. max_tokens: of one padded batch, beams counted.
+        Raises :class:`UserError` for an empty text, what is no text, and an unknown option.
         """
         sources = self.sources(texts)
         generator = self._generator(options)
