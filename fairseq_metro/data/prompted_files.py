@@ -27,7 +27,7 @@ from fairseq_metro.open_files import allow_open_files
 
 CAPS, MIXTURE, STAMP = "data_cap.json", "mixture.json", "prompted.json"
 AGAIN = "build the data again with preprocess/prompted_data.py"
-RULES = ("metro", "t0", "flan")
+RULES = ("metro", "t0", "flan", "temperature")
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class PromptedTask:
 class PromptedSplit:
     """The tasks of a split in their order, the rule that mixes them, the seed of the prompts.
 
-    ``seed`` is None for folders of the authors. ``examples``: of an epoch under "t0" and "flan", None
-    for the sum of the rates.
+    ``seed`` is None for folders of the authors. ``examples``: of an epoch under every rule but
+    "metro", None for the sum of the rates.
     """
 
     tasks: list

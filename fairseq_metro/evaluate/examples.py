@@ -181,6 +181,8 @@ def prompt_of(run, row, index, seed, rng=None):
     if run.set.mode != flan.NATURAL and run.template is not None:
         fields = flan.input_fields(run.template)
         pair = flan.plain(row, pair, fields, run.set.mode, run.set.dataset, run.set.cluster)
+    elif run.template is not None and run.template.complete:
+        return pair
     return flan.with_options(pair) if run.set.options else pair
 
 

@@ -141,7 +141,9 @@ class Suite:
 
     def _chosen(self, one, templates):
         dataset = one.templates_of or one.dataset
-        if isinstance(one.templates, tuple):
+        named = isinstance(one.templates, tuple)
+        # Names are of promptsource's templates; of FLAN's own, those of the task are as good.
+        if named and not all(template.complete for template in templates.of(dataset)):
             found = [templates.get(dataset, name) for name in one.templates]
             for template in found:
                 if one.kind == RANK and template.answer_choices is None:

@@ -1,5 +1,6 @@
 """The keys of a mixture's file, and what the value of each must be."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -9,6 +10,11 @@ from fairseq_metro.mixtures.rules import RULES
 from fairseq_metro.prompts.collection import nearest
 
 VERSION = 1
+# Which templates of a data set take part: all, those of the task that it was made for, of these the
+# first by name.
+SELECTIONS = ALL, ORIGINAL, FIRST_ORIGINAL = "all", "original", "first-original"
+# What becomes of a data set that has no templates.
+ERROR, LEAVE_OUT = "error", "leave out"
 
 
 class Kind(NamedTuple):
@@ -45,8 +51,17 @@ def _read_texts(value):
     return tuple(values) if isinstance(values, list) and all(map(_is_text, values)) else None
 
 
+def _read_selection(value):
+    return value if value in SELECTIONS else None
+
+
 def _read_templates(value):
-    return value if value in ("all", "original") else (_read_texts(value) or None)
+    return _read_selection(value) or _read_texts(value) or None
+
+
+def _read_temperature(value):
+    good = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf
+    return float(value) if good else None
 
 
 def _read_counts(value):
@@ -77,7 +92,7 @@ SET_KEYS = {
     "name": TEXT,
     "rows": whole(0),
     "counts": Kind("three numbers: templates, original-task, with choices", _read_counts),
-    "templates": Kind("all, original, or a list of template names", _read_templates),
+    "templates": Kind(f"{', '.join(SELECTIONS)}, or a list of template names", _read_templates),
     "exclude": TEXTS,
     "cluster": TEXT,
     "split": TEXT,
@@ -94,6 +109,9 @@ MIXTURE_KEYS = {
     "rule": one_of(*RULES),
     "cap": whole(1),
     "max_rate": whole(1),
+    "temperature": Kind("a number above 0", _read_temperature),
+    "templates": Kind(f"one of {', '.join(SELECTIONS)}", _read_selection),
+    "without_templates": one_of(ERROR, LEAVE_OUT),
     "seed": whole(0),
     "examples": whole(1),
     "options": Kind("true or false", lambda value: value if isinstance(value, bool) else None),

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from fairseq_metro.errors import UserError
 from fairseq_metro.mixtures import flan
+from fairseq_metro.mixtures.keys import ALL, ERROR, LEAVE_OUT
 from fairseq_metro.mixtures.rules import caps_and_rates
 from fairseq_metro.mixtures.sets import MixtureSet, MixtureTask, jsonl_tasks
 from fairseq_metro.prompts import task_name
@@ -20,14 +21,16 @@ TRAIN, VALID, HELDOUT = "train", "valid", "heldout"
 class Mixture:
     """Data sets to train on, their rule, and the sets for evaluation.
 
-    rule: "metro", "t0" or "flan" (mixtures/rules.py); sets, valid, heldout: tuples of MixtureSet,
-    for training and for validation on trained and on held-out data sets; cap, max_rate: the rule's
-    numbers; seed: of random wordings and of exemplars; examples: of an epoch under "t0" and "flan"
-    (None: the sum of the rates); options, exemplars, mode: FLAN's form of an input, exemplars the
-    fewest and the most (mixtures/flan.py), mode that of training only: the ablations too are
-    evaluated with instructions (FLAN, 4.3); exclude_tasks: task names left out; related: pairs of
-    clusters that leave training together; left_out: the sets that have left it; held_out: the
-    clusters that were held out, with those related to them.
+    rule: one of RULES (mixtures/rules.py); sets, valid, heldout: tuples of MixtureSet, for training
+    and for validation on trained and on held-out data sets; cap, max_rate, temperature: the rule's
+    numbers; templates: which templates of the training sets take part, where a set does not say
+    ("all", "original", "first-original"); without_templates: "error" or "leave out", what becomes of
+    a set that has none; seed: of random wordings and of exemplars; examples: of an epoch where tasks
+    are drawn by rate (None: the sum of the rates); options, exemplars, mode: FLAN's form of an input,
+    exemplars the fewest and the most (mixtures/flan.py), mode that of training only: the ablations
+    too are evaluated with instructions (FLAN, 4.3); exclude_tasks: task names left out; related:
+    pairs of clusters that leave training together; left_out: the sets that have left it; held_out:
+    the clusters that were held out, with those related to them.
     """
 
     name: str
@@ -37,6 +40,9 @@ class Mixture:
     heldout: tuple[MixtureSet, ...] = ()
     cap: int | None = None
     max_rate: int | None = None
+    temperature: float | None = None
+    templates: str = ALL
+    without_templates: str = ERROR
     seed: int = 1
     examples: int | None = None
     options: bool = False
@@ -51,33 +57,74 @@ class Mixture:
         """The sets of ``train``, ``valid`` or ``heldout``: tuple of MixtureSet."""
         return {TRAIN: self.sets, VALID: self.valid, HELDOUT: self.heldout}[split]
 
-    def tasks(self, templates, split=TRAIN, missing="error"):
+    def tasks(self, templates, split=TRAIN):
         """The tasks of a split, sets in the file's order, templates sorted by name: list.
 
-        templates: a prompts.Templates; missing: "error", or "skip" for sets without templates
-        there. Trained on without instructions (mode), a set has one task, with the answers of its
-        first template of the original task that gives every row a pair.
+        templates: a prompts.Templates. Trained on without instructions (mode), a set has one task,
+        with the answers of its first template of the original task that gives every row a pair.
         Raises :class:`UserError`.
         """
-        known = set(templates.dataset_names())
-        tasks, skipped = [], []
+        tasks = []
         for one in self.sets_of(split):
             if one.jsonl:
                 tasks += jsonl_tasks(one)
-            elif one.dataset in known or missing != "skip":
+            else:
                 mode = self.mode if split == TRAIN else flan.NATURAL
                 tasks += self._tasks_of(one, templates.of(one.dataset), mode)
-            else:
-                skipped.append(one.dataset)
-        if skipped:
-            logger.warning("mixture %s: no templates, left out: %s", self.name, ", ".join(skipped))
         names = [task.name for task in tasks]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice:
             raise UserError(f"mixture {self.name}: two tasks called {twice!r}; give a set a name")
         return tasks
 
+    def with_templates(self, templates):
+        """This mixture without the sets for which there are no templates, where it does without.
+
+        Sets of ``without_templates: leave out`` that have none, and those of which the mixture's
+        ``templates: original`` leaves none; the log names them. Raises :class:`UserError` where no
+        training set is left.
+        """
+        none, unfit = {}, {}
+        for one in (*self.sets, *self.valid, *self.heldout):
+            if one.jsonl:
+                continue
+            if one.dataset not in templates.dataset_names():
+                if self.without_templates == LEAVE_OUT:
+                    none[one.dataset] = None
+            elif self._leaves_none(one, templates):
+                unfit[one.dataset] = None
+        if self.sets and all(one.dataset in none | unfit for one in self.sets):
+            templates.of(self.sets[0].dataset)  # says what is missing
+            raise UserError(
+                f"mixture {self.name}: no set has a template of the original task; take all of them"
+            )
+        for names, why in ((none, "templates"), (unfit, "template of the original task")):
+            if count := sum(one.dataset in names for one in self.sets):
+                logger.warning(
+                    "mixture %s: %d of %d sets have no %s and are left out: %s",
+                    self.name, count, len(self.sets), why, ", ".join(names),
+                )  # fmt: skip
+        return self._without(none | unfit)
+
+    def _leaves_none(self, one, templates):
+        """Whether the mixture's ``templates`` leaves a set without any."""
+        return (
+            self.templates != ALL
+            and one.templates == self.templates
+            and not any(template.original_task for template in templates.of(one.dataset))
+        )
+
+    def _without(self, names):
+        """This mixture without these data sets in any of its splits, which are then left out."""
+        kept = {
+            part: tuple(one for one in sets if one.dataset not in names)
+            for part, sets in (("sets", self.sets), (VALID, self.valid), (HELDOUT, self.heldout))
+        }
+        gone = tuple(one for one in self.sets if one.dataset in names)
+        return replace(self, **kept, left_out=self.left_out + gone)
+
     def _tasks_of(self, one, templates, mode):
+        known = len(templates)
         pairs = [
             (task_name(one.name, template.name), template) for template in one.chosen(templates)
         ]
@@ -85,7 +132,7 @@ class Mixture:
         if mode != flan.NATURAL:
             pairs = sorted(pairs, key=lambda pair: flan.unfit_for_answers(pair[1]))[:1]
         return [
-            MixtureTask(name, one, template, index=i, of=len(pairs), mode=mode)
+            MixtureTask(name, one, template, index=i, of=len(pairs), known=known, mode=mode)
             for i, (name, template) in enumerate(pairs)
         ]
 
@@ -99,7 +146,7 @@ class Mixture:
 
     def caps_and_rates(self, rows, tasks):
         """The rule's caps and rates of ``tasks`` with this mixture's numbers: two dicts by task."""
-        return caps_and_rates(self.rule, rows, tasks, cap=self.cap, max_rate=self.max_rate)
+        return caps_and_rates(self.rule, rows, tasks, self.cap, self.max_rate, self.temperature)
 
     def dress(self, task, row, prompted):
         """A prompted pair in this mixture's form: instruction or none, OPTIONS block or none."""
@@ -107,6 +154,8 @@ class Mixture:
             fields = flan.input_fields(task.template)
             cluster = task.set.cluster
             prompted = flan.plain(row, prompted, fields, task.mode, task.dataset, cluster)
+        elif task.template is not None and task.template.complete:
+            return prompted
         return flan.with_options(prompted) if self.options else prompted
 
     def clusters(self):
@@ -192,20 +241,14 @@ class Mixture:
         Its name says what it lacks, so that data built from it is not taken for the whole. Raises
         :class:`UserError` for a data set that the mixture does not have.
         """
-        parts = {"sets": self.sets, VALID: self.valid, HELDOUT: self.heldout}
-        known = sorted({one.dataset for sets in parts.values() for one in sets})
+        known = sorted({one.dataset for one in (*self.sets, *self.valid, *self.heldout)})
         for name in names:
             if name not in known:
                 raise UserError(
                     f"mixture {self.name}: no data set {name!r} ({nearest(name, known)})"
                 )
-        kept = {
-            part: tuple(one for one in sets if one.dataset not in names)
-            for part, sets in parts.items()
-        }
-        gone = tuple(one for one in self.sets if one.dataset in names)
         name = " without ".join([self.name, *filter(None, [", ".join(names)])])
-        return replace(self, name=name, **kept, left_out=self.left_out + gone)
+        return replace(self._without(names), name=name)
 
     def is_unseen(self, dataset, cluster=None):
         """Whether a data set counts as unseen: no set of its cluster was trained on (FLAN, 2.2).

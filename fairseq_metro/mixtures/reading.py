@@ -2,7 +2,7 @@
 
 version: 1
 name: mine
-rule: metro                # metro, t0, flan
+rule: metro                # metro, t0, flan, temperature
 include: [t0]              # mixtures that come first; numbers not given here are the last one's
 sets:
   - glue/cola              # all templates, all rows of the split train
@@ -20,9 +20,9 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 from fairseq_metro.errors import UserError
-from fairseq_metro.mixtures.keys import MIXTURE_KEYS, SET_KEYS, checked
+from fairseq_metro.mixtures.keys import ALL, MIXTURE_KEYS, SET_KEYS, checked
 from fairseq_metro.mixtures.mixture import HELDOUT, TRAIN, VALID, Mixture
-from fairseq_metro.mixtures.rules import RULES
+from fairseq_metro.mixtures.rules import RULES, TEMPERATURE
 from fairseq_metro.mixtures.sets import MixtureSet
 from fairseq_metro.prompts.collection import nearest
 from fairseq_metro.yaml_files import load_yaml
@@ -83,7 +83,7 @@ def _read(path, above=()):
     values.pop("version")
     base = _included(path, values.pop("include", ()), (*above, path.resolve()))
     if "rule" in values:  # another rule's numbers are not this one's
-        base = replace(base, cap=None, max_rate=None, examples=None)
+        base = replace(base, cap=None, max_rate=None, temperature=None, examples=None)
     held_out, clusters = values.pop("hold_out", ()), values.pop("clusters", ())
     for part, split in _SPLITS.items():
         values[part] = tuple(map(partial(_set, path, part, split), values.get(part, ())))
@@ -92,6 +92,10 @@ def _read(path, above=()):
     for part in _SPLITS:
         _no_name_twice(f"{path}: {part}", values[part])
     mixture = replace(base, **values)
+    if "templates" in values:  # of the sets that do not say
+        sets = tuple(replace(one, templates=mixture.templates) if one.templates == ALL else one
+                     for one in mixture.sets)  # fmt: skip
+        mixture = replace(mixture, sets=sets)
     if not any(getattr(mixture, part) for part in _SPLITS):
         raise UserError(f"{path}: no data sets; name some under 'sets'")
     _no_idle_number(path, mixture)
@@ -137,7 +141,9 @@ def _no_name_twice(place, sets):
 
 def _no_idle_number(path, mixture):
     """Raises :class:`UserError` for a number that the mixture's rule does not use."""
-    for key, rules in (("max_rate", ("flan",)), ("examples", ("t0", "flan"))):
+    drawn = tuple(rule for rule in RULES if rule != "metro")
+    numbers = {"max_rate": ("flan",), "temperature": (TEMPERATURE,), "examples": drawn}
+    for key, rules in numbers.items():
         if getattr(mixture, key) is not None and mixture.rule not in rules:
             raise UserError(
                 f"{path}: {key} says nothing under rule {mixture.rule}; leave it out, or choose "

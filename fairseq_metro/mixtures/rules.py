@@ -1,16 +1,19 @@
-"""How much of each task is trained on: METRO's cap, T0's rate, FLAN's rate, by name.
+"""How much of each task is trained on: METRO's cap, T0's, FLAN's and seqio's rates, by name.
 
-======  ===================================================  =====================================
-rule    cap of a task: most examples in an epoch             rate of a task: its weight in a draw
-======  ===================================================  =====================================
-metro   cap // number of the data set's templates            min(rows, cap of the task)
-t0      rows                                                 rows, or cap // number of templates
+===========  ==============================================  =====================================
+rule         cap of a task: most examples in an epoch        rate of a task: its weight in a draw
+===========  ==============================================  =====================================
+metro        cap // number of the set's templates            min(rows, cap of the task)
+t0           rows                                            rows, or cap // number of templates
                                                              where the data set has more than cap
-flan    its share of the first ``cap`` rows                  min(rows, max_rate) / templates
-======  ===================================================  =====================================
+flan         its share of the first ``cap`` rows             min(rows, max_rate) / templates
+temperature  rows                                            min(rows, cap) ** (1 / temperature)
+===========  ==============================================  =====================================
 
-cap: 500,000 rows (METRO's data script; T0, section 4), 30,000 in FLAN; max_rate: 3,000 (FLAN, 2.4).
-METRO's epoch is the capped tasks, shuffled; T0 and FLAN draw in proportion to the rates. Files of
+cap: 500,000 rows (METRO's data script; T0, section 4), 30,000 in FLAN, none under temperature;
+max_rate: 3,000 (FLAN, 2.4); temperature: 1. METRO's epoch is the capped tasks, shuffled; the others
+draw in proportion to the rates. T0 divides by the number of all the templates that the data set has,
+whichever take part (t-zero's tasks.py); the last rule is seqio's ``mixing_rate_num_examples``. Files of
 ready-made rows of a set count as its templates; under FLAN each is a set.
 """
 
@@ -18,35 +21,41 @@ import numpy as np
 
 from fairseq_metro.errors import UserError
 
-CAPS = {"metro": 500_000, "t0": 500_000, "flan": 30_000}
+TEMPERATURE = "temperature"
+CAPS = {"metro": 500_000, "t0": 500_000, "flan": 30_000, TEMPERATURE: None}
 RULES = tuple(CAPS)
 MAX_RATE = 3_000
 
 
-def caps_and_rates(rule, rows, tasks, cap=None, max_rate=None):
+def caps_and_rates(rule, rows, tasks, cap=None, max_rate=None, temperature=None):
     """Caps (int >= 1) and rates (float) of tasks: two dicts by task name.
 
     rule: one of RULES; rows: number of rows of each data set, or of one set or one task by its name;
-    tasks: MixtureTasks, all that a set has; cap, max_rate: None for the rule's own. A set's own cap
-    comes before ``cap``. Raises :class:`UserError` where a number of rows is missing.
+    tasks: MixtureTasks, all that a set has; cap, max_rate, temperature: None for the rule's own. A
+    set's own cap comes before ``cap``. Raises :class:`UserError` where a number of rows is missing.
     """
     caps, rates = {}, {}
     for task in tasks:
         n = len(task.set.row_indices(_rows_of(task, rows)))
         limit = task.set.cap or cap or CAPS[rule]
-        shared_by = 1 if rule == "flan" and task.jsonl else task.of
-        caps[task.name], rates[task.name] = _BY_RULE[rule](
-            n, shared_by, limit, max_rate or MAX_RATE
-        )
+        if rule == "metro":
+            pair = _metro(n, task.of, limit)
+        elif rule == "t0":
+            pair = _t0(n, task.known or task.of, limit)
+        elif rule == "flan":
+            pair = _flan(n, 1 if task.jsonl else task.of, limit, max_rate or MAX_RATE)
+        else:
+            pair = _temperature(n, limit, temperature or 1.0)
+        caps[task.name], rates[task.name] = pair
     return caps, rates
 
 
-def _metro(rows, templates, cap, max_rate):
+def _metro(rows, templates, cap):
     cap = max(1, cap // templates)
     return cap, float(min(rows, cap))
 
 
-def _t0(rows, templates, cap, max_rate):
+def _t0(rows, templates, cap):
     return max(1, rows), float(rows if rows <= cap else cap // templates)
 
 
@@ -55,7 +64,9 @@ def _flan(rows, templates, cap, max_rate):
     return max(1, share), min(rows, max_rate) / templates if share else 0.0
 
 
-_BY_RULE = {"metro": _metro, "t0": _t0, "flan": _flan}
+def _temperature(rows, cap, temperature):
+    counted = rows if cap is None else min(rows, cap)
+    return max(1, rows), float(counted) ** (1 / temperature)
 
 
 def _rows_of(task, rows):

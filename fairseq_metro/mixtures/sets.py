@@ -18,8 +18,9 @@ class MixtureSet:
     dataset: path[/subset]; name: what its tasks are called after (the data set's, unless a mixture
     has the data set twice); rows: published number of training rows, or None; counts: published
     numbers of templates, of original-task ones, of ones with answer choices (promptsource 0.2.3),
-    or None; templates: "all", "original" or a tuple of names; exclude: template names that do not
-    take part; cluster: kind of task, or None; split: the data set's own name of the split; jsonl:
+    or None; templates: "all", "original" (of the task that the data set was made for),
+    "first-original" (of these the first by name) or a tuple of names; exclude: template names that do
+    not take part; cluster: kind of task, or None; split: the data set's own name of the split; jsonl:
     files of ready-made {"inputs", "targets"} rows in place of data set and templates, a task each.
     first, keep_every, leave_every: which rows (``row_indices``). cap: the data set's own.
     """
@@ -66,11 +67,13 @@ class MixtureSet:
         for name in (*named, *self.exclude):
             if name not in known:
                 raise UserError(f"no template {name!r} of {self.dataset} ({nearest(name, known)})")
-        if self.templates == "original":
+        if self.templates in ("original", "first-original"):
             templates = [template for template in templates if template.original_task]
         elif named:
             templates = [template for template in templates if template.name in named]
         templates = [template for template in templates if template.name not in self.exclude]
+        if self.templates == "first-original":
+            templates = templates[:1]
         if not templates:
             raise UserError(
                 f"mixture: no template of {self.dataset} is left (templates: {self.templates!r}, "
@@ -83,8 +86,9 @@ class MixtureSet:
 class MixtureTask:
     """A data set under one template, or a file of ready-made rows (template None, jsonl its path).
 
-    index, of: its place among the tasks of its set, from 0, and how many these are; mode: what
-    stands in place of the template's instruction (mixtures/flan.py).
+    index, of: its place among the tasks of its set, from 0, and how many these are; known: how many
+    templates the data set has, chosen or not (0: as many); mode: what stands in place of the
+    template's instruction (mixtures/flan.py).
     """
 
     name: str
@@ -93,6 +97,7 @@ class MixtureTask:
     jsonl: Path | None = None
     index: int = 0
     of: int = 1
+    known: int = 0
     mode: str = NATURAL
 
     @property

@@ -16,7 +16,7 @@ def _field(place, values, key, types, default=None):
     return value
 
 
-def _template(path, dataset, key, values):
+def _template(path, dataset, key, values, complete):
     place = f"{path}: template {key!r}"
     if not isinstance(values, dict):
         raise UserError(f"{place} is {values!r}, must be a mapping with a name and jinja")
@@ -34,6 +34,7 @@ def _template(path, dataset, key, values):
         metrics=_field(place, metadata, "metrics", (list, none)),
         id=str(key),
         file=str(path),
+        complete=complete,
     )
 
 
@@ -49,14 +50,16 @@ def dataset_of(path, content):
 def read_templates(path, dataset=None):
     """(data set, its templates sorted by name) of a file.
 
-    dataset: its name where the folder says it; None: as the file says. Raises :class:`UserError`.
+    dataset: its name where the folder says it; None: as the file says. ``complete: true`` at the
+    top of the file is of all its templates (Template.complete). Raises :class:`UserError`.
     """
     path = Path(path)
     content = load_yaml(path)
     said = dataset_of(path, content)
     dataset = dataset or said
     nodes = _field(path, content, "templates", (dict,))
-    templates = [_template(path, dataset, key, values) for key, values in nodes.items()]
+    complete = bool(_field(path, content, "complete", (bool, type(None))))
+    templates = [_template(path, dataset, key, value, complete) for key, value in nodes.items()]
     templates.sort(key=lambda template: template.name)
     for first, second in pairwise(templates):
         if first.name == second.name:

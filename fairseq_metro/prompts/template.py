@@ -51,7 +51,9 @@ class Template:
 
     dataset: path[/subset]; name: unique in the data set; jinja: input ``|||`` target;
     answer_choices: Jinja for a ``|||`` list, or None; original_task, choices_in_prompt: bool or
-    None; metrics: list of str or None; id: a UUID; file: where it stands, for messages.
+    None; metrics: list of str or None; id: a UUID; file: where it stands, for messages; complete:
+    inputs are whole as they are rendered (FLAN's own templates): no field is cut, and options are
+    added to none.
     """
 
     def __init__(
@@ -66,11 +68,12 @@ class Template:
         metrics=None,
         id=None,
         file=None,
+        complete=False,
     ):
         self.dataset, self.name, self.jinja = dataset, name, jinja
         self.answer_choices = answer_choices
         self.original_task, self.choices_in_prompt = original_task, choices_in_prompt
-        self.metrics, self.id, self.file = metrics, id, file
+        self.metrics, self.id, self.file, self.complete = metrics, id, file, complete
 
     @cached_property
     def task_name(self):
@@ -116,7 +119,8 @@ class Template:
         watch = Watch(self._field_names)
         try:
             with watching(watch):
-                parts, choices = self._apply(row, rng, self._cut, watch)
+                compiled = self._whole if self.complete else self._cut
+                parts, choices = self._apply(row, rng, compiled, watch)
         except IndexError:
             return DropReason.INDEX_ERROR
         return rules.judge(parts, choices) if watch.reason is None else NoValue(watch.reason)

@@ -7,7 +7,7 @@ import pytest
 from fairseq_metro.errors import UserError
 from fairseq_metro.mixtures import Mixture, MixtureSet, flan, load_mixture
 from fairseq_metro.prompts import Prompted, Templates
-from tests.mixtures.made_up import template, templates
+from tests.mixtures.made_up import template, templates, write
 
 
 def mixture(*sets, **kwargs):
@@ -30,12 +30,37 @@ def test_excluded_tasks_do_not_count_for_the_cap():
 
 def test_a_set_without_templates_is_an_error_or_left_out(caplog):
     found = templates(imdb=["b"])
+    strict = mixture("imbd", "imdb")
+    assert strict.with_templates(found) == strict
     with pytest.raises(UserError, match="nearest: imdb"):
-        mixture("imbd", "imdb").tasks(found)
-    assert [task.name for task in mixture("imbd", "imdb").tasks(found, missing="skip")] == [
-        "imdb_b"
-    ]
-    assert "no templates, left out: imbd" in caplog.text
+        strict.tasks(found)
+    one = mixture("imbd", "imdb", without_templates="leave out").with_templates(found)
+    assert [task.name for task in one.tasks(found)] == ["imdb_b"]
+    assert [one.dataset for one in one.left_out] == ["imbd"]
+    assert "mixture mine: 1 of 2 sets have no templates and are left out: imbd" in caplog.text
+    with pytest.raises(UserError, match="nearest: imdb"):  # of all of them none has any
+        mixture("imbd", "imdbs", without_templates="leave out").with_templates(found)
+
+
+def test_the_original_tasks_templates_and_the_first_of_them(tmp_path, caplog):
+    found = templates(z=["a!", "b", "c"], y=["d!"], x=["e"], w=["f!", "g"])
+    names = {}
+    for selection in ("all", "original", "first-original"):
+        path = write(tmp_path, "rule: t0\nsets: [z, y, x, {dataset: w, templates: [f]}]\n"
+                     f"templates: {selection}\nheldout: [w]\n")  # fmt: skip
+        one = load_mixture(path).with_templates(found)
+        names[selection] = [task.name for task in one.tasks(found)]
+        assert next(task.known for task in one.tasks(found) if task.dataset == "z") == 3
+        assert [task.name for task in one.tasks(found, "heldout")] == ["w_f", "w_g"]
+    assert names == {
+        "all": ["z_a", "z_b", "z_c", "y_d", "x_e", "w_f"],
+        "original": ["z_b", "z_c", "x_e", "w_f"],  # what a set says itself stays
+        "first-original": ["z_b", "x_e", "w_f"],
+    }
+    assert "1 of 4 sets have no template of the original task and are left out: y" in caplog.text
+    path = write(tmp_path, "sets: [y]\ntemplates: original\n")
+    with pytest.raises(UserError, match="no set has a template of the original task"):
+        load_mixture(path).with_templates(found)
 
 
 def test_tasks_of_evaluation_splits_are_those_of_their_own_sets():

@@ -71,6 +71,38 @@ def test_shares_of_t0s_largest_sets_are_the_published_ones(dataset):
         assert round(100 * share / sum(amounts.values()), 1) == percent
 
 
+@pytest.mark.parametrize(
+    ("name", "prompts", "mean"),
+    [("t0", 313, 8.03), ("t0-original-prompts", 222, 5.69), ("t0-one-prompt", 35, None)],
+)
+def test_t0s_mixtures_of_fewer_prompts_are_those_of_its_section_6(
+    name, prompts, mean, promptsource
+):
+    """p = 1, 5.7 and 8.03 prompts for each of 39 data sets, as T0 counts them; t-zero's caps."""
+    mixture = load_mixture(name).with_templates(promptsource)
+    tasks = mixture.tasks(promptsource)
+    assert len(tasks) == prompts and (mean is None or round(prompts / 39, 2) == mean)
+    if name == "t0":
+        return
+    assert mixture.rule == "t0"
+    assert [one.dataset for one in mixture.left_out] == [
+        "kilt_tasks/hotpotqa",
+        "quarel",
+        "app_reviews",
+    ]
+    assert {one.dataset for one in mixture.left_out} == {
+        one.dataset for one in load_mixture("t0").sets if one.counts[1] == 0
+    }
+    rows = {one.dataset: one.rows for one in mixture.sets}
+    _, whole = caps_and_rates("t0", rows, load_mixture("t0").without_datasets(
+        "kilt_tasks/hotpotqa", "quarel", "app_reviews").tasks(promptsource))  # fmt: skip
+    _, rates = caps_and_rates("t0", rows, tasks)
+    assert rates == {task.name: whole[task.name] for task in tasks}
+    for task in tasks:
+        original = [t.name for t in promptsource.of(task.dataset) if t.original_task]
+        assert task.template.name in (original if name == "t0-original-prompts" else original[:1])
+
+
 def test_t0s_mixtures_are_cumulative():
     small, middle, large = (load_mixture(name).sets for name in PUBLISHED)
     assert middle[: len(small)] == small and large[: len(middle)] == middle
@@ -115,7 +147,7 @@ def test_flan_has_its_clusters_and_data_sets():
 
 
 def test_flan_builds_on_the_templates_that_promptsource_has(promptsource):
-    tasks = load_mixture("flan").tasks(promptsource, missing="skip")
+    tasks = load_mixture("flan").with_templates(promptsource).tasks(promptsource)
     assert {"anli_r1_can_we_infer", "anli_r3_can_we_infer"} < {task.name for task in tasks}
     assert len({task.set.name for task in tasks}) == 49
 

@@ -5,14 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fairseq_metro.data.mixture_sampling import MixtureSampler
 from fairseq_metro.errors import UserError
 from fairseq_metro.mixtures import MixtureSet, MixtureTask, caps_and_rates, cyclic_assignment
 from fairseq_metro.mixtures.rules import cyclic_rows
 
 
-def tasks_of(dataset, n, **kwargs):
+def tasks_of(dataset, n, known=0, **kwargs):
     one = MixtureSet(dataset, dataset, **kwargs)
-    return [MixtureTask(f"{dataset}_{i}", one, index=i, of=n) for i in range(n)]
+    return [MixtureTask(f"{dataset}_{i}", one, index=i, of=n, known=known) for i in range(n)]
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,48 @@ def test_caps_and_rates_of_a_data_set(rule, rows, templates, cap, rate):
     caps, rates = caps_and_rates(rule, {"a": rows}, tasks)
     assert caps == {task.name: cap for task in tasks}
     assert rates == {task.name: rate for task in tasks}
+
+
+def test_t0_divides_by_all_the_templates_of_a_data_set_whichever_take_part():
+    """t-zero's tasks.py: the original-prompts mixtures keep the caps of the whole one."""
+    tasks = tasks_of("a", 2, known=9)
+    assert set(caps_and_rates("t0", {"a": 600_000}, tasks)[1].values()) == {500_000 // 9}
+    assert set(caps_and_rates("metro", {"a": 600_000}, tasks)[0].values()) == {250_000}
+
+
+sizes = st.lists(st.integers(1, 10**7), min_size=1, max_size=9)
+
+
+@given(sizes, st.floats(0.1, 20), st.none() | st.integers(1, 10**6), st.integers(1, 4))
+def test_temperature_mixing_is_seqios(sizes, temperature, cap, templates):
+    """seqio's mixing_rate_num_examples of each task, and the shares of a draw, in a plain loop."""
+    rows = {f"set{i}": size for i, size in enumerate(sizes)}
+    tasks = [task for name in rows for task in tasks_of(name, templates)]
+    caps, rates = caps_and_rates("temperature", rows, tasks, cap=cap, temperature=temperature)
+    expected, total = {}, 0.0
+    for name, size in rows.items():
+        counted = size
+        if cap is not None and counted > cap:
+            counted = cap
+        for i in range(templates):
+            expected[f"{name}_{i}"] = float(counted) ** (1.0 / temperature)
+            total += expected[f"{name}_{i}"]
+    assert rates == pytest.approx(expected, rel=1e-12)
+    assert caps == {task.name: rows[task.dataset] for task in tasks}
+    sampler = MixtureSampler(
+        [rows[t.dataset] for t in tasks], list(caps.values()), list(rates.values())
+    )
+    shares = [expected[task.name] / total for task in tasks]
+    assert sampler._shares.tolist() == pytest.approx(shares, rel=1e-9)
+
+
+def test_temperature_makes_sets_more_alike_and_one_leaves_them_in_proportion():
+    rows, tasks = {"a": 100, "b": 10_000}, [*tasks_of("a", 1), *tasks_of("b", 1)]
+    ratios = []
+    for temperature in (None, 1, 2, 4):
+        _, rates = caps_and_rates("temperature", rows, tasks, temperature=temperature)
+        ratios.append(rates["b_0"] / rates["a_0"])
+    assert ratios == pytest.approx([100, 100, 10, 10**0.5])
 
 
 def test_each_data_set_is_capped_by_its_own_number_of_templates():

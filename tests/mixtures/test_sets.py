@@ -30,6 +30,8 @@ def test_kept_and_left_rows_are_two_parts_of_the_first_rows(count, every, first)
 def test_templates_are_picked_by_kind_by_name_and_by_exclusion():
     assert names() == ["a", "b", "odd one"]
     assert names(templates="original") == ["a", "b"]
+    assert names(templates="first-original") == ["a"]
+    assert names(templates="first-original", exclude=("a",)) == ["b"]
     assert names(templates=("odd one", "a")) == ["a", "odd one"]
     assert names(exclude=("b",)) == ["a", "odd one"]
     assert names(templates="original", exclude=("b",)) == ["a"]

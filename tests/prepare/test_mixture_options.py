@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from fairseq_metro.data.prompted_files import open_split
 from fairseq_metro.errors import UserError
 from fairseq_metro.mixtures import load_mixture
 from fairseq_metro.planning.finetuning import check_folder
@@ -46,6 +47,30 @@ def test_the_ablations_change_the_form_of_inputs():
     assert chosen() == load_mixture("flan")
 
 
+def test_a_temperature_takes_the_rules_place():
+    mixture = chosen("--temperature", "2", "--cap", "1000")
+    assert (mixture.rule, mixture.temperature, mixture.cap) == ("temperature", 2.0, 1000)
+    assert mixture.max_rate is None and mixture.name == "flan (temperature: 2, cap: 1000)"
+    assert chosen("--temperature", "2").cap is None  # FLAN's 30,000 are of its own rule
+    capped = chosen("--cap", "1000")
+    assert (capped.rule, capped.cap, capped.name) == ("flan", 1000, "flan (cap: 1000)")
+
+
+def test_data_built_with_a_temperature_draws_by_it(tmp_path):
+    prompted_samples.write_all(tmp_path, rows=40)
+    words = ["--split", "train", "--temperature", "2", "--cap", "25"]
+    data = prompted_samples.build(tmp_path, *words)
+    facts = json.loads((data / "train" / "mixture.json").read_text())
+    assert facts["rule"] == "temperature"
+    assert {task["name"]: task["rate"] for task in facts["tasks"]} == {
+        "toy_nli_can_we_infer": 5.0, "toy_nli_only_for_label_1": 5.0, "toy_nli_random_words": 5.0,
+        "toy_qa_ask": 20**0.5, "toy_qa_choose": 20**0.5,
+    }  # fmt: skip
+    assert open_split(data, "train").rule == "temperature"
+    with pytest.raises(UserError, match="was made with"):
+        prompted_samples.build(tmp_path, "--split", "train", "--temperature", "3", "--cap", "25")
+
+
 @pytest.mark.parametrize(
     "words, said",
     [
@@ -53,6 +78,9 @@ def test_the_ablations_change_the_form_of_inputs():
         (["--clusters", "x"], "mixture flan: no cluster 'x'"),
         (["--only", "super_glue/rt"], "mixture flan: no data set 'super_glue/rt'"),
         (["--clusters", "nli", "--only", "imdb"], "no data set 'imdb'"),
+        (["--temperature", "0"], "--temperature is 0, must be a number above 0"),
+        (["--temperature", "nan"], "--temperature is nan, must be a number above 0"),
+        (["--cap", "0"], "--cap is 0, must be at least 1"),
         (["--exemplars", "17"], "--exemplars 17: give a number from 0 to 16"),
         (["--exemplars", "3", "1"], "--exemplars 3 1: give a number from 0"),
         (["--exemplars", "1", "2", "3"], "--exemplars 1 2 3: give a number"),

@@ -1,9 +1,11 @@
 """Options that change a mixture on the command line: what is held out, and FLAN's ablations."""
 
+import math
 from dataclasses import replace
 
 from fairseq_metro.errors import UserError
 from fairseq_metro.mixtures import flan, load_mixture
+from fairseq_metro.mixtures.rules import TEMPERATURE
 
 
 def add_mixture_options(add):
@@ -19,6 +21,11 @@ def add_mixture_options(add):
              "to them, so that a model can be evaluated on unseen tasks (FLAN, 2.2).")  # fmt: skip
     add("--clusters", nargs="+", default=[], metavar="CLUSTER",
         help="Train on these clusters of data sets alone (FLAN, 4.1).")  # fmt: skip
+    add("--temperature", type=float, metavar="T",
+        help="Draw each task in proportion to min(rows, cap)^(1/T), as seqio does, in place of the "
+             "mixture's rule; a larger T draws small data sets more often.")  # fmt: skip
+    add("--cap", type=int, metavar="ROWS",
+        help="Rows of a data set that count in the rule (default: the mixture's).")  # fmt: skip
     add("--mode", choices=flan.MODES,
         help="Give training inputs with the template's instruction, without any, or behind the data "
              "set's name (FLAN, 4.3; default: the mixture's, natural).")  # fmt: skip
@@ -40,6 +47,9 @@ def chosen_mixture(args):
     if args.only:
         mixture = mixture.only_datasets(*args.only)
         changes.append(f"only: {', '.join(args.only)}")
+    if args.temperature is not None or args.cap is not None:
+        mixture, change = _weighed(mixture, args.temperature, args.cap)
+        changes.append(change)
     if args.mode is not None:
         mixture = replace(mixture, mode=args.mode)
         changes.append(f"mode: {args.mode}")
@@ -52,6 +62,25 @@ def chosen_mixture(args):
             "out less"
         )
     return replace(mixture, name=f"{mixture.name} ({'; '.join(changes)})") if changes else mixture
+
+
+def _weighed(mixture, temperature, cap):
+    """(The mixture under another temperature, cap or both, words for its name). Raises UserError."""
+    if temperature is not None and not 0 < temperature < math.inf:
+        raise UserError(f"--temperature is {temperature:g}, must be a number above 0")
+    if cap is not None and cap < 1:
+        raise UserError(f"--cap is {cap}, must be at least 1")
+    words = []
+    if temperature is not None:
+        kept = mixture.cap if mixture.rule == TEMPERATURE else None
+        mixture = replace(
+            mixture, rule=TEMPERATURE, temperature=temperature, cap=kept, max_rate=None
+        )
+        words.append(f"temperature: {temperature:g}")
+    if cap is not None:
+        mixture = replace(mixture, cap=cap)
+        words.append(f"cap: {cap}")
+    return mixture, ", ".join(words)
 
 
 def _exemplars(numbers):

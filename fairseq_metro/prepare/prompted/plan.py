@@ -142,10 +142,12 @@ def plan(args):
         raise UserError(f"--tasks {args.tasks}: no such folder")
     mixture = chosen_mixture(args)
     mixture.refuse_trained_and_held_out()
+    templates = templates_from(args.templates)
+    mixture = mixture.with_templates(templates)
     wanted = args.split or [TRAIN, VALID]
     refuse_missing(mixture, wanted, args)
     made = Plan(
-        mixture=mixture, templates=templates_from(args.templates), tasks=args.tasks, hub=args.hub,
+        mixture=mixture, templates=templates, tasks=args.tasks, hub=args.hub,
         vocabulary=Vocabulary.load(args.vocab), dest=args.dest, workers=args.workers,
         splits=tuple(split for split in SPLITS if split in wanted),
         rules=RULES[args.drop_rules or ("t0" if mixture.rule == "t0" else "metro")],

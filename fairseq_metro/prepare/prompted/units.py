@@ -70,7 +70,13 @@ class Work:
             "splits": list(self.source.splits),
             "files": [[path.name, hashes[path]] for path in self.source.files()],
             "rules": self.unit.rules.name,
-            "weights": [mixture.rule, mixture.cap, mixture.max_rate, mixture.examples],
+            "weights": [
+                mixture.rule,
+                mixture.cap,
+                mixture.max_rate,
+                mixture.examples,
+                *([mixture.temperature] if mixture.temperature else []),
+            ],
             "form": [
                 mixture.mode,
                 mixture.options,
@@ -88,7 +94,9 @@ def template_hash(template):
     """SHA-256 of what a template renders, or None for ready-made rows."""
     if template is None:
         return None
-    return hashlib.sha256(f"{template.jinja}\0{template.answer_choices}".encode()).hexdigest()
+    complete = "\0complete" * template.complete
+    text = f"{template.jinja}\0{template.answer_choices}{complete}"
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def all_work(plan):
