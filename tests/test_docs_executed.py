@@ -65,6 +65,11 @@ ELSEWHERE = {
     "bash benchmarks/gpu_all.sh": "tests/test_gpu_all.py::test_every_part",
     "TEXT=text TASKS=tasks": "tests/reproduce/test_runner.py",
     "python benchmarks/reproduction_pair.py": "tests/reproduce/test_judging.py::test_the_pairs_report",
+    "fairseq-metro import-flan": "tests/prompts/test_flan_import.py::test_sets_and_counts",
+    "python preprocess/prompted_data.py --mixture flan --templates":
+        "tests/prompts/test_flan_import.py::test_fields_are_whole",
+    "python preprocess/prompted_data.py --mixture t0-original-prompts":
+        "tests/mixtures/test_ready_made.py::test_t0s_mixtures_of_fewer_prompts",
     "fairseq-metro lm-eval": "tests/evaluate/test_harness_command.py",
 }  # fmt: skip
 # What a page has its reader make, so that it is not there at its beginning.
