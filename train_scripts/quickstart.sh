@@ -48,13 +48,15 @@ train_command() {                  # sets cmd: the training of run folder $1
         --log-format json --log-interval 20 --tensorboard-logdir "$run/tensorboard")
 }
 
-# What the run is made of.
+# What the run is made of. How many processes share an update makes no difference.
 settings() {
     text_settings
     echo "SEED=$SEED"
-    local SEED=any
+    echo "RECIPE=$UPDATES updates"
+    echo "VOCABULARY=$VOCABULARY"
+    local SEED=any PROCESSES=1 cmd
     train_command .
-    echo "RECIPE=$UPDATES updates, sha256 of all options $(echo "$VOCABULARY ${cmd[*]}" | sha256sum | cut -c1-16)"
+    option_lines '' "${cmd[@]}"
 }
 claim_run
 

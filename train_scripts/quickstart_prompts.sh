@@ -80,14 +80,16 @@ train_command() {                  # sets cmd: the fine-tuning of run folder $1
         --log-format json --log-interval 20 --tensorboard-logdir "$run/tensorboard")
 }
 
-# What the run is made of.
+# What the run is made of. How many processes share an update makes no difference.
 settings() {
     echo "TASKS=${TASKS:-default corpus}, MIXTURE=$MIXTURE, TEMPLATES=${TEMPLATES:-installed}"
     echo "INIT=$INIT, sha256 $(sha256sum "$MODEL/checkpoint_last.pt" | cut -c1-16)"
     echo "SEED=$SEED"
-    local SEED=any
+    echo "RECIPE=$UPDATES updates, LR=$LR"
+    echo "ROWS=$ROWS"
+    local SEED=any PROCESSES=1 cmd
     train_command .
-    echo "RECIPE=$UPDATES updates, LR=$LR, sha256 of all options $(echo "$ROWS ${cmd[*]}" | sha256sum | cut -c1-16)"
+    option_lines '' "${cmd[@]}"
 }
 claim_run
 

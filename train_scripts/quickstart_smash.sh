@@ -94,16 +94,17 @@ distillation_command() {
         --save-dir "$2/smash-$1" --tensorboard-logdir "$2/tensorboard/smash-$1")
 }
 
-# What the run is made of.
+# What the run is made of. How many processes share an update makes no difference.
 settings() {
     text_settings
     echo "TASKS=${TASKS:-derived from the text}, TASK=${tasks[*]}"
     echo "SEED=$SEED"
-    local SEED=any cmd all
-    pretrain_command teacher .; all=${cmd[*]}
-    pretrain_command student .; all+=" ${cmd[*]}"
-    distillation_command group .; all+=" ${cmd[*]}"
-    echo "RECIPE=$UPDATES and $DISTILLATION updates, sha256 of all options $(echo "$VOCABULARY $LENGTH $PROMPTS $FEWSHOT $all" | sha256sum | cut -c1-16)"
+    echo "RECIPE=$UPDATES and $DISTILLATION updates"
+    printf '%s\n' "VOCABULARY=$VOCABULARY" "LENGTH=$LENGTH" "PROMPTS=$PROMPTS" "FEWSHOT=$FEWSHOT"
+    local SEED=any PROCESSES=1 cmd
+    pretrain_command teacher .; option_lines 'teacher ' "${cmd[@]}"
+    pretrain_command student .; option_lines 'student ' "${cmd[@]}"
+    distillation_command group .; option_lines 'distillation ' "${cmd[@]}"
 }
 claim_run
 

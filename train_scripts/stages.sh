@@ -41,7 +41,7 @@ find_texts() {
 # The text, for `settings`.
 text_settings() {
     if [ ${#texts[@]} -eq 0 ]; then echo "TEXT=default corpus"
-    else echo "TEXT=${#texts[@]} file(s), sha256 $(cat "${texts[@]}" | sha256sum | cut -c1-16)"; fi
+    else echo "TEXT=${#texts[@]} file(s), $(cat "${texts[@]}" | wc -c | tr -d ' ') bytes, sha256 $(cat "${texts[@]}" | sha256sum | cut -c1-16)"; fi
     [ -z "${FIELD:-}" ] || echo "FIELD=$FIELD"
 }
 # split_texts OPTIONS...: the documents of texts to RUN/corpus/train.txt and valid.txt.
@@ -68,13 +68,58 @@ whole_number() {
     [[ $2 =~ ^[0-9]+$ && $2 -ge $3 ]] || fail "$1=$2 must be a whole number${4:+$4}"
 }
 
+# Cores that this command may use. By itself nproc says OMP_NUM_THREADS where that is set.
+cores() { env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc; }
+
 # Processes of fairseq-train: two share a CPU's cores better than two threads; one GPU is enough.
 # choose_processes WHAT: sets PROCESSES; WHAT is shared evenly among them.
 choose_processes() {
     if [ -z "${PROCESSES:-}" ]; then
-        if [ "$(nproc)" -lt 2 ] || nvidia-smi -L >/dev/null 2>&1; then PROCESSES=1; else PROCESSES=2; fi
+        if [ "$(cores)" -lt 2 ] || nvidia-smi -L >/dev/null 2>&1; then PROCESSES=1; else PROCESSES=2; fi
     fi
     [[ $PROCESSES =~ ^[124]$ ]] || fail "PROCESSES=$PROCESSES must be 1, 2 or 4: an update's $1 are shared evenly"
+}
+
+# option_lines PREFIX WORD...: the options of a training command for `settings`, one on a line.
+option_lines() {
+    local line='' word
+    for word in "${@:2}"; do
+        case $word in
+            --*) [ -z "$line" ] || echo "$1$line"; line=$word ;;
+            *) [ -z "$line" ] || line+=" $word" ;;      # before the first option: the program
+        esac
+    done
+    [ -z "$line" ] || echo "$1$line"
+}
+
+# changed_settings THERE NOW: how two files of settings differ, in words; nothing where they agree.
+# Of the options an earlier version kept a sha256 only, made with the number of processes: they are
+# not compared then, and the training names those that differ from its checkpoint's.
+changed_settings() {
+    awk '
+        function name_of(line) {
+            if (match(line, /--[^ ]+/)) return substr(line, 1, RSTART + RLENGTH - 1)
+            if (match(line, /=/)) return substr(line, 1, RSTART - 1)
+            return line
+        }
+        function differ(words) { if (++count <= 3) said = said (count > 1 ? "; " : "") words }
+        { line = $0; compared = line; name = name_of(line) }
+        FNR == NR {
+            if (sub(/, sha256 of all options .*/, "", compared)) earlier = 1
+            there[name] = line; value[name] = compared; sub(/, [0-9]+ bytes/, "", value[name]); next
+        }
+        {
+            seen[name] = 1
+            if (earlier && (line ~ /--/ || !(name in there))) next
+            sub(/, [0-9]+ bytes/, "", compared)
+            if (!(name in there)) differ("now " line ", there nothing")
+            else if (value[name] != compared) differ("now " line ", there " there[name])
+        }
+        END {
+            for (name in there) if (!(name in seen)) differ("there " there[name] ", now nothing")
+            if (count > 3) said = said "; " count - 3 " more"
+            if (count) print said
+        }' "$1" "$2"
 }
 
 # Takes RUN for this run alone. A folder holds one run, of what `settings` prints: another text,
@@ -82,7 +127,7 @@ choose_processes() {
 claim_run() {
     if [ -e "$RUN/settings.txt" ]; then
         local changed
-        changed=$(diff <(settings) "$RUN/settings.txt" | grep '^[<>]' | head -n 2 | sed 's/^< /now /; s/^> /there /' | paste -sd ';' | sed 's/;/, /') || true
+        changed=$(changed_settings "$RUN/settings.txt" <(settings))
         [ -z "$changed" ] || fail "$RUN holds a run with other settings ($changed); name another folder with RUN=, or remove this one (rm -r $RUN)"
     elif [ -e "$RUN" ] && [ -n "$(ls -A "$RUN" | grep -v '^\.')" ]; then
         fail "$RUN is there and holds no run of this script; name another folder with RUN="
@@ -92,7 +137,8 @@ claim_run() {
         exec 8> "$RUN/.lock"
         flock -n 8 || fail "another $SCRIPT is at work in $RUN; wait for it, or name another folder with RUN="
     fi
-    [ -e "$RUN/settings.txt" ] || { settings > "$RUN/.settings.tmp"; mv "$RUN/.settings.tmp" "$RUN/settings.txt"; }
+    settings > "$RUN/.settings.tmp"
+    mv "$RUN/.settings.tmp" "$RUN/settings.txt"
 }
 
 # stage N NAME COMMAND...: once; what an interruption left of it is made again or gone on with.

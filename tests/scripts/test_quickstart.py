@@ -158,7 +158,49 @@ def test_changed_recipe_does_not_go_on_with_what_another_began(clone):
     script = clone / "train_scripts" / "quickstart.sh"
     script.write_text(script.read_text().replace("--clip-norm 2.0", "--clip-norm 1.0"))
     status, said = quickstart(clone)
-    assert status == 1 and "other settings (now RECIPE=7000 updates, sha256" in said
+    assert status == 1 and "(now --clip-norm 1.0, there --clip-norm 2.0)" in said
+
+
+def settings_of(clone):
+    return clone / "runs" / "quickstart" / "settings.txt"
+
+
+@pytest.mark.parametrize("first, second", [("1", "2"), ("4", "1")])
+def test_a_run_goes_on_with_another_number_of_processes(clone, first, second):
+    quickstart(clone, FAKE_FAILS="fairseq-train", PROCESSES=first)
+    status, said = quickstart(clone, PROCESSES=second)
+    assert status == 0, said
+    trained = calls(clone)[-1]
+    assert trained[trained.index("--batch-size") + 1] == str(8 // int(second))
+
+
+def test_a_folder_of_an_earlier_version_goes_on(clone):
+    """Its settings are two hashes: of the text, and of all options with the number of processes."""
+    assert quickstart(clone)[0] == 0
+    kept = ["TEXT=default corpus", "SEED=1", f"RECIPE=7000 updates, sha256 of all options {'0' * 16}"]
+    settings_of(clone).write_text("\n".join(kept) + "\n")
+    status, said = quickstart(clone, UPDATES="300")
+    assert status == 1 and f"(now RECIPE=300 updates, there {kept[2]})" in said
+    assert quickstart(clone)[0] == 0 and stages(clone) == ALL
+    assert "--lr 0.0015" in settings_of(clone).read_text()
+
+
+@pytest.mark.parametrize("threads", [None, "1", "3"])
+def test_processes_are_counted_by_the_cores_one_may_use_not_by_threads(root, threads):
+    """nproc alone says OMP_NUM_THREADS."""
+    cores = len(os.sched_getaffinity(0))
+    env = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    env |= {"OMP_NUM_THREADS": threads} if threads else {}
+    script = "set -euo pipefail; SCRIPT=x; source train_scripts/stages.sh; cores"
+    for words, expected in ((["bash"], cores), (["taskset", "-c", a_core(), "bash"], 1)):
+        done = subprocess.run(
+            [*words, "-c", script], cwd=root, env=env, capture_output=True, text=True, timeout=20
+        )
+        assert (done.stdout, done.stderr) == (f"{expected}\n", "")
+
+
+def a_core():
+    return str(min(os.sched_getaffinity(0)))
 
 
 def test_own_text_is_split_and_a_changed_file_is_noticed(clone, tmp_path):
@@ -170,7 +212,7 @@ def test_own_text_is_split_and_a_changed_file_is_noticed(clone, tmp_path):
     assert (tmp_path / "mine" / "corpus" / "valid.txt").stat().st_size > 2000
     text.write_text(text.read_text() + "\nmore\n")
     status, said = quickstart(clone, cwd=tmp_path, TEXT="mine.txt", RUN="mine")
-    assert status == 1 and "other settings (now TEXT=1 file(s), sha256" in said
+    assert status == 1 and "other settings (now TEXT=1 file(s), " in said
 
 
 def test_text_may_be_a_folder_of_rows_and_a_name_goes_before_a_pattern(clone, tmp_path):
