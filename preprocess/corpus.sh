@@ -6,7 +6,7 @@
 : "${OUT:?set OUT to a folder with room for the corpus; PLAN=1 tells how much}"
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 command -v fairseq-train >/dev/null || PATH=$root/.venv/bin:$PATH
-WORKERS=${WORKERS:-$(nproc)}
+WORKERS=${WORKERS:-$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)}
 python "$root/preprocess/documents.py" --source "${SOURCES[@]}" --out "$OUT/documents" ${PLAN:+--plan}
 [ -z "${PLAN:-}" ] || exit 0
 python "$root/preprocess/train_vocabulary.py" --input "$OUT"/documents/train/*.zst --out "$OUT/vocab" \

@@ -34,6 +34,7 @@ from fairseq_metro.prepare.folder_lock import locked, terminated_as_interrupted
 from fairseq_metro.prepare.inputs import Inputs
 from fairseq_metro.prepare.progress import Progress
 from fairseq_metro.prepare.shards import numbered_chunks
+from fairseq_metro.prepare.workers import available_cores
 from fairseq_metro.sources import (
     STANDARD_INPUT,
     TEXT_FILES,
@@ -97,7 +98,7 @@ def parser():
     add("--valid", nargs="+", required=True, metavar="FILE", help="Validation text.")
     add("--test", nargs="+", metavar="FILE", help="Test text.")
     add("--dest", required=True, type=Path, help="the data folder to write")
-    add("--workers", type=int, default=os.cpu_count(), metavar="N",
+    add("--workers", type=int, default=available_cores(), metavar="N",
         help="processes that encode (default: all cores, %(default)s)")  # fmt: skip
     add("--shards", type=int, metavar="N",
         help="cut the training text into N parts of about equal size at document ends; compressed "

@@ -13,7 +13,6 @@ import importlib.metadata
 import importlib.util
 import logging
 import multiprocessing
-import os
 import sys
 import sysconfig
 import time
@@ -31,6 +30,7 @@ from fairseq_metro.files import (
 )
 from fairseq_metro.logs import messages_on_stderr
 from fairseq_metro.prepare import docstrings
+from fairseq_metro.prepare.workers import available_cores
 from fairseq_metro.stamp import make_stamp
 
 logger = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ def main(argv=None):
         help="share of the documents that go to valid.txt, chosen by their text (default: 0.02)",
     )  # fmt: skip
     parser.add_argument(
-        "--workers", type=int, default=os.cpu_count(),
+        "--workers", type=int, default=available_cores(),
         help="processes; the output does not depend on it (default: all cores, %(default)s)",
     )  # fmt: skip
     args = parser.parse_args(argv)

@@ -14,6 +14,11 @@ from concurrent.futures.process import BrokenProcessPool
 from fairseq_metro.errors import UserError
 
 
+def available_cores():
+    """How many cores this process may use, which can be fewer than the machine has."""
+    return len(os.sched_getaffinity(0))
+
+
 class Workers:
     """``workers`` processes, each prepared by ``set_up(*arguments)``, that do ``work(chunk)``.
 

@@ -177,7 +177,11 @@ def test_a_run_goes_on_with_another_number_of_processes(clone, first, second):
 def test_a_folder_of_an_earlier_version_goes_on(clone):
     """Its settings are two hashes: of the text, and of all options with the number of processes."""
     assert quickstart(clone)[0] == 0
-    kept = ["TEXT=default corpus", "SEED=1", f"RECIPE=7000 updates, sha256 of all options {'0' * 16}"]
+    kept = [
+        "TEXT=default corpus",
+        "SEED=1",
+        f"RECIPE=7000 updates, sha256 of all options {'0' * 16}",
+    ]
     settings_of(clone).write_text("\n".join(kept) + "\n")
     status, said = quickstart(clone, UPDATES="300")
     assert status == 1 and f"(now RECIPE=300 updates, there {kept[2]})" in said

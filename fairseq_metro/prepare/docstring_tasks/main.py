@@ -11,7 +11,6 @@ docstrings are on one side.
 import argparse
 import json
 import logging
-import os
 import time
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from fairseq_metro.logs import messages_on_stderr
 from fairseq_metro.prepare import default_corpus
 from fairseq_metro.prepare.docstring_tasks import rows, texts
 from fairseq_metro.prepare.docstring_tasks.texts import TRAIN, VALIDATION
+from fairseq_metro.prepare.workers import available_cores
 from fairseq_metro.stamp import make_stamp
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ def main(argv=None):
         "--seed", type=int, default=1, help="which rows are drawn (default: %(default)s)"
     )
     parser.add_argument(
-        "--workers", type=int, default=os.cpu_count(),
+        "--workers", type=int, default=available_cores(),
         help="processes; the output does not depend on it (default: all cores, %(default)s)",
     )  # fmt: skip
     args = parser.parse_args(argv)

@@ -17,6 +17,7 @@ from fairseq_metro.errors import UserError
 from fairseq_metro.files import sha256_file
 from fairseq_metro.prepare.intermediate.reading import DOCUMENTS, LINES
 from fairseq_metro.prepare.intermediate.teacher_filter import label_words, teacher_hash
+from fairseq_metro.prepare.workers import available_cores
 from fairseq_metro.smash.groups import DIRECTIONS, PAIRS, TaskGroup, group_names, load_group
 from fairseq_metro.smash.templates import PromptTemplate
 from fairseq_metro.smash.tokenizers import KINDS, load_tokenizer
@@ -121,7 +122,7 @@ def parser():
         help="leave out what this RoBERTa, as it is, has no opinion on: the group's "
              "filter")  # fmt: skip
     add("--seed", type=int, default=1, help="of every draw (default: %(default)s)")
-    add("--workers", type=int, default=os.cpu_count(), metavar="N",
+    add("--workers", type=int, default=available_cores(), metavar="N",
         help="processes (default: all cores, %(default)s)")  # fmt: skip
     return made
 

@@ -11,7 +11,6 @@ say the same on both sides are counted, and can be left out of training.
 
 import argparse
 import logging
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from fairseq_metro.mixtures import Mixture, flan
 from fairseq_metro.mixtures.mixture import HELDOUT, TRAIN, VALID
 from fairseq_metro.prepare.prompted.mixture_options import add_mixture_options, chosen_mixture
 from fairseq_metro.prepare.prompted.units import with_sets
+from fairseq_metro.prepare.workers import available_cores
 from fairseq_metro.prompts import METRO, T0, DropRules, Templates, find_templates
 from fairseq_metro.prompts.collection import OWN, PROMPTSOURCE, promptsource_folder
 from fairseq_metro.sources import add_max_bad_rows, bad_rows_limit
@@ -118,7 +118,7 @@ def parser():
         "that a template prints. They are left out and counted; more end the command (default: "
         f"{DEFAULT.replace('%', '%%')}, and of those that are not UTF-8 or cut off the share alone)."
     )  # fmt: skip
-    add("--workers", type=int, default=os.cpu_count(), metavar="N",
+    add("--workers", type=int, default=available_cores(), metavar="N",
         help="processes that render and encode (default: all cores, %(default)s)")  # fmt: skip
     add("--show", type=int, metavar="N",
         help="print N examples of every task and write nothing")  # fmt: skip
