@@ -22,6 +22,7 @@ TYPES = {
     8: np.uint16, 9: np.uint32, 10: np.uint64,
 }  # fmt: skip
 STAMP = "stamp.json"
+PARTIAL = ".partial"  # in a data folder: what binarize.py is writing
 AGAIN = "binarize the text again with preprocess/binarize.py"
 
 
@@ -37,27 +38,27 @@ class IndexedTokens:
 
     ``sizes``: (lines,) int32, tokens of each line. ``tokens``: (sizes.sum(),) in the file's integer
     type, the lines end to end. Raises :class:`UserError` where a file is missing, not fairseq's
-    mmap format, or cut off.
+    mmap format, or cut off; again: the remedy that such a message names.
     """
 
-    def __init__(self, prefix):
+    def __init__(self, prefix, again=AGAIN):
         index, data = Path(f"{prefix}.idx"), Path(f"{prefix}.bin")
         for path in (index, data):
             if not path.is_file():
-                raise UserError(f"{path}: no such file; {AGAIN}")
+                raise UserError(f"{path}: no such file; {again}")
         with open(index, "rb") as stream:
             header = stream.read(HEADER_BYTES)
         if header[: len(MAGIC)] != MAGIC:
-            raise UserError(f"{index}: not an index of fairseq's mmap format; {AGAIN}")
+            raise UserError(f"{index}: not an index of fairseq's mmap format; {again}")
         if len(header) < HEADER_BYTES:
-            raise UserError(f"{index}: truncated, {len(header)} bytes; {AGAIN}")
+            raise UserError(f"{index}: truncated, {len(header)} bytes; {again}")
         version, code, lines = struct.unpack("<QBQ", header[len(MAGIC) :])
         if version != 1 or code not in TYPES or TYPES[code] is np.float64:
-            raise UserError(f"{index}: version {version}, type code {code} is unknown; {AGAIN}")
+            raise UserError(f"{index}: version {version}, type code {code} is unknown; {again}")
         if index.stat().st_size != HEADER_BYTES + 12 * lines:
             raise UserError(
                 f"{index}: truncated, {index.stat().st_size} bytes for {lines} lines instead of "
-                f"{HEADER_BYTES + 12 * lines}; {AGAIN}"
+                f"{HEADER_BYTES + 12 * lines}; {again}"
             )
         self.prefix = str(prefix)
         self.sizes = _map(index, np.int32, lines, HEADER_BYTES)
@@ -66,7 +67,7 @@ class IndexedTokens:
         if data.stat().st_size != expected:
             raise UserError(
                 f"{data}: truncated or of another index, {data.stat().st_size} bytes instead of "
-                f"{expected}; {AGAIN}"
+                f"{expected}; {again}"
             )
         self.tokens = _map(data, dtype, expected // dtype.itemsize, 0)
 

@@ -6,11 +6,16 @@
 
 Code asks for a role's symbol (``vocabulary.index("mask")``) and never names one, so that the
 authors' vocabularies, in which one symbol has three roles, need nothing but another JSON file.
+
+Where ``tokenizer.json`` has ``"tokenizer": "optional"``, as for a dictionary of fairseq-preprocess
+(:mod:`fairseq_metro.data.stock`), the dictionary alone defines the ids: ``spm.model`` may be missing,
+then nothing that needs text works, and it may be added later without another hash.
 """
 
 import hashlib
+import io
+import json
 import re
-import shutil
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -19,7 +24,7 @@ import numpy as np
 
 from fairseq_metro.data.normalization import NORMALIZATIONS, Normalizer
 from fairseq_metro.errors import UserError
-from fairseq_metro.files import filled_folder, read_json, sha256_file
+from fairseq_metro.files import atomic_write, filled_folder
 from fairseq_metro.sources.decoding import mended
 
 VOCAB_FOLDER = "vocab"
@@ -32,15 +37,30 @@ MAKE = "make one with preprocess/train_vocabulary.py"
 
 
 class Vocabulary:
-    """A loaded vocabulary folder. ``path``, ``hash`` (over the three files), ``roles``."""
+    """A loaded vocabulary: ``path``, ``hash`` (what its ids mean), ``symbols``, ``roles``.
 
-    def __init__(self, path, settings, symbols):
-        self.path, self.settings, self.symbols = Path(path), settings, symbols
-        self.roles = settings["roles"]
-        self.indices = {symbol: i for i, symbol in enumerate(symbols)}
-        self.normalizer = Normalizer(settings["normalization"], settings["lowercase"])
-        self.hash = vocabulary_hash(path)
+    path: where it comes from, for messages. contents: the bytes of each of ``FILES`` by name;
+    ``spm.model`` may be left out where the tokenizer is optional. Raises :class:`UserError` where
+    the files do not fit one another.
+    """
+
+    def __init__(self, path, contents):
+        self.path, self.contents = Path(path), contents
+        self.settings = parse_settings(contents[TOKENIZER], self.path / TOKENIZER)
+        self.symbols = parse_symbols(contents[DICTIONARY], self.path / DICTIONARY)
+        self.roles = self.settings["roles"]
+        self.indices = {symbol: i for i, symbol in enumerate(self.symbols)}
+        self.normalizer = Normalizer(self.settings["normalization"], self.settings["lowercase"])
+        self.hash = hash_of(contents)
         self._dictionary = None
+        for symbol, role in self.symbols_with_roles().items():
+            if symbol not in self.indices:
+                raise UserError(
+                    f"{self.path / TOKENIZER}: the symbol {symbol!r} of role {role!r} is not in "
+                    f"{DICTIONARY}; the files do not belong together, {MAKE}"
+                )
+        if self.has_tokenizer:
+            self._piece_indices  # noqa: B018  checks the model against the dictionary
 
     @classmethod
     def load(cls, folder):
@@ -49,24 +69,30 @@ class Vocabulary:
         Raises :class:`UserError` where a file is missing or does not fit the other two.
         """
         folder = Path(folder)
+        contents = read_files(folder)
+        optional = TOKENIZER in contents and is_optional(contents)
         for name in FILES:
-            if not (folder / name).is_file():
+            if name not in contents and not (name == MODEL and optional):
                 raise UserError(f"{folder / name}: no such file in the vocabulary folder; {MAKE}")
-        settings = read_settings(folder / TOKENIZER)
-        vocabulary = cls(folder, settings, read_symbols(folder / DICTIONARY))
-        for role in (*ROLES, "sentinels"):
-            held = vocabulary.roles[role]
-            for symbol in held if isinstance(held, list) else [held]:
-                if symbol not in vocabulary.indices:
-                    raise UserError(
-                        f"{folder / TOKENIZER}: the symbol {symbol!r} of role {role!r} is not in "
-                        f"{DICTIONARY}; the files do not belong together, {MAKE}"
-                    )
-        vocabulary._piece_indices  # noqa: B018  checks the model against the dictionary
-        return vocabulary
+        return cls(folder, contents)
 
     def __reduce__(self):
-        return Vocabulary.load, (self.path,)
+        return Vocabulary, (self.path, self.contents)
+
+    def symbols_with_roles(self):
+        """Each symbol that has a role -> the (last) role it has."""
+        held = {self.roles[role]: role for role in ROLES}
+        return held | dict.fromkeys(self.roles["sentinels"], "sentinels")
+
+    @property
+    def tokenizer_is_optional(self):
+        """Whether the dictionary alone defines the ids (see the module's docstring)."""
+        return is_optional(self.contents)
+
+    @property
+    def has_tokenizer(self):
+        """Whether text can be turned into ids, and ids into text."""
+        return MODEL in self.contents
 
     def __len__(self):
         return len(self.symbols)
@@ -76,13 +102,8 @@ class Vocabulary:
         if self._dictionary is None:
             from fairseq.data import Dictionary
 
-            self._dictionary = Dictionary.load(str(self.path / DICTIONARY))
+            self._dictionary = Dictionary.load(io.StringIO(self.contents[DICTIONARY].decode()))
         return self._dictionary
-
-    @property
-    def dictionary_hash(self):
-        """SHA-256 of ``dict.txt``."""
-        return sha256_file(self.path / DICTIONARY)
 
     def index(self, role):
         """The id of the symbol that plays ``role`` ("mask", "decoder_start", …)."""
@@ -103,31 +124,44 @@ class Vocabulary:
 
     @cached_property
     def processor(self):
-        """The ``SentencePieceProcessor`` of ``spm.model``."""
+        """The ``SentencePieceProcessor`` of ``spm.model``. Raises :class:`UserError`."""
         from sentencepiece import SentencePieceProcessor
 
-        path = self.path / MODEL
+        if not self.has_tokenizer:
+            raise UserError(self._what_to_give())
         try:
-            return SentencePieceProcessor(model_file=str(path))
+            return SentencePieceProcessor(model_proto=self.contents[MODEL])
         except (OSError, RuntimeError):
-            raise UserError(f"{path}: not a SentencePiece model; {MAKE}") from None
+            raise UserError(f"{self.path / MODEL}: not a SentencePiece model; {MAKE}") from None
+
+    def _what_to_give(self):
+        """What to say where text is to be read or written and there is no tokenizer."""
+        what = f"{self.path}: has no tokenizer, so text cannot be turned into its tokens; "
+        if (self.path / TOKENIZER).is_file():
+            return f"{what}copy the SentencePiece model that made its pieces to {self.path / MODEL}"
+        return (
+            f"{what}give the model that made its pieces: --sentencepiece-model FILE or --vocab DIR"
+        )
 
     @cached_property
     def _piece_indices(self):
-        """(pieces,) int64: each piece's dictionary id; pieces never met in text are unknown."""
-        processor = self.processor
-        found = np.full(len(processor), UNKNOWN, dtype=np.int64)
+        """(pieces,) int64: each piece's dictionary id; pieces never met in text are unknown.
+
+        Where the tokenizer is optional, so are pieces that the dictionary lacks.
+        """
+        processor, optional = self.processor, self.tokenizer_is_optional
+        indices = np.full(len(processor), UNKNOWN, dtype=np.int64)
         for piece in range(len(processor)):
             if processor.is_control(piece) or processor.is_unknown(piece):
                 continue
             symbol = processor.id_to_piece(piece)
-            if symbol not in self.indices:
+            if symbol not in self.indices and not optional:
                 raise UserError(
                     f"{self.path / DICTIONARY}: piece {symbol!r} of {MODEL} is missing; the files "
                     f"do not belong together, {MAKE}"
                 )
-            found[piece] = self.indices[symbol]
-        return found
+            indices[piece] = self.indices.get(symbol, UNKNOWN)
+        return indices
 
     def encode(self, text):
         """Ids of one line: normalised, cut into pieces; no ``<s>``, no ``</s>``."""
@@ -165,40 +199,83 @@ class Vocabulary:
     def refuse_another_in(self, folder):
         """Raise :class:`UserError` where ``folder`` holds another complete vocabulary."""
         folder = Path(folder)
-        if (
-            all((folder / name).is_file() for name in FILES)
-            and vocabulary_hash(folder) != self.hash
-        ):
+        if not is_vocabulary_folder(folder):
+            return
+        contents = read_files(folder)
+        models = {held[MODEL] for held in (contents, self.contents) if MODEL in held}
+        if hash_of(contents) != self.hash or len(models) > 1:
             raise UserError(
                 f"{folder}: holds another vocabulary than {self.path}; give another folder or "
                 "remove this one"
             )
 
     def copy_to(self, folder):
-        """Copy the three files to ``folder``: all or nothing; nothing if they are there already.
+        """Write the files to ``folder``: all or nothing; nothing if they are there already.
 
         Raises :class:`UserError` where another complete vocabulary is there.
         """
         folder = Path(folder)
         self.refuse_another_in(folder)
-        if all((folder / name).is_file() for name in FILES):
-            return
-        with filled_folder(folder, over=True) as new:  # part of a copy, by something less careful
-            for name in FILES:
-                shutil.copyfile(self.path / name, new / name)
+        if not is_vocabulary_folder(folder):
+            with filled_folder(folder, over=True) as new:  # part of a copy, by something careless
+                for name, content in self.contents.items():
+                    (new / name).write_bytes(content)
+        elif self.has_tokenizer and not (folder / MODEL).is_file():
+            with atomic_write(folder / MODEL, "wb") as stream:
+                stream.write(self.contents[MODEL])
 
 
-def vocabulary_hash(folder):
-    """SHA-256 over the names and contents of the three files, as a hexadecimal string."""
+def read_files(folder):
+    """The bytes of those of ``FILES`` that are in a folder, by name."""
+    paths = {name: Path(folder) / name for name in FILES}
+    return {name: path.read_bytes() for name, path in paths.items() if path.is_file()}
+
+
+def is_vocabulary_folder(folder):
+    """Whether ``folder`` holds a vocabulary of ours, as far as its files tell without parsing them."""
+    contents = read_files(folder)
+    needed = {DICTIONARY, TOKENIZER}
+    return needed <= contents.keys() and (MODEL in contents or is_optional(contents))
+
+
+def is_optional(contents):
+    """Whether a vocabulary's dictionary alone defines its ids (see the module's docstring)."""
+    return _settings(contents).get("tokenizer") == "optional"
+
+
+def has_roles(folder):
+    """Whether ``tokenizer.json`` in ``folder`` is one of ours and not a tokenizer of Hugging Face's."""
+    return "roles" in _settings(read_files(folder))
+
+
+def _settings(contents):
+    try:
+        settings = json.loads(contents.get(TOKENIZER, "{}"))
+    except ValueError:
+        return {}
+    return settings if isinstance(settings, dict) else {}
+
+
+def hash_of(contents):
+    """SHA-256 over the names and contents of what defines the ids, as a hexadecimal string."""
     digest = hashlib.sha256()
-    for name in FILES:
-        digest.update(f"{name} {sha256_file(Path(folder) / name)}\n".encode())
+    names = [name for name in FILES if name != MODEL or not is_optional(contents)]
+    for name in names:
+        digest.update(f"{name} {hashlib.sha256(contents[name]).hexdigest()}\n".encode())
     return digest.hexdigest()
 
 
-def read_settings(path):
-    """The contents of ``tokenizer.json``, checked. Raises :class:`UserError`."""
-    settings = read_json(path)
+def vocabulary_hash(folder):
+    """:func:`hash_of` a folder's files."""
+    return hash_of(read_files(folder))
+
+
+def parse_settings(content, path):
+    """The settings in the bytes of a ``tokenizer.json``, checked. Raises :class:`UserError`."""
+    try:
+        settings = json.loads(content.decode("utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path}: not valid JSON ({error}); {MAKE}") from None
     if not isinstance(settings, dict) or settings.get("version") != VERSION:
         raise UserError(f"{path}: not a tokenizer.json of version {VERSION}; {MAKE}")
     if settings.get("normalization") not in NORMALIZATIONS:
@@ -224,21 +301,26 @@ def read_settings(path):
 
 def read_symbols(path):
     """All symbols of a ``dict.txt``, fairseq's four specials first. Raises :class:`UserError`."""
+    return parse_symbols(Path(path).read_bytes(), path)
+
+
+def parse_symbols(content, path):
+    """:func:`read_symbols` of the file's bytes. Raises :class:`UserError`."""
     symbols = list(SPECIALS)
     seen = set(symbols)
     try:
-        # As fairseq writes it, to the byte: copies of this file are compared with its own.
-        with open(path, encoding="utf-8", newline="\n") as stream:
-            for number, line in enumerate(stream, 1):
-                symbol, _, count = line.removesuffix("\n").rpartition(" ")
-                if not symbol or not re.fullmatch(r"0|[1-9][0-9]*", count) or line[-1] != "\n":
-                    raise UserError(f"{path}: line {number} is {line!r}, must be: SYMBOL COUNT")
-                if symbol in seen:
-                    raise UserError(f"{path}: line {number}: {symbol!r} is there already")
-                if symbol.split() != [symbol]:
-                    raise UserError(f"{path}: line {number}: {symbol!r} holds whitespace")
-                seen.add(symbol)
-                symbols.append(symbol)
+        text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 ({error.reason} at byte {error.start})") from None
+    # As fairseq writes it, to the byte: only "\n" ends a line.
+    for number, line in enumerate(io.StringIO(text, newline="\n"), 1):
+        symbol, _, count = line.removesuffix("\n").rpartition(" ")
+        if not symbol or not re.fullmatch(r"0|[1-9][0-9]*", count) or line[-1] != "\n":
+            raise UserError(f"{path}: line {number} is {line!r}, must be: SYMBOL COUNT")
+        if symbol in seen:
+            raise UserError(f"{path}: line {number}: {symbol!r} is there already")
+        if symbol.split() != [symbol]:
+            raise UserError(f"{path}: line {number}: {symbol!r} holds whitespace")
+        seen.add(symbol)
+        symbols.append(symbol)
     return symbols

@@ -14,12 +14,12 @@ from pathlib import Path
 
 from fairseq_metro.data.vocabulary import (
     DICTIONARY,
-    FILES,
     MODEL,
     SPECIALS,
     TOKENIZER,
     VERSION,
     Vocabulary,
+    is_vocabulary_folder,
     read_symbols,
 )
 from fairseq_metro.errors import UserError
@@ -46,7 +46,7 @@ def is_theirs(folder):
 
 def is_ours(folder):
     """Whether ``folder`` is a vocabulary folder of ours, as far as its files' names tell."""
-    return all((Path(folder) / name).is_file() for name in FILES)
+    return is_vocabulary_folder(folder)
 
 
 def full_symbols(folder, sentinels=SENTINELS):

@@ -4,7 +4,6 @@
 in the order of ids, each symbol a piece's own name. Where ours holds ``spm.model``, this does not.
 """
 
-import hashlib
 import re
 import shutil
 from itertools import chain
@@ -12,7 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from fairseq_metro.data.vocabulary import DICTIONARY, MODEL, SPECIALS, Vocabulary
+from fairseq_metro.data.vocabulary import (
+    DICTIONARY,
+    MODEL,
+    SPECIALS,
+    Vocabulary,
+    has_roles,
+    is_vocabulary_folder,
+)
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import filled_folder, read_json, write_json
 from fairseq_metro.smash.byte_bpe import MERGES, ONE, VOCABULARY
@@ -56,13 +62,10 @@ class RobertaVocabulary:
     def __reduce__(self):
         return RobertaVocabulary.load, (self.path,)
 
+    has_tokenizer = True
+
     def __len__(self):
         return len(self.symbols)
-
-    @property
-    def dictionary_hash(self):
-        """SHA-256 of the ``dict.txt`` that belongs to the tokenizer."""
-        return hashlib.sha256(self._lines().encode()).hexdigest()
 
     def _lines(self):
         return "".join(f"{symbol} 0\n" for symbol in self.symbols[len(SPECIALS) :])
@@ -104,7 +107,7 @@ class RobertaVocabulary:
     def refuse_another_in(self, folder):
         """Raise :class:`UserError` where ``folder`` holds another vocabulary."""
         folder = Path(folder)
-        if (folder / MODEL).is_file() or (
+        if is_vocabulary_folder(folder) or (
             is_byte_level(folder) and ByteLevelTokenizer.load(folder).hash != self.hash
         ):
             raise UserError(
@@ -133,15 +136,16 @@ class RobertaVocabulary:
 
 
 def is_byte_level(folder):
-    """Whether ``folder`` holds a byte-level tokenizer and no SentencePiece model."""
+    """Whether ``folder`` holds a byte-level tokenizer and no vocabulary of ours."""
     folder = Path(folder)
     held = (folder / ONE).is_file() or all((folder / name).is_file() for name in FILES[1:])
-    return held and not (folder / MODEL).is_file()
+    return held and not (folder / MODEL).is_file() and not has_roles(folder)
 
 
 def has_tokenizer(folder):
     """Whether :func:`open_vocabulary` finds something in ``folder``, by its files' names."""
-    return is_byte_level(folder) or (Path(folder) / MODEL).is_file()
+    folder = Path(folder)
+    return is_byte_level(folder) or (folder / MODEL).is_file() or is_vocabulary_folder(folder)
 
 
 def open_vocabulary(folder):

@@ -23,7 +23,7 @@ from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
-from fairseq_metro.data.indexed import STAMP, IndexedTokens, read_stamp
+from fairseq_metro.data.indexed import PARTIAL, STAMP, IndexedTokens, read_stamp
 from fairseq_metro.data.vocabulary import DICTIONARY, VOCAB_FOLDER, Vocabulary
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import sha256_file, write_json, writing
@@ -48,7 +48,6 @@ from fairseq_metro.stamp import make_stamp
 
 logger = logging.getLogger(__name__)
 
-PARTIAL = ".partial"  # in DEST: what is being written
 UNITS = {"k": 10**3, "m": 10**6, "g": 10**9}
 
 

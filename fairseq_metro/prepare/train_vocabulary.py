@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 from fairseq_metro.data.normalization import NORMALIZATIONS, Normalizer
+from fairseq_metro.data.own_symbols import OWN_ROLES, OWN_SYMBOLS
 from fairseq_metro.data.vocabulary import (
     DICTIONARY,
     FILES,
@@ -42,8 +43,6 @@ from fairseq_metro.sources import (
 
 logger = logging.getLogger(__name__)
 
-MASK = "<mask>"
-SENTINELS = [f"<sen{i:03d}>" for i in range(1, 129)]
 TRAINING_THREADS = 4  # fixed: SentencePiece's sums depend on it
 LONGEST_SENTENCE = 20_000  # characters; longer lines are cut for training only
 # White space, as Unicode and fairseq's reader of dict.txt see it, that SentencePiece takes for a
@@ -117,13 +116,7 @@ def train_vocabulary(
         "model_type": model_type,
         "byte_fallback": byte_fallback,
         "vocab_size": vocab_size,
-        "roles": {
-            "mask": MASK,
-            "pretraining_decoder_start": MASK,
-            "decoder_start": "</s>",
-            "end_of_target": "</s>",
-            "sentinels": SENTINELS,
-        },
+        "roles": OWN_ROLES,
         "trained_on": {
             "sha256": sha256,
             "lines": len(sentences),
@@ -230,9 +223,9 @@ def dictionary_text(model):
 
     processor = SentencePieceProcessor(model_proto=model)
     pieces = [processor.id_to_piece(i) for i in range(len(SPECIALS), len(processor))]
-    if clash := {MASK, *SENTINELS} & set(pieces):
+    if clash := set(OWN_SYMBOLS) & set(pieces):
         raise UserError(f"the text made {min(clash)} a piece, which is a symbol of ours; remove it")
-    return "".join(f"{symbol} 1\n" for symbol in [*pieces, MASK, *SENTINELS])
+    return "".join(f"{symbol} 1\n" for symbol in [*pieces, *OWN_SYMBOLS])
 
 
 def vocabulary_there(out, settings):

@@ -17,11 +17,10 @@ from fairseq_metro.checkpoint_settings import guard_stock_loading
 from fairseq_metro.checkpoints import read_facts, repair_last
 from fairseq_metro.criterions.parts import kept_apart
 from fairseq_metro.data.inference_dataset import SourceDataset
+from fairseq_metro.data.stock import dictionaries
 from fairseq_metro.data.vocabulary import VOCAB_FOLDER
 from fairseq_metro.errors import UserError
-from fairseq_metro.files import sha256_file
 from fairseq_metro.interchange.init_from import initialize_from
-from fairseq_metro.interchange.roberta_vocabulary import open_vocabulary
 from fairseq_metro.master_weights import MasterWeights
 from fairseq_metro.run_lock import claim_run
 from fairseq_metro.stamp import make_stamp
@@ -29,6 +28,7 @@ from fairseq_metro.tasks.hydra_names import refuse_architecture_name
 from fairseq_metro.tasks.initial_validation import InitialValidation
 from fairseq_metro.tasks.not_finite import FiniteCheck
 from fairseq_metro.tasks.resuming import epoch_batches, resumed_from
+from fairseq_metro.tasks.run_vocabulary import find_vocabulary
 from fairseq_metro.tasks.trainer_modes import check_trainer_modes
 from fairseq_metro.workarounds import (
     copy_checkpoints_whole,
@@ -50,7 +50,15 @@ class TextTaskConfig(FairseqDataclass):
         default="",
         metadata={
             "help": "vocabulary folder; needed only for a checkpoint or data folder that was "
-            "moved without its own (default: DATA/vocab)"
+            "moved without its own (default: DATA/vocab, or the dictionary of a folder that "
+            "fairseq-preprocess made)"
+        },
+    )
+    sentencepiece_model: str = field(
+        default="",
+        metadata={
+            "help": "SentencePiece model that made the pieces of a folder of fairseq-preprocess; "
+            "training needs none, but whatever reads or writes text with its checkpoints does"
         },
     )
     init_from: str = field(
@@ -90,6 +98,8 @@ class TextTask(FairseqTask):
     """
 
     make_data = "preprocess/binarize.py"  # what makes a data folder, for messages
+    # What to say of a folder of fairseq-preprocess.
+    unchecked = "no stamp, so nothing tells that its files belong together and are complete"
 
     def __init__(self, cfg, vocabulary, stamps):
         super().__init__(cfg)
@@ -115,22 +125,27 @@ class TextTask(FairseqTask):
         refuse_independent_copies()
         cls.check_options(cfg)
         folders = cls.data_folders(cfg.data)
-        vocabulary = find_vocabulary(cfg.vocab, folders)
+        vocabulary = find_vocabulary(cfg, folders, cls.models_with_vocabularies(cfg))
         stamps = []
-        for folder in folders:
-            if not (folder / "dict.txt").exists():
-                continue  # a run's folder, for interactive use: a vocabulary and no data
+        for folder in filter(dictionaries, folders):  # a run's folder has none, nor data
             stamp = cls.read_stamp(folder)
             if stamp is None:
                 continue
-            if stamp["vocabulary"] != vocabulary.hash:
+            if stamp["vocabulary"] not in (None, vocabulary.hash):
                 raise UserError(
                     f"{folder}: its data was made with vocabulary {stamp['vocabulary'][:12]}, but "
                     f"{vocabulary.path} is {vocabulary.hash[:12]}; give the folder it was made "
                     "with, or make the data again"
                 )
             stamps.append(stamp)
+        if data_parallel.rank() == 0 and any(stamp["vocabulary"] is None for stamp in stamps):
+            logger.info(f"{cfg.data}: {cls.unchecked}")
         return cls(cfg, vocabulary, stamps)
+
+    @classmethod
+    def models_with_vocabularies(cls, cfg):
+        """Paths of models whose vocabulary may be that of data that has none of its own."""
+        return [cfg.init_from]
 
     @classmethod
     def check_options(cls, cfg):
@@ -162,8 +177,17 @@ class TextTask(FairseqTask):
         return SourceDataset(src_tokens, self.dictionary, self.vocabulary.source_prefix)
 
     def build_bpe(self, args):
-        """The vocabulary folder's own tokenizer, whatever --bpe says; symbols joined by spaces."""
-        return SimpleNamespace(encode=self.vocabulary.encode_pieces, decode=self.vocabulary.decode)
+        """The vocabulary folder's own tokenizer, whatever --bpe says; symbols joined by spaces.
+
+        Where it has none: fairseq's, if --bpe names one; else symbols stay as they are in the output,
+        and the first text that is to be read is an error that says what to give.
+        """
+        if self.vocabulary.has_tokenizer:
+            encode, decode = self.vocabulary.encode_pieces, self.vocabulary.decode
+            return SimpleNamespace(encode=encode, decode=decode)
+        if getattr(args, "_name", None):
+            return super().build_bpe(args)
+        return SimpleNamespace(encode=self.vocabulary.encode_pieces, decode=lambda symbols: symbols)
 
     # Model and training
 
@@ -319,20 +343,3 @@ class TextTask(FairseqTask):
 def architecture_of(cfg):
     """Name of the model or architecture in a model's configuration; "" where it has none."""
     return getattr(cfg, "_name", None) or getattr(cfg, "arch", None) or ""
-
-
-def find_vocabulary(override, folders):
-    """The vocabulary of a run: ``--vocab``, else the folder ``vocab/`` in the data folder.
-
-    A ``dict.txt`` beside the data must be the vocabulary's own, byte for byte.
-    """
-    vocabulary = open_vocabulary(override or folders[0] / VOCAB_FOLDER)
-    ours = vocabulary.dictionary_hash
-    for folder in folders:
-        beside = folder / "dict.txt"
-        if beside.exists() and sha256_file(beside) != ours:
-            raise UserError(
-                f"{beside}: differs from {vocabulary.path / 'dict.txt'}, so its ids mean other "
-                "tokens; make the data again with this vocabulary"
-            )
-    return vocabulary

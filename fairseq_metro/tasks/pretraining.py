@@ -12,6 +12,7 @@ from omegaconf import II
 from fairseq_metro.data.blocks import BREAK_MODES, cut_blocks
 from fairseq_metro.data.indexed import IndexedTokens, read_stamp
 from fairseq_metro.data.padding import padded_width
+from fairseq_metro.data.stock import is_stock_text, open_tokens, text_facts
 from fairseq_metro.errors import UserError
 from fairseq_metro.models.metro_t5 import T5TransformerConfig
 from fairseq_metro.recipes import RECIPES, choices
@@ -36,8 +37,8 @@ class PretrainingTaskConfig(TextTaskConfig):
     data: str = field(
         default="",
         metadata={
-            "help": "folder written by preprocess/binarize.py, or several shards joined by ':', "
-            "one for each epoch in turn"
+            "help": "folder written by preprocess/binarize.py or fairseq-preprocess --only-source, "
+            "or several shards joined by ':', one for each epoch in turn"
         },
     )
     sample_break_mode: ChoiceEnum(BREAK_MODES) = field(
@@ -67,6 +68,11 @@ class PretrainingTaskConfig(TextTaskConfig):
 class PretrainingTask(TextTask):
     """Base of the pretraining tasks. A task adds :meth:`make_dataset`."""
 
+    unchecked = (
+        f"{TextTask.unchecked}, nor which text and tokenizer made them; `fairseq-metro adopt DATA` "
+        "writes one"
+    )
+
     @property
     def commonest_token(self):
         """Id of the commonest ordinary token of the training data; -1 where no data is given."""
@@ -89,7 +95,7 @@ class PretrainingTask(TextTask):
 
     @classmethod
     def read_stamp(cls, folder):
-        return read_stamp(folder)
+        return text_facts(folder) if is_stock_text(folder) else read_stamp(folder)
 
     # Going on with a run
 
@@ -117,7 +123,7 @@ class PretrainingTask(TextTask):
         """A split's blocks; training goes through the shards in turn, one per epoch."""
         folders = self.data_folders(self.cfg.data)
         folder = folders[(epoch - 1) % len(folders)] if split == "train" else folders[0]
-        lines = IndexedTokens(folder / split)
+        lines = (open_tokens if is_stock_text(folder) else IndexedTokens)(folder / split)
         blocks = cut_blocks(
             lines.sizes,
             self.cfg.tokens_per_sample - 1,

@@ -1,0 +1,91 @@
+"""The vocabulary of a run: from its options, its data folders, or what it goes on from."""
+
+from pathlib import Path
+
+from fairseq_metro.data import indexed, intermediate_dataset, prompted_files
+from fairseq_metro.data.stock import (
+    dictionaries,
+    is_unfinished,
+    refuse_other_symbols,
+    stock_vocabulary,
+    with_tokenizer,
+)
+from fairseq_metro.data.vocabulary import VOCAB_FOLDER, Vocabulary
+from fairseq_metro.errors import UserError
+from fairseq_metro.interchange.roberta_vocabulary import has_tokenizer, open_vocabulary
+
+STAMPS = (indexed.STAMP, prompted_files.STAMP, intermediate_dataset.STAMP)
+
+
+def find_vocabulary(cfg, folders, models=()):
+    """The vocabulary of a run, which fits the dictionaries of all its data folders.
+
+    It is ``--vocab``'s, or that in ``vocab/`` of the first folder. A folder without one, as
+    fairseq-preprocess leaves it, takes that of the run in ``--save-dir``, that of the first of
+    ``models`` (paths that options name, such as ``--init-from``) that fits, or its own dictionary,
+    completed. ``--sentencepiece-model`` gives such a dictionary a tokenizer; the option is then
+    cleared in cfg, since the run's folder holds the model. Raises :class:`UserError`.
+    """
+    first = folders[0]
+    if cfg.vocab:
+        vocabulary = open_vocabulary(cfg.vocab)
+    elif (first / VOCAB_FOLDER).is_dir() or not dictionaries(first) or is_stamped(first):
+        vocabulary = open_vocabulary(first / VOCAB_FOLDER)
+    else:
+        vocabulary = _of_stock(cfg, first, models)
+    for folder in folders:
+        refuse_two_dictionaries(folder)
+        for dictionary in dictionaries(folder):
+            refuse_other_symbols(dictionary, vocabulary)
+    if cfg.sentencepiece_model:
+        vocabulary = _with_tokenizer(vocabulary, cfg.sentencepiece_model)
+        cfg.sentencepiece_model = ""
+    return vocabulary
+
+
+def is_stamped(folder):
+    """Whether a folder was made by a command of ours, finished or not."""
+    return is_unfinished(folder) or any((Path(folder) / name).exists() for name in STAMPS)
+
+
+def refuse_two_dictionaries(folder):
+    """Raise :class:`UserError` where source and target have ids of their own."""
+    paths = dictionaries(folder)
+    if len(paths) == 2 and paths[0].read_bytes() != paths[1].read_bytes():
+        raise UserError(
+            f"{paths[0]} and {paths[1].name} differ, but source and target share one vocabulary; run "
+            "fairseq-preprocess with --joined-dictionary"
+        )
+
+
+def beside(model):
+    """The vocabulary folder that belongs to a model: in its folder, or beside its file; or None."""
+    model = Path(model)
+    places = (model, model / VOCAB_FOLDER, model.parent / VOCAB_FOLDER)
+    return next((place for place in places if has_tokenizer(place)), None)
+
+
+def _of_stock(cfg, folder, models):
+    dictionary = dictionaries(folder)[0]
+    saved = Path(cfg.save_dir) / VOCAB_FOLDER
+    if has_tokenizer(saved):
+        return open_vocabulary(saved)
+    for model in filter(None, models):
+        try:
+            vocabulary = open_vocabulary(place) if (place := beside(model)) else None
+            if vocabulary is not None:
+                refuse_other_symbols(dictionary, vocabulary)
+                return vocabulary
+        except UserError:
+            continue  # another kind of model; who reads its parameters says what does not fit
+    return stock_vocabulary(dictionary)
+
+
+def _with_tokenizer(vocabulary, model):
+    optional = isinstance(vocabulary, Vocabulary) and vocabulary.tokenizer_is_optional
+    if not optional:
+        raise UserError(
+            f"--sentencepiece-model {model}: {vocabulary.path} has a tokenizer of its own; leave the "
+            "option out"
+        )
+    return with_tokenizer(vocabulary, model)
