@@ -8,10 +8,15 @@
                                                        in order
 ``DATA/<split>/<task>/<split>.src-tgt.gold.npy``       (rows, 2) int32: choices, index of the right one
 
-The authors' own folders hold only the first and the third.
+The authors' own folders hold only the first and the third, and ``DATA/valid/valid_datasets.json``, a
+data set -> its tasks, whose split ``valid_<data set>`` is those tasks of ``valid``.
+
+A folder that plain fairseq-preprocess made of pairs is one task:
+``DATA/<split>.<src>-<tgt>.{<src>,<tgt>}``, for any two names of the sides.
 """
 
 import errno
+import glob
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
@@ -21,11 +26,15 @@ import numpy as np
 
 from fairseq_metro.data import indexed
 from fairseq_metro.data.indexed import IndexedTokens
+from fairseq_metro.data.stock import AGAIN as STOCK_AGAIN
+from fairseq_metro.data.stock import open_tokens
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import read_json
 from fairseq_metro.open_files import allow_open_files
 
 CAPS, MIXTURE, STAMP = "data_cap.json", "mixture.json", "prompted.json"
+SUBSETS = "valid_datasets.json"  # of the authors: data set -> its tasks
+VALID = "valid"
 AGAIN = "build the data again with preprocess/prompted_data.py"
 RULES = ("metro", "t0", "flan", "temperature")
 
@@ -78,7 +87,11 @@ def open_split(data, split):
     Raises :class:`UserError` where the split, a file or an entry is missing, damaged, or of
     another build than the rest.
     """
-    folder = Path(data) / split
+    folder, only = Path(data) / split, None
+    if not folder.is_dir() and (pairs := pairs_of(data, split)):
+        return PromptedSplit([_pairs_task(pairs)], "metro", None)
+    if not folder.is_dir() and split in (subsets := _subsets(data)):
+        folder, only = Path(data) / VALID, subsets[split]
     if not (folder / CAPS).is_file():
         raise UserError(f"{folder / CAPS}: no such file{_splits_there(data, split)}; {AGAIN}")
     caps = read_json(folder / CAPS)
@@ -90,24 +103,64 @@ def open_split(data, split):
         if isinstance(cap, bool) or not isinstance(cap, int) or cap < 1:
             raise UserError(f"{folder / CAPS}: cap of {name!r} is {cap!r}, must be 1 or more")
     facts = _mixture(folder / MIXTURE, caps)
+    for name in only or ():
+        if name not in caps:
+            raise UserError(f"{folder / SUBSETS}: {split} has a task {name!r} that {CAPS} has not")
+    names = [name for name in caps if only is None or name in only]
     limit = allow_open_files()
     try:
-        tasks = [
-            _open_task(folder, name, cap, facts["tasks"].get(name)) for name, cap in caps.items()
-        ]
+        tasks = [_open_task(folder, name, caps[name], facts["tasks"].get(name)) for name in names]
     except OSError as error:
         if error.errno != errno.EMFILE:
             raise
         raise UserError(
-            f"{folder}: {len(caps)} tasks need more open files than the {limit:,} allowed here; raise "
+            f"{folder}: {len(names)} tasks need more open files than the {limit:,} allowed here; raise "
             "the limit (ulimit -Hn), or take a mixture of fewer tasks"
         ) from None
     return PromptedSplit(tasks, facts["rule"], facts["seed"], facts["examples"])
 
 
+def pairs_of(data, split):
+    """(prefix, source's name, target's name) of a split of pairs by fairseq-preprocess, or None."""
+    for path in sorted(Path(data).glob(f"{glob.escape(split)}.*-*.*.idx")):
+        prefix, side = path.name.removesuffix(".idx").rsplit(".", 1)
+        target = prefix.removeprefix(f"{split}.{side}-")
+        if target != prefix and (path.parent / f"{prefix}.{target}.idx").is_file():
+            return path.parent / prefix, side, target
+    return None
+
+
+def _pairs_task(pairs):
+    prefix, *sides = pairs
+    source, target = (open_tokens(f"{prefix}.{side}") for side in sides)
+    rows = len(source)
+    if len(target) != rows:
+        raise UserError(
+            f"{target.prefix}.idx: {len(target)} lines for {rows} sources; {STOCK_AGAIN}"
+        )
+    if not rows:
+        raise UserError(f"{source.prefix}.idx: no pairs in it; {STOCK_AGAIN}")
+    return PromptedTask("-".join(sides), source, target, None, None, rows, float(rows), rows)
+
+
+def _subsets(data):
+    """The authors' splits ``valid_<data set>``: name -> list of tasks."""
+    path = Path(data) / VALID / SUBSETS
+    if not path.is_file():
+        return {}
+    subsets = read_json(path)
+    if not isinstance(subsets, dict) or not all(
+        isinstance(names, list) and names for names in subsets.values()
+    ):
+        raise UserError(f"{path}: must have a list of tasks for each data set; {AGAIN}")
+    return {f"{VALID}_{name}": names for name, names in subsets.items()}
+
+
 def splits_of(data):
     """Names of the splits in a data folder, sorted."""
-    return sorted(path.parent.name for path in Path(data).glob(f"*/{CAPS}"))
+    names = {path.parent.name for path in Path(data).glob(f"*/{CAPS}")} | _subsets(data).keys()
+    plain = {path.name.split(".")[0] for path in Path(data).glob("*.*-*.*.idx")}
+    return sorted(names | {name for name in plain if pairs_of(data, name)})
 
 
 def _splits_there(data, split):

@@ -17,7 +17,8 @@ from fairseq_metro.data.length_batches import check_max_tokens
 from fairseq_metro.data.mixture_sampling import MixtureSampler
 from fairseq_metro.data.prompted_dataset import PromptedDataset
 from fairseq_metro.data.prompted_files import STAMP, open_split, splits_of
-from fairseq_metro.data.vocabulary import VOCAB_FOLDER
+from fairseq_metro.data.stock import dictionaries, files_hash, refuse_unknown_ids
+from fairseq_metro.data.vocabulary import VOCAB_FOLDER, read_symbols
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import read_json
 from fairseq_metro.open_files import allow_open_files
@@ -45,7 +46,10 @@ class PromptFinetuningTaskConfig(TextTaskConfig):
 
     data: str = field(
         default="",
-        metadata={"help": "folder of prompted pairs, written by preprocess/prompted_data.py"},
+        metadata={
+            "help": "folder of prompted pairs, written by preprocess/prompted_data.py, by "
+            "fairseq-preprocess --source-lang SRC --target-lang TGT, or in the METRO-T0 authors' layout"
+        },
     )
     max_source_length: int = field(
         default=512,
@@ -112,7 +116,8 @@ class PromptFinetuningTask(TextTask):
             )
         super().check_options(cfg)
         folder = Path(cfg.data)
-        if folder.is_dir() and not cfg.vocab and not (folder / VOCAB_FOLDER).is_dir():
+        needed = (folder / STAMP).is_file() or not dictionaries(folder)
+        if folder.is_dir() and needed and not cfg.vocab and not (folder / VOCAB_FOLDER).is_dir():
             raise UserError(
                 f"{folder / VOCAB_FOLDER}: no such folder; give the vocabulary that the data was "
                 "made with by --vocab (preprocess/import_vocabulary.py makes it of the authors')"
@@ -123,8 +128,7 @@ class PromptFinetuningTask(TextTask):
         path = folder / STAMP
         if not path.is_file():
             if splits_of(folder):
-                logger.info(f"{folder}: no {STAMP}, a folder of the authors' kind")
-                return None
+                return {"vocabulary": None, "data": files_hash(folder)}
             raise UserError(
                 f"{folder}: no {STAMP} and no split in it, so no folder of prompted pairs; make "
                 f"one with {cls.make_data}"
@@ -147,7 +151,7 @@ class PromptFinetuningTask(TextTask):
                 f"{self.cfg.data}/{split}: {error.strerror}; raise the limit of open files "
                 "(ulimit -n)"
             ) from None
-        self._check_ends(mixture, split)
+        self._check_lines(mixture)
         training = split == TRAIN
         sampler = self._sampler(mixture, training, split)
         dataset = PromptedDataset(
@@ -191,13 +195,18 @@ class PromptFinetuningTask(TextTask):
         except UserError as error:
             raise UserError(f"{self.cfg.data}/{split}: {error}") from None
 
-    def _check_ends(self, mixture, split):
+    def _check_lines(self, mixture):
         """Lines of another vocabulary, or not of fairseq's making, do not end as ours do."""
+        dictionary = next(iter(dictionaries(self.cfg.data)), None)
+        unstamped = any(stamp["vocabulary"] is None for stamp in self.stamps)
+        size = len(read_symbols(dictionary)) if unstamped else None
         for task in mixture.tasks:
             for lines in filter(None, (task.source, task.target, task.choices)):
                 if len(lines.sizes) and lines.tokens[lines.sizes[0] - 1] != self.dictionary.eos():
                     raise UserError(f"{lines.prefix}: its first line does not end in </s>; "
                                     "build the data again")  # fmt: skip
+                if unstamped:
+                    refuse_unknown_ids(lines, size, dictionary)
 
     def max_positions(self):
         # One number: fairseq holds a source alone against the smaller of two.

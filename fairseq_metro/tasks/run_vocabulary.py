@@ -10,7 +10,7 @@ from fairseq_metro.data.stock import (
     stock_vocabulary,
     with_tokenizer,
 )
-from fairseq_metro.data.vocabulary import VOCAB_FOLDER, Vocabulary
+from fairseq_metro.data.vocabulary import VOCAB_FOLDER, Vocabulary, read_symbols
 from fairseq_metro.errors import UserError
 from fairseq_metro.interchange.roberta_vocabulary import has_tokenizer, open_vocabulary
 
@@ -50,12 +50,13 @@ def is_stamped(folder):
 
 def refuse_two_dictionaries(folder):
     """Raise :class:`UserError` where source and target have ids of their own."""
-    paths = dictionaries(folder)
-    if len(paths) == 2 and paths[0].read_bytes() != paths[1].read_bytes():
-        raise UserError(
-            f"{paths[0]} and {paths[1].name} differ, but source and target share one vocabulary; run "
-            "fairseq-preprocess with --joined-dictionary"
-        )
+    first, *others = dictionaries(folder) or [None]
+    for other in others:
+        if read_symbols(other) != read_symbols(first):
+            raise UserError(
+                f"{first} and {other.name} differ, but source and target share one vocabulary; run "
+                "fairseq-preprocess with --joined-dictionary"
+            )
 
 
 def beside(model):
