@@ -18,6 +18,7 @@ COMMANDS = {
     "vocabulary": ("prepare.train_vocabulary", "train a vocabulary folder"),
     "import-vocabulary": ("interchange.authors_vocabulary", "the authors' vocabulary to ours"),
     "binarize": ("prepare.binarize", "raw text to a data folder for pretraining"),
+    "adopt": ("prepare.adopt", "stamp and vocabulary for data that fairseq-preprocess made"),
     "import-flan": ("prompts.flan.command", "FLAN's own templates, from a copy of its file"),
     "prompts": ("prepare.prompted.main", "rows and templates to a data folder of prompted pairs"),
     "parameters": ("models.metro_t5.parameters", "parameter counts beside the paper's"),

@@ -127,20 +127,21 @@ class Vocabulary:
         """The ``SentencePieceProcessor`` of ``spm.model``. Raises :class:`UserError`."""
         from sentencepiece import SentencePieceProcessor
 
-        if not self.has_tokenizer:
-            raise UserError(self._what_to_give())
+        self.require_tokenizer()
         try:
             return SentencePieceProcessor(model_proto=self.contents[MODEL])
         except (OSError, RuntimeError):
             raise UserError(f"{self.path / MODEL}: not a SentencePiece model; {MAKE}") from None
 
-    def _what_to_give(self):
-        """What to say where text is to be read or written and there is no tokenizer."""
-        what = f"{self.path}: has no tokenizer, so text cannot be turned into its tokens; "
+    def require_tokenizer(self):
+        """Raise :class:`UserError` where there is none: what is to be done needs text."""
+        if self.has_tokenizer:
+            return
+        remedy = "give the model that made its pieces: --sentencepiece-model FILE or --vocab DIR"
         if (self.path / TOKENIZER).is_file():
-            return f"{what}copy the SentencePiece model that made its pieces to {self.path / MODEL}"
-        return (
-            f"{what}give the model that made its pieces: --sentencepiece-model FILE or --vocab DIR"
+            remedy = f"copy the SentencePiece model that made its pieces to {self.path / MODEL}"
+        raise UserError(
+            f"{self.path}: has no tokenizer, so text cannot be turned into its tokens; {remedy}"
         )
 
     @cached_property

@@ -4,12 +4,13 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+from fairseq_metro.data.stock import missing_symbols
+from fairseq_metro.data.vocabulary import DICTIONARY, VOCAB_FOLDER, read_symbols
 from fairseq_metro.logs import quieted
 from fairseq_metro.planning import costs
 from fairseq_metro.planning.words import chosen, first_folder, words
 
 RESERVED = 0.08  # of the memory: CUDA's context, the allocator's gaps, communication
-FAIRSEQ_SYMBOLS = 4  # <s> <pad> </s> <unk>, which dict.txt does not hold
 
 
 def resolved(said):
@@ -39,8 +40,11 @@ def vocabulary_size(folder, size):
 
     if not folder:
         return VOCABULARY[size]
-    with open(Path(folder, "dict.txt"), encoding="utf-8") as stream:
-        return sum(1 for _ in stream) + FAIRSEQ_SYMBOLS
+    dictionary = Path(folder, VOCAB_FOLDER, DICTIONARY)
+    if dictionary.is_file():
+        return len(read_symbols(dictionary))
+    symbols = read_symbols(Path(folder, DICTIONARY))
+    return len(symbols) + len(missing_symbols(symbols, Path(folder, DICTIONARY)))
 
 
 def target_share(task):

@@ -132,6 +132,7 @@ def plan(args):
     for files in splits.values():
         Inputs(files)  # every file can be opened
     vocabulary = Vocabulary.load(args.vocab)
+    vocabulary.require_tokenizer()
     shard_bytes = byte_count(args.shard_size) if args.shard_size else None
     if args.shards:
         if STANDARD_INPUT in splits["train"]:

@@ -11,7 +11,13 @@ import hashlib
 import json
 from pathlib import Path
 
-from fairseq_metro.data.vocabulary import MODEL, SPECIALS, VOCAB_FOLDER, Vocabulary
+from fairseq_metro.data.vocabulary import (
+    MODEL,
+    SPECIALS,
+    VOCAB_FOLDER,
+    Vocabulary,
+    is_vocabulary_folder,
+)
 from fairseq_metro.errors import UserError
 from fairseq_metro.smash.byte_bpe import MERGES, ONE, VOCABULARY, ByteBPE
 
@@ -134,8 +140,10 @@ def load_tokenizer(folder, kind=ROBERTA):
     _check_kind(kind)
     folder = Path(folder)
     for place in (folder, folder / VOCAB_FOLDER):
-        if (place / MODEL).is_file():
-            return VocabularyTokenizer(Vocabulary.load(place), kind)
+        if (place / MODEL).is_file() or is_vocabulary_folder(place):
+            vocabulary = Vocabulary.load(place)
+            vocabulary.require_tokenizer()
+            return VocabularyTokenizer(vocabulary, kind)
     if not any((folder / name).is_file() for name in (ONE, VOCABULARY)):
         raise UserError(
             f"{folder}: no vocabulary of ours ({MODEL}), nor a RoBERTa tokenizer ({ONE}, or "

@@ -128,7 +128,7 @@ class TextTask(FairseqTask):
         vocabulary = find_vocabulary(cfg, folders, cls.models_with_vocabularies(cfg))
         stamps = []
         for folder in filter(dictionaries, folders):  # a run's folder has none, nor data
-            stamp = cls.read_stamp(folder)
+            stamp = cls.read_stamp(folder, vocabulary)
             if stamp is None:
                 continue
             if stamp["vocabulary"] not in (None, vocabulary.hash):
@@ -168,8 +168,11 @@ class TextTask(FairseqTask):
         return [data]
 
     @classmethod
-    def read_stamp(cls, folder):
-        """A data folder's stamp, a dict with ``vocabulary`` and ``data``; None where it has none."""
+    def read_stamp(cls, folder, vocabulary):
+        """A data folder's stamp, a dict with ``vocabulary`` and ``data``; None where it has none.
+
+        ``vocabulary`` is None where fairseq-preprocess made the data. vocabulary: the run's.
+        """
         raise TypeError(f"{cls.__name__} must define read_stamp")
 
     def build_dataset_for_inference(self, src_tokens, src_lengths, **kwargs):

@@ -171,7 +171,7 @@ class FewshotPromptTask(TextTask):
         return [self.pretraining_decoder_start, self.tokenizer.mask]
 
     @classmethod
-    def read_stamp(cls, folder):
+    def read_stamp(cls, folder, vocabulary):
         return None
 
     def load_dataset(self, split, epoch=1, combine=False, **kwargs):

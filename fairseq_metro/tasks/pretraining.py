@@ -94,7 +94,7 @@ class PretrainingTask(TextTask):
         return utils.split_paths(data)
 
     @classmethod
-    def read_stamp(cls, folder):
+    def read_stamp(cls, folder, vocabulary):
         return text_facts(folder) if is_stock_text(folder) else read_stamp(folder)
 
     # Going on with a run

@@ -1,5 +1,6 @@
 """Task ``prompt_distillation``: a small model learns a larger one's answers to prompts (SMASH)."""
 
+import copy
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,8 @@ from fairseq_metro.data.intermediate_dataset import (
     IntermediatePrompts,
     read_intermediate_stamp,
 )
+from fairseq_metro.data.stock import is_stock_text
+from fairseq_metro.data.stock_prompts import StockPrompts, kind_of_masks, stock_prompts_facts
 from fairseq_metro.errors import UserError
 from fairseq_metro.interchange.mask_models import START
 from fairseq_metro.interchange.roberta_vocabulary import RobertaVocabulary
@@ -26,6 +29,7 @@ from fairseq_metro.models.roberta import RobertaMLMModel
 from fairseq_metro.smash.tokenizers import VocabularyTokenizer
 from fairseq_metro.smash.verbalizers import Verbalizer
 from fairseq_metro.tasks.base import TextTask, TextTaskConfig, architecture_of
+from fairseq_metro.tasks.run_vocabulary import find_vocabulary
 from fairseq_metro.tasks.taught import NAME, Taught
 from fairseq_metro.tasks.text_distillation import TextDistillationTask
 
@@ -41,8 +45,10 @@ class PromptDistillationTaskConfig(TextTaskConfig):
     data: str = field(
         default="",
         metadata={
-            "help": "folder of prompts, written by preprocess/intermediate.py; with --distillation "
-            "mlm of text, by preprocess/binarize.py, or several shards joined by ':'"
+            "help": "folder of prompts, written by preprocess/intermediate.py, or by "
+            "fairseq-preprocess --only-source of lines with one mask symbol each; with "
+            "--distillation mlm of text, by preprocess/binarize.py or fairseq-preprocess, or several "
+            "shards joined by ':'"
         },
     )
     teacher: str = field(
@@ -88,11 +94,23 @@ class PromptDistillationTask(Taught, TextTask):
     @classmethod
     def setup_task(cls, cfg, **kwargs):
         """The task, or over a folder of text :class:`TextDistillationTask`."""
-        folder = Path(cfg.data.split(":")[0])
-        text = (folder / TEXT_STAMP).is_file() and not (folder / STAMP).is_file()
-        if text and cls is PromptDistillationTask:
+        if cls is PromptDistillationTask and cls._reads_text(cfg):
             return TextDistillationTask.setup_task(cfg, **kwargs)
         return super().setup_task(cfg, **kwargs)
+
+    @classmethod
+    def _reads_text(cls, cfg):
+        """Whether the data are text and not prompts: by the stamp, or because no line has a mask."""
+        folder = Path(cfg.data.split(":")[0])
+        if is_stock_text(folder):
+            options = copy.copy(cfg)  # what is looked up here is looked up again
+            vocabulary = find_vocabulary(options, [folder], cls.models_with_vocabularies(cfg))
+            return kind_of_masks(folder, vocabulary) is None
+        return (folder / TEXT_STAMP).is_file() and not (folder / STAMP).is_file()
+
+    @classmethod
+    def models_with_vocabularies(cls, cfg):
+        return [cfg.init_from, *cfg.teacher.split(":")]
 
     @classmethod
     def check_options(cls, cfg):
@@ -106,7 +124,9 @@ class PromptDistillationTask(Taught, TextTask):
         super().check_options(cfg)
 
     @classmethod
-    def read_stamp(cls, folder):
+    def read_stamp(cls, folder, vocabulary):
+        if is_stock_text(folder):
+            return stock_prompts_facts(folder, vocabulary)
         return read_intermediate_stamp(folder)
 
     @property
@@ -133,7 +153,11 @@ class PromptDistillationTask(Taught, TextTask):
         t5 = self.kind == T5
         sentinel = self.vocabulary.sentinel_indices[0] if t5 else None
         mask = sentinel if t5 else self.vocabulary.index("mask")
-        prompts = IntermediatePrompts(self.cfg.data, split, mask)
+        if self.stamp["vocabulary"] is None:
+            prefix = self.vocabulary.source_prefix if t5 else [self.dictionary.bos()]
+            prompts = StockPrompts(self.cfg.data, split, mask, prefix)
+        else:
+            prompts = IntermediatePrompts(self.cfg.data, split, mask)
         dataset = IntermediateDataset(
             prompts,
             pad=self.dictionary.pad(),

@@ -124,7 +124,7 @@ class PromptFinetuningTask(TextTask):
             )
 
     @classmethod
-    def read_stamp(cls, folder):
+    def read_stamp(cls, folder, vocabulary):
         path = folder / STAMP
         if not path.is_file():
             if splits_of(folder):

@@ -29,7 +29,7 @@ def find_vocabulary(cfg, folders, models=()):
     first = folders[0]
     if cfg.vocab:
         vocabulary = open_vocabulary(cfg.vocab)
-    elif (first / VOCAB_FOLDER).is_dir() or not dictionaries(first) or is_stamped(first):
+    elif has_tokenizer(first / VOCAB_FOLDER) or not dictionaries(first) or is_stamped(first):
         vocabulary = open_vocabulary(first / VOCAB_FOLDER)
     else:
         vocabulary = _of_stock(cfg, first, models)

@@ -146,9 +146,11 @@ def plan(args):
     mixture = mixture.with_templates(templates)
     wanted = args.split or [TRAIN, VALID]
     refuse_missing(mixture, wanted, args)
+    vocabulary = Vocabulary.load(args.vocab)
+    vocabulary.require_tokenizer()
     made = Plan(
         mixture=mixture, templates=templates, tasks=args.tasks, hub=args.hub,
-        vocabulary=Vocabulary.load(args.vocab), dest=args.dest, workers=args.workers,
+        vocabulary=vocabulary, dest=args.dest, workers=args.workers,
         splits=tuple(split for split in SPLITS if split in wanted),
         rules=RULES[args.drop_rules or ("t0" if mixture.rule == "t0" else "metro")],
         seed=mixture.seed if args.seed is None else args.seed,
