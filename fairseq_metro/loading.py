@@ -130,6 +130,7 @@ def open_checkpoint(checkpoint, data=None, frozen_model=None):
     # As fairseq-interactive with a run's folder for data: the training's may be long gone.
     settings["task"]["data"] = str(data or checkpoint.parent)
     settings["task"]["vocab"] = str(vocabulary.path)
+    settings["task"]["sentencepiece_model"] = ""  # it is in the vocabulary folder
     settings["task"]["init_from"] = str(frozen_model or "")
     cfg = OmegaConf.create(settings)
     return cfg, tasks.setup_task(cfg.task, from_checkpoint=True), vocabulary, state["model"]

@@ -125,7 +125,12 @@ class TextTask(FairseqTask):
         refuse_independent_copies()
         cls.check_options(cfg)
         folders = cls.data_folders(cfg.data)
-        vocabulary = find_vocabulary(cfg, folders, cls.models_with_vocabularies(cfg))
+        vocabulary = find_vocabulary(
+            cfg,
+            folders,
+            cls.models_with_vocabularies(cfg),
+            restored=kwargs.get("from_checkpoint", False),
+        )
         stamps = []
         for folder in filter(dictionaries, folders):  # a run's folder has none, nor data
             stamp = cls.read_stamp(folder, vocabulary)

@@ -1,6 +1,5 @@
 """Task ``prompt_distillation``: a small model learns a larger one's answers to prompts (SMASH)."""
 
-import copy
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,18 +93,19 @@ class PromptDistillationTask(Taught, TextTask):
     @classmethod
     def setup_task(cls, cfg, **kwargs):
         """The task, or over a folder of text :class:`TextDistillationTask`."""
-        if cls is PromptDistillationTask and cls._reads_text(cfg):
+        if cls is PromptDistillationTask and cls._reads_text(
+            cfg, kwargs.get("from_checkpoint", False)
+        ):
             return TextDistillationTask.setup_task(cfg, **kwargs)
         return super().setup_task(cfg, **kwargs)
 
     @classmethod
-    def _reads_text(cls, cfg):
+    def _reads_text(cls, cfg, restored):
         """Whether the data are text and not prompts: by the stamp, or because no line has a mask."""
         folder = Path(cfg.data.split(":")[0])
         if is_stock_text(folder):
-            options = copy.copy(cfg)  # what is looked up here is looked up again
-            vocabulary = find_vocabulary(options, [folder], cls.models_with_vocabularies(cfg))
-            return kind_of_masks(folder, vocabulary) is None
+            models = cls.models_with_vocabularies(cfg)
+            return kind_of_masks(folder, find_vocabulary(cfg, [folder], models, restored)) is None
         return (folder / TEXT_STAMP).is_file() and not (folder / STAMP).is_file()
 
     @classmethod

@@ -17,14 +17,15 @@ from fairseq_metro.interchange.roberta_vocabulary import has_tokenizer, open_voc
 STAMPS = (indexed.STAMP, prompted_files.STAMP, intermediate_dataset.STAMP)
 
 
-def find_vocabulary(cfg, folders, models=()):
+def find_vocabulary(cfg, folders, models=(), restored=False):
     """The vocabulary of a run, which fits the dictionaries of all its data folders.
 
     It is ``--vocab``'s, or that in ``vocab/`` of the first folder. A folder without one, as
     fairseq-preprocess leaves it, takes that of the run in ``--save-dir``, that of the first of
     ``models`` (paths that options name, such as ``--init-from``) that fits, or its own dictionary,
-    completed. ``--sentencepiece-model`` gives such a dictionary a tokenizer; the option is then
-    cleared in cfg, since the run's folder holds the model. Raises :class:`UserError`.
+    completed. ``--sentencepiece-model`` gives such a dictionary a tokenizer. restored: cfg is a
+    checkpoint's, whose run has kept the model, so the option counts only where it is needed and can
+    be obeyed. Raises :class:`UserError`.
     """
     first = folders[0]
     if cfg.vocab:
@@ -37,10 +38,10 @@ def find_vocabulary(cfg, folders, models=()):
         refuse_two_dictionaries(folder)
         for dictionary in dictionaries(folder):
             refuse_other_symbols(dictionary, vocabulary)
-    if cfg.sentencepiece_model:
-        vocabulary = _with_tokenizer(vocabulary, cfg.sentencepiece_model)
-        cfg.sentencepiece_model = ""
-    return vocabulary
+    model = cfg.sentencepiece_model
+    if model and restored and (vocabulary.has_tokenizer or not Path(model).is_file()):
+        model = ""
+    return _with_tokenizer(vocabulary, model) if model else vocabulary
 
 
 def is_stamped(folder):

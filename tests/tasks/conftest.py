@@ -3,6 +3,7 @@ import random
 import pytest
 
 from fairseq_metro.prepare import binarize, train_vocabulary
+from tests.stock import binarized
 
 NOUNS = "river stone house child winter letter garden engine teacher island".split()
 VERBS = "follows carries remembers builds watches leaves answers finds".split()
@@ -50,3 +51,11 @@ def data(tmp_path_factory, corpus, vocabulary):
     words += ["--dest", folder, "--workers", "1"]
     assert binarize.main(list(map(str, words))) in (0, None)
     return folder
+
+
+@pytest.fixture(scope="session")
+def stock(tmp_path_factory, corpus, vocabulary):
+    """The same text as plain fairseq-preprocess leaves it, its dictionary learned from the pieces."""
+    texts = {split: corpus / f"{split}.txt" for split in ("train", "valid")}
+    folder = tmp_path_factory.mktemp("stock") / "bin"
+    return binarized(folder, vocabulary / "spm.model", texts)
