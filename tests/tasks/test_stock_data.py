@@ -6,7 +6,8 @@ import shutil
 
 import numpy as np
 import pytest
-import torch
+from fairseq.tasks import TASK_DATACLASS_REGISTRY, TASK_REGISTRY
+from omegaconf import OmegaConf
 
 import fairseq_metro
 from fairseq_metro.data.own_symbols import OWN_SYMBOLS
@@ -14,6 +15,7 @@ from fairseq_metro.data.vocabulary import Vocabulary
 from fairseq_metro.errors import UserError, user_message
 from fairseq_metro.prepare import adopt
 from tests import stock as stock_folders
+from tests.prepare import samples
 from tests.tasks import test_masked_lm, test_t5
 from tests.training import call, command, equal, parameters
 
@@ -50,14 +52,6 @@ def unchecked(log):
     return [text for _, text in log.records if "no stamp" in text]
 
 
-def message_of(*words, task="metro_t5"):
-    with pytest.raises(Exception) as caught:  # fairseq may wrap ours in its own
-        train_task(task, *words)
-    message = user_message(caught.value)
-    assert message and "\n" not in message, repr(caught.value)
-    return message
-
-
 def test_it_trains_with_its_own_dictionary_completed_in_a_fixed_order(run, stock):
     _task, log, save_dir = run
     assert len(log.losses()) == 4 and len(log.lines("valid")) == 2
@@ -79,7 +73,8 @@ def test_what_cannot_be_checked_is_said_once(run, stock):
 
 def test_a_resumed_run_equals_an_undisturbed_one(run, stock, tmp_path):
     task, _log, save_dir = run
-    train_task(task, stock, tmp_path, "--max-update=2", *SAVING)
+    shutil.copytree(save_dir / "vocab", tmp_path / "vocab")
+    shutil.copyfile(save_dir / "checkpoint_1_2.pt", tmp_path / "checkpoint_last.pt")
     second = train_task(task, stock, tmp_path, "--max-update=4", *SAVING)
     assert list(second.losses()) == [3, 4]
     assert equal(*(parameters(d / "checkpoint_last.pt") for d in (tmp_path, save_dir)))
@@ -106,14 +101,25 @@ def test_the_commonest_token_is_counted_in_the_data(run, stock, data):
     assert symbols[commonest] == Vocabulary.load(data / "vocab").symbols[own]
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_folders_joined_by_colons_are_read_in_turn(task, stock, tmp_path):
+def test_folders_joined_by_colons_are_read_in_turn(stock, tmp_path):
     second = shutil.copytree(stock, tmp_path / "second")
-    log = train_task(
-        task, f"{stock}:{second}", tmp_path / "run", "--max-epoch=2", "--batch-size=64"
-    )
+    options = ["--max-epoch=2", "--batch-size=256", "--no-save", *UNVALIDATED]
+    log = train(f"{stock}:{second}", tmp_path / "run", *options)
     read = [text.split(":")[0] for _, text in log.records if "/train: " in text]
     assert read[:2] == [f"{stock}/train", f"{second}/train"] and len(unchecked(log)) == 1
+
+
+@pytest.fixture
+def trained(once_trained, tmp_path):
+    """The folder of a run of METRO-T5 after one update, to go on with or to spoil."""
+    return shutil.copytree(once_trained, tmp_path / "run")
+
+
+@pytest.fixture(scope="module")
+def once_trained(tmp_path_factory, stock):
+    save_dir = tmp_path_factory.mktemp("once")
+    train(stock, save_dir, "--max-update=1", *UNVALIDATED)
+    return save_dir
 
 
 # What needs text
@@ -141,38 +147,36 @@ def interactive(monkeypatch, data, save_dir, *options):
 
 
 def test_fairseq_interactive_takes_the_model_as_an_option(
-    stock, vocabulary, monkeypatch, tmp_path, capsys
+    trained, stock, vocabulary, monkeypatch, capsys
 ):
-    train(stock, tmp_path, "--max-update=1", *UNVALIDATED)
     with pytest.raises(UserError, match=r"has no tokenizer.*--sentencepiece-model FILE"):
-        interactive(monkeypatch, stock, tmp_path)
-    interactive(monkeypatch, stock, tmp_path, f"--sentencepiece-model={vocabulary}/spm.model")
+        interactive(monkeypatch, stock, trained)
+    interactive(monkeypatch, stock, trained, f"--sentencepiece-model={vocabulary}/spm.model")
     assert "D-0\t" in capsys.readouterr().out
 
 
 def test_a_model_given_in_training_is_kept_in_the_runs_folder(stock, vocabulary, tmp_path):
     model = shutil.copyfile(vocabulary / "spm.model", tmp_path / "mine.model")
-    train(stock, tmp_path / "run", "--max-update=1", f"--sentencepiece-model={model}")
+    train(stock, tmp_path / "run", "--max-update=1", *UNVALIDATED, f"--sentencepiece-model={model}")
     model.unlink()
     kept = Vocabulary.load(tmp_path / "run" / "vocab")
     assert kept.decode(kept.encode("the quiet river")) == "the quiet river"
     assert fairseq_metro.load(tmp_path / "run", "cpu").generate(["the river"], max_len_b=3)
-    log = train(stock, tmp_path / "run", "--max-update=2")
+    log = train(stock, tmp_path / "run", "--max-update=2", *UNVALIDATED)
     assert list(log.losses()) == [2] and Vocabulary.load(tmp_path / "run" / "vocab").has_tokenizer
 
 
-def test_a_model_may_come_later(stock, vocabulary, tmp_path):
-    train(stock, tmp_path, "--max-update=1", *UNVALIDATED)
-    assert not Vocabulary.load(tmp_path / "vocab").has_tokenizer
-    train(stock, tmp_path, "--max-update=2", f"--sentencepiece-model={vocabulary}/spm.model")
-    assert fairseq_metro.load(tmp_path, "cpu").generate(["the river"], max_len_b=3)
+def test_a_model_may_come_later(trained, stock, vocabulary):
+    assert not Vocabulary.load(trained / "vocab").has_tokenizer
+    model = f"--sentencepiece-model={vocabulary}/spm.model"
+    train(stock, trained, "--max-update=2", *UNVALIDATED, model)
+    assert fairseq_metro.load(trained, "cpu").generate(["the river"], max_len_b=3)
 
 
-def test_a_run_goes_on_when_its_data_is_adopted(stock, vocabulary, tmp_path):
-    data = shutil.copytree(stock, tmp_path / "data")
-    train(data, tmp_path / "run", "--max-update=1")
+def test_a_run_goes_on_when_its_data_is_adopted(trained, stock, vocabulary, tmp_path):
+    data = shutil.copytree(stock, tmp_path / "adopted")
     adopt.adopt([data], model=vocabulary / "spm.model")
-    log = train(data, tmp_path / "run", "--max-update=2")
+    log = train(data, trained, "--max-update=2", *UNVALIDATED)
     assert list(log.losses()) == [2] and not unchecked(log)
 
 
@@ -182,17 +186,37 @@ def test_a_vocabulary_folder_makes_the_run_as_if_binarized(stock, data, vocabula
     folder = tmp_path / "bin"
     words = ["--only-source", "--srcdict", vocabulary / "dict.txt", "--destdir", folder]
     stock_folders.preprocess(*words, "--trainpref", texts["train"], "--validpref", texts["valid"])
-    log = train(folder, tmp_path / "run", "--max-update=2", f"--vocab={vocabulary}")
-    assert log.losses() == train(data, tmp_path / "other", "--max-update=2").losses()
+    options = ["--max-update=1", *UNVALIDATED]
+    log = train(folder, tmp_path / "run", *options, f"--vocab={vocabulary}")
+    assert log.losses() == train(data, tmp_path / "other", *options).losses()
     assert Vocabulary.load(tmp_path / "run" / "vocab").hash == Vocabulary.load(vocabulary).hash
 
 
-# Mistakes
+# Mistakes: the last options of message_of are those of fairseq-train, which is then run as a whole
 
 
 @pytest.fixture
 def broken(stock, tmp_path):
     return shutil.copytree(stock, tmp_path / "data")
+
+
+def message_of(data, save_dir, *options, task="metro_t5", **changes):
+    """The one line; without options of fairseq-train the task alone is set up, in its process."""
+    with pytest.raises(Exception) as caught:  # fairseq may wrap ours in its own
+        if options:
+            train_task(task, data, save_dir, *options)
+        cfg = TASK_DATACLASS_REGISTRY[task](data=str(data), **changes)
+        cfg.save_dir, cfg.seed = str(save_dir), 1
+        built = TASK_REGISTRY[task].setup_task(OmegaConf.structured(cfg))
+        built.load_dataset("train")
+        built.load_dataset("valid")
+    message = user_message(caught.value)
+    assert message and "\n" not in message, repr(caught.value)
+    return message
+
+
+def nothing_written(save_dir):
+    return not save_dir.exists() or not any(save_dir.iterdir())
 
 
 def with_symbols(data, place, *symbols):
@@ -203,25 +227,29 @@ def with_symbols(data, place, *symbols):
     (data / "dict.txt").write_text("".join(f"{line}\n" for line in lines), "utf-8")
 
 
-def nothing_written(save_dir):
-    return not save_dir.exists() or not any(save_dir.iterdir())
+@pytest.mark.parametrize("task", TASKS)
+def test_a_mistake_is_one_line_and_nothing_is_written(task, broken, tmp_path):
+    with_symbols(broken, 0, "<mask>")
+    message = message_of(broken, tmp_path / "run", "--max-update=1", task=task)
+    assert f"{broken}/dict.txt: has '<mask>' as id 4" in message and "--vocab" in message
+    assert nothing_written(tmp_path / "run")
 
 
+@pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize(
-    "task, place, symbols, part",
+    "place, symbols, part",
     [
-        ("metro_t5", 0, ["<mask>"], "'<mask>' as id 4"),
-        ("t5", 5, ["<sen001>"], "'<sen001>' as id 9"),
-        ("masked_lm_blocks", None, ["<sen001>", "<mask>"], "'<sen001>' as id"),
-        ("metro_t5", None, ["<mask>", "<sen002>"], "'<sen002>' as id"),
-        ("t5", None, ["<sen000>"], "'<sen000>' as id"),
+        (5, ["<sen001>"], "'<sen001>' as id 9"),
+        (None, ["<sen001>", "<mask>"], "'<sen001>' as id"),
+        (None, ["<mask>", "<sen002>"], "'<sen002>' as id"),
+        (None, ["<sen000>"], "'<sen000>' as id"),
+        (None, [*OWN_SYMBOLS, "<sen129>"], "'<sen129>' as id"),
+        (None, [*OWN_SYMBOLS, "new"], "'<mask>' as id"),
     ],
 )
 def test_masks_and_sentinels_in_other_places(task, place, symbols, part, broken, tmp_path):
     with_symbols(broken, place, *symbols)
-    message = message_of(broken, tmp_path / "run", task=task)
-    assert part in message and str(broken / "dict.txt") in message and "--vocab" in message
-    assert nothing_written(tmp_path / "run")
+    assert part in message_of(broken, tmp_path / "run", task=task)
 
 
 def test_symbols_that_are_there_already_in_the_right_place_are_kept(broken, tmp_path):
@@ -233,7 +261,7 @@ def test_symbols_that_are_there_already_in_the_right_place_are_kept(broken, tmp_
 def test_two_folders_with_different_dictionaries(stock, broken, tmp_path):
     lines = (broken / "dict.txt").read_text("utf-8").splitlines(keepends=True)
     (broken / "dict.txt").write_text("".join([*lines[:3], lines[4], lines[3], *lines[5:]]), "utf-8")
-    message = message_of(f"{stock}:{broken}", tmp_path / "run")
+    message = message_of(f"{stock}:{broken}", tmp_path / "run", "--max-update=1")
     assert f"{broken}/dict.txt: its symbol 7 is" in message and str(stock) in message
     assert nothing_written(tmp_path / "run")
 
@@ -242,7 +270,7 @@ def test_two_folders_with_different_dictionaries(stock, broken, tmp_path):
 def test_ids_beyond_the_dictionary(split, broken, tmp_path):
     size = 4 + (broken / "dict.txt").read_text().count("\n")
     stock_folders.change_tokens(broken / split, lambda ids: ids.__setitem__(7, size))
-    message = message_of(broken, tmp_path / "run")
+    message = message_of(broken, tmp_path / "run", "--max-update=1")
     assert f"{broken}/{split}.bin: has a token of id {size}" in message
     assert f"has only {size} symbols" in message and nothing_written(tmp_path / "run")
 
@@ -253,57 +281,34 @@ def test_ids_beyond_the_dictionary_in_a_later_folder(stock, broken, tmp_path):
     assert f"{broken}/train.bin: has a token of id 40000" in message
 
 
-def test_a_dictionary_that_changed_since_the_checkpoint(broken, tmp_path):
-    train(broken, tmp_path / "run", "--max-update=1", *UNVALIDATED)
-    before = (tmp_path / "run" / "checkpoint_last.pt").read_bytes()
+def test_a_dictionary_that_changed_since_the_checkpoint(broken, trained):
+    before = (trained / "checkpoint_last.pt").read_bytes()
+    original = (broken / "dict.txt").read_bytes()
     with_symbols(broken, 3, "new")
-    message = message_of(broken, tmp_path / "run", "--max-update=2")
-    assert f"{broken}/dict.txt: its symbol 7 is 'new'" in message
-    assert f"{tmp_path}/run/vocab" in message
-    assert (tmp_path / "run" / "checkpoint_last.pt").read_bytes() == before
-
-
-def test_a_dictionary_that_grew_since_the_checkpoint(broken, tmp_path):
-    train(broken, tmp_path / "run", "--max-update=1", *UNVALIDATED)
+    message = message_of(broken, trained, "--max-update=2")
+    assert f"{broken}/dict.txt: its symbol 7 is 'new'" in message and f"{trained}/vocab" in message
+    (broken / "dict.txt").write_bytes(original)
     with_symbols(broken, None, "new")
-    assert "is 'new', but" in message_of(broken, tmp_path / "run", "--max-update=2")
+    assert "is 'new', but" in message_of(broken, trained)
+    shutil.rmtree(trained / "vocab")
+    assert "trained with vocabulary" in message_of(broken, trained, "--max-update=2")
+    assert (trained / "checkpoint_last.pt").read_bytes() == before
 
 
-def test_a_changed_dictionary_is_refused_without_the_vocabulary_beside_the_checkpoint(
-    broken, tmp_path
-):
-    train(broken, tmp_path / "run", "--max-update=1", *UNVALIDATED)
-    shutil.rmtree(tmp_path / "run" / "vocab")
-    with_symbols(broken, 3, "new")
-    assert "trained with vocabulary" in message_of(broken, tmp_path / "run", "--max-update=2")
-
-
-def test_a_model_that_did_not_make_the_pieces(stock, tmp_path):
-    from tests.prepare import samples
-
+def test_a_model_that_did_not_make_the_pieces(stock, vocabulary, data, tmp_path):
     model = samples.vocabulary().path / "spm.model"
-    message = message_of(stock, tmp_path / "run", f"--sentencepiece-model={model}")
+    message = message_of(stock, tmp_path / "run", sentencepiece_model=str(model))
     assert f"--sentencepiece-model {model}:" in message and "are no pieces of it" in message
-    assert nothing_written(tmp_path / "run")
+    gone = message_of(stock, tmp_path / "run", sentencepiece_model=str(tmp_path / "gone"))
+    assert "gone: no such file" in gone
+    (tmp_path / "my.model").write_bytes(b"nonsense")
+    none = message_of(stock, tmp_path / "run", sentencepiece_model=str(tmp_path / "my.model"))
+    assert "not a SentencePiece model" in none
+    own = message_of(data, tmp_path / "run", sentencepiece_model=str(vocabulary / "spm.model"))
+    assert "has a tokenizer of its own" in own
 
 
-@pytest.mark.parametrize(
-    "write, part",
-    [(None, "no such file"), (b"nonsense", "not a SentencePiece model")],
-)
-def test_a_model_that_is_none(write, part, stock, tmp_path):
-    model = tmp_path / "my.model"
-    if write:
-        model.write_bytes(write)
-    assert part in message_of(stock, tmp_path / "run", f"--sentencepiece-model={model}")
-
-
-def test_a_model_beside_a_vocabulary_that_has_one(data, vocabulary, tmp_path):
-    message = message_of(data, tmp_path / "run", f"--sentencepiece-model={vocabulary}/spm.model")
-    assert "has a tokenizer of its own" in message
-
-
-def test_another_storage_format_and_a_missing_split(broken, tmp_path):
+def test_another_storage_format_and_missing_files(broken, tmp_path):
     (broken / "valid.idx").write_bytes(b"TNTIDX\x00\x00" + bytes(40))
     message = message_of(broken, tmp_path / "run")
     assert "valid.idx: not an index" in message and "fairseq-preprocess" in message
@@ -311,13 +316,5 @@ def test_another_storage_format_and_a_missing_split(broken, tmp_path):
         path.unlink()
     message = message_of(broken, tmp_path / "run")
     assert "valid.idx: no such file" in message and "fairseq-preprocess" in message
-
-
-def test_a_folder_without_a_dictionary(broken, tmp_path):
     (broken / "dict.txt").unlink()
     assert "vocab" in message_of(broken, tmp_path / "run")
-
-
-def test_a_checkpoint_holds_plain_values(run):
-    state = torch.load(run[2] / "checkpoint_last.pt", weights_only=True)
-    assert state["task_state"]["stamp"]["vocabulary"] == Vocabulary.load(run[2] / "vocab").hash
