@@ -17,6 +17,7 @@ masking                       a mask for each token (A.2),  80 % mask, 10 % kept
                               never a special token; T5's   all tokens, special ones included;
                               spans likewise                T5's spans mask these as well
 long lines                    split at the limit            a random crop of each, in training
+one_token_blocks              left out: nothing to mask     kept, but by complete_doc
 weighted_lm_loss              no (equation 12)              base: CLM rows weighted by the RTD
                                                             probability of "replaced"
 rtd_denominator               mask_prob: sums that add      tokens: the mean over a batch's tokens
@@ -34,6 +35,7 @@ _PAPER = dict(
     initialization="paper",
     masking="mask",
     long_lines="split",
+    one_token_blocks="drop",
     weighted_lm_loss=False,
     rtd_denominator="mask_prob",
 )
@@ -44,6 +46,7 @@ _RELEASE = dict(
     initialization="release",
     masking="80_10_10",
     long_lines="random_crop",
+    one_token_blocks="keep",
     weighted_lm_loss=True,
     rtd_denominator="tokens",
 )

@@ -17,6 +17,7 @@ PAPER = dict(
     initialization="paper",
     masking="mask",
     long_lines="split",
+    one_token_blocks="drop",
     weighted_lm_loss=False,
     rtd_denominator="mask_prob",
 )
@@ -27,6 +28,7 @@ RELEASE = dict(
     initialization="release",
     masking="80_10_10",
     long_lines="random_crop",
+    one_token_blocks="keep",
     weighted_lm_loss=True,
     rtd_denominator="tokens",
 )

@@ -18,7 +18,7 @@ class Blocks:
 
     slack (int64, (N,)): by how many tokens a block may start later, to crop a long line at random.
     counts: what happened on the way, for the log: lines, documents, long_lines (split at the
-    limit), tokens (in blocks), dropped_tokens (separators and one-token remains).
+    limit), tokens (in blocks), dropped_tokens (separators, one-token remains, long lines).
     """
 
     starts: np.ndarray
@@ -30,13 +30,14 @@ class Blocks:
         return len(self.starts)
 
 
-def cut_blocks(sizes, limit, mode, long_lines="split"):
+def cut_blocks(sizes, limit, mode, long_lines="split", keep_single=False):
     """Cut lines of ``sizes`` tokens into blocks of at most ``limit`` tokens.
 
     mode: ``none`` cuts the whole stream every ``limit`` tokens; ``complete`` packs whole lines
     while they fit; ``complete_doc`` does so within a document and leaves separators out; ``eos``
     makes a block of each line. A line longer than ``limit`` is split at the limit first; or it is
-    one block, of which ``limit`` tokens are read (``crop``); or left out (``drop``).
+    one block, of which ``limit`` tokens are read (``crop``); or left out (``drop``). A block of one
+    token is left out, but keep_single keeps it in every mode except ``complete_doc``.
 
     >>> blocks = cut_blocks(np.array([3, 4, 1, 9]), 8, "complete_doc")
     >>> blocks.starts.tolist(), blocks.lengths.tolist()
@@ -55,7 +56,8 @@ def cut_blocks(sizes, limit, mode, long_lines="split"):
         pieces = _split_long(sizes, limit if long_lines == "split" else max(total, 1))
         starts, lengths = _pack(*pieces, limit, mode)
     slack = np.maximum(lengths - limit, 0)
-    keep = (lengths > 1) & ((slack == 0) | (long_lines != "drop"))
+    single = keep_single and mode != "complete_doc"
+    keep = ((lengths > 1) | single) & ((slack == 0) | (long_lines != "drop"))
     starts, lengths, slack = starts[keep], (lengths - slack)[keep].astype(np.int32), slack[keep]
     separators = sizes == 1
     tokens = int(lengths.sum(dtype=np.int64))

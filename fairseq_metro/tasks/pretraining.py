@@ -129,6 +129,7 @@ class PretrainingTask(TextTask):
             self.cfg.tokens_per_sample - 1,
             str(self.cfg.sample_break_mode),
             self._long_lines(split),
+            keep_single=self.recipe_choices["one_token_blocks"] == "keep",
         )
         if len(blocks) == 0:
             raise UserError(f"{folder / split}.bin: no block of text in it; binarize a real corpus")

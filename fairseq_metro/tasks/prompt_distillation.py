@@ -109,10 +109,6 @@ class PromptDistillationTask(Taught, TextTask):
         return (folder / TEXT_STAMP).is_file() and not (folder / STAMP).is_file()
 
     @classmethod
-    def models_with_vocabularies(cls, cfg):
-        return [cfg.init_from, *cfg.teacher.split(":")]
-
-    @classmethod
     def check_options(cls, cfg):
         fields = PromptDistillationTaskConfig.__dataclass_fields__
         for name in ("tokens_per_sample", "sample_break_mode", "mask_prob", "mask_smoothing"):

@@ -29,6 +29,10 @@ class Taught:
         self.teachers = self.caches = None  # until they are asked for
         self.student = None  # its configuration
 
+    @classmethod
+    def models_with_vocabularies(cls, cfg):
+        return [cfg.init_from, *cfg.teacher.split(":")]
+
     def open_teachers(self):
         """Load the teachers, or map what they said; once. Raises :class:`UserError`."""
         if self.teachers is not None:

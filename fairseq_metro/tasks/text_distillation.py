@@ -24,7 +24,7 @@ class TextDistillationTask(Taught, MaskedLMBlocksTask):
 
     @property
     def recipe_choices(self):
-        return {"long_lines": "split"}
+        return {"long_lines": "split", "one_token_blocks": "drop"}
 
     def check_model(self, cfg):
         super().check_model(cfg)

@@ -76,6 +76,21 @@ def test_blocks_equal_fairseqs_where_no_line_is_too_long():
         assert ours.lengths.tolist() == (theirs[:, 1] - theirs[:, 0]).tolist()
 
 
+@pytest.mark.parametrize("mode", ["none", "complete", "complete_doc", "eos"])
+def test_blocks_with_single_tokens_kept_equal_fairseqs(mode):
+    """The authors' code is fairseq's: it drops blocks of one token under complete_doc alone."""
+    from fairseq.data.token_block_utils_fast import _get_slice_indices_fast
+
+    sizes = np.array([3, 1, 1, 5, 63, 64, 1, 2, 1, 30, 64, 1], dtype=np.int64)
+    limit = 64 if mode != "none" else int(sizes.sum()) - 1  # a remainder of one token
+    reference = np.asarray(_get_slice_indices_fast(sizes, mode, limit, 1))
+    ours = cut_blocks(sizes, limit, mode, keep_single=True)
+    assert ours.starts.tolist() == reference[:, 0].tolist()
+    assert ours.lengths.tolist() == (reference[:, 1] - reference[:, 0]).tolist()
+    assert (ours.lengths == 1).any() == (mode != "complete_doc")
+    assert (cut_blocks(sizes, limit, mode).lengths > 1).all()
+
+
 def test_an_unknown_mode_is_refused():
     with pytest.raises(ValueError, match="sample_break_mode"):
         cut_blocks(np.array([3]), 8, "sentence")
