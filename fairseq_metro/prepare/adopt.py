@@ -18,6 +18,7 @@ from fairseq_metro.data.prompted_files import splits_of as pairs_in
 from fairseq_metro.data.stock import (
     CHUNK,
     dictionaries,
+    files_hash,
     is_stock_text,
     is_unfinished,
     open_tokens,
@@ -32,7 +33,6 @@ from fairseq_metro.errors import UserError
 from fairseq_metro.files import sha256_file, write_json, writing
 from fairseq_metro.interchange.roberta_vocabulary import has_tokenizer, open_vocabulary
 from fairseq_metro.logs import messages_on_stderr
-from fairseq_metro.prepare.binarize import data_hash
 from fairseq_metro.prepare.folder_lock import locked, terminated_as_interrupted
 from fairseq_metro.stamp import make_stamp
 
@@ -153,7 +153,7 @@ def stamp_of(folder, vocabulary):
     return make_stamp(
         vocabulary=vocabulary.hash,
         dictionary=sha256_file(folder / DICTIONARY),
-        data=data_hash(splits),
+        data=files_hash(folder),  # as without a stamp: a run on the data goes on
         documents="blank-line",
         adopted=True,
         splits=splits,
