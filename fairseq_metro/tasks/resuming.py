@@ -23,8 +23,8 @@ _OPTIONS = {
 _SECTIONS = ("task", "model", "criterion", "optimizer", "lr_scheduler")
 _EXCEPT = frozenset(
     "_name data vocab sentencepiece_model save_dir restore_file init_from finetune_from_model teacher "
-    "teacher_cache no_initial_validation max_update max_tokens max_tokens_valid update_freq cpu tpu ddp_backend "
-    "fp16_no_flatten_grads checkpoint_activations".split()
+    "teacher_cache no_initial_validation max_update max_tokens max_tokens_valid update_freq cpu tpu "
+    "ddp_backend fp16_no_flatten_grads checkpoint_activations".split()
 )
 # Of these the samples of an epoch, or their lengths, are made.
 _SAMPLES = (
