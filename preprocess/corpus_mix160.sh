@@ -3,7 +3,7 @@
 # news, web text, stories; a vocabulary of 64,000 cased pieces.
 #   WIKI=… BOOKS=… NEWS="cc_news/*.jsonl.gz" WEB="openwebtext/*.zst" STORIES="stories/*.txt" OUT=corpora/mix160 \
 #     bash preprocess/corpus_mix160.sh
-# Each is files or a quoted pattern (.txt, .jsonl with a field "text", .parquet; also compressed), or
+# Each is a file, a folder or a quoted pattern (plain text, rows with a field "text", in any packing), or
 # hf:NAME:CONFIG where the hub is reached.
 set -euo pipefail
 : "${WIKI:?set WIKI to Wikipedia}" "${BOOKS:?set BOOKS to books}" "${NEWS:?set NEWS to CC-News}" "${WEB:?set WEB to OpenWebText}" "${STORIES:?set STORIES}"
