@@ -21,6 +21,7 @@ setup(
     packages=find_packages(include=["fairseq_metro", "fairseq_metro.*"]),
     package_data={"": ["*.json", "**/*.yaml", "*.yml"]},
     install_requires=[
+        "charset-normalizer>=3.3",  # names the encoding of text that is not UTF-8
         "fairseq-fixed==0.12.3.1",
         "Jinja2>=3.1.6",  # its sandbox has had holes mended
         "matplotlib>=3.8",
@@ -33,7 +34,10 @@ setup(
         "torch>=2.6",
         "zstandard>=0.22",
     ],
-    extras_require={"test": ["hypothesis", "pytest", "pytest-timeout", "pytest-xdist", "ruff"]},
+    extras_require={
+        "parquet": ["pyarrow"],
+        "test": ["hypothesis", "pytest", "pytest-timeout", "pytest-xdist", "ruff"],
+    },
     entry_points={
         "console_scripts": [
             "fairseq-metro = fairseq_metro.commands:main",
