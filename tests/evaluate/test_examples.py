@@ -261,7 +261,7 @@ def test_a_wrong_passages_file_is_one_line(tmp_path, line, says):
     path.write_bytes(b'{"passages": ["\xff"]}\n')
     with pytest.raises(UserError, match="not UTF-8"):
         read_passages(path)
-    with pytest.raises(UserError, match="No such file"):
+    with pytest.raises(UserError, match="no such file"):
         read_passages(tmp_path / "none.jsonl")
 
 
