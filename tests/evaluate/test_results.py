@@ -42,7 +42,9 @@ def test_runs_are_scored_together_until_there_are_many_prompts(monkeypatch, size
 
 
 def test_exemplars_leave_room_for_the_ends_of_an_input():
-    one = SimpleNamespace(name="s", exemplars_from="train", group=None, exemplars="plain")
+    one = SimpleNamespace(
+        name="s", split="test", exemplars_from="train", group=None, exemplars="plain"
+    )
     rows = SimpleNamespace(splits={"train"}, rows=lambda split: iter([{"a": 1}]))
     job = SimpleNamespace(shots=2, form=Form())
     found = runner._exemplars(job, one, rows, lambda: Fake(None))
