@@ -421,6 +421,29 @@ def test_a_held_out_sets_exemplars_are_of_its_own_training_rows(fresh):
     assert [row for _, row in work.unit.pool] == toys.nli_rows(5, 7)
 
 
+def test_a_part_is_validated_on_its_own_and_no_training_rows_validate(fresh):
+    """ANLI's three rounds, and StoryCloze, of which the validation split is trained on."""
+    tasks = fresh / "tasks/toy/nli"
+    for split, rows in (("train_r1", 9), ("train_r2", 8), ("dev_r1", 5), ("dev_r2", 4)):
+        toys.write_rows(tasks / f"{split}.jsonl", toys.nli_rows(rows, 50 + rows))
+    for split in ("train", "validation", "test"):
+        (tasks / f"{split}.jsonl").unlink()
+    toys.write_rows(fresh / "tasks/toy/held/validation.jsonl", toys.nli_rows(20, 4))
+    one = "templates: [can we infer]"
+    (fresh / "mixture.yaml").write_text(
+        "version: 1\nname: f\nsets:\n"
+        f"  - {{dataset: toy/nli, name: nli/r1, split: train_r1, {one}}}\n"
+        f"  - {{dataset: toy/nli, name: nli/r2, split: train_r2, {one}}}\n"
+        f"  - {{dataset: toy/held, split: validation, {one}}}\n"
+    )
+    data = toys.build(fresh, "--split", "train", "valid")
+    rows = {split: {task.name: task.rows for task in open_split(data, split).tasks}
+            for split in ("train", "valid")}  # fmt: skip
+    assert rows["train"] == {"nli_r1_can_we_infer": 9, "nli_r2_can_we_infer": 8,
+                             "toy_held_can_we_infer": 20}  # fmt: skip
+    assert rows["valid"] == {"nli_r1_can_we_infer": 5, "nli_r2_can_we_infer": 4}
+
+
 # Ready-made pairs
 
 

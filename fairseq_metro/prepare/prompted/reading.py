@@ -67,6 +67,20 @@ def validation_splits(dataset):
     return [split for split in dataset.splits if split.startswith(_VALIDATION)]
 
 
+def validation_of(split, dataset):
+    """The word for the rows that validate training on a data set's split, or None without such rows.
+
+    A part of a data set is validated on its own part (ANLI's ``train_r1`` on ``dev_r1``), and a split
+    that is trained on validates nothing (StoryCloze, whose training rows are its validation split).
+    """
+    known = validation_splits(dataset)
+    if not known or split in ("validation", *known):
+        return None
+    part = split.removeprefix("train")
+    own = [name for name in known if part and name.endswith(part)]
+    return own[0] if len(own) == 1 else "validation"
+
+
 @dataclass(frozen=True)
 class Selection:
     """Which rows take part: all that the mixture says, or at most ``most`` drawn from them.

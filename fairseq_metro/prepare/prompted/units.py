@@ -22,7 +22,7 @@ from fairseq_metro.prepare.prompted.reading import (
     Source,
     good_rows,
     splits_for,
-    validation_splits,
+    validation_of,
 )
 from fairseq_metro.prepare.prompted.rendering import Unit
 from fairseq_metro.prompts import EVALUATION
@@ -173,8 +173,8 @@ def with_sets(plan, split):
         if one.jsonl:
             continue
         opened[one.dataset] = dataset = plan.open(one.dataset)
-        if validation_splits(dataset):
-            whole = dict(first=None, keep_every=None, leave_every=None, split="validation")
+        if validation := validation_of(one.split, dataset):
+            whole = dict(first=None, keep_every=None, leave_every=None, split=validation)
             sets.append(replace(one, **whole))
         else:
             logger.info("%s: no validation split, not in %s", one.dataset, VALID)
