@@ -267,3 +267,12 @@ def test_the_pages_are_built_without_a_warning(tmp_path):
         assert "arithmatex" not in text, f"{page}: a formula, which needs a script from elsewhere"
     assert (tmp_path / "results" / "reproduction_metro_table2_cpu" / "index.html").is_file()
     assert (tmp_path / "results" / "kernels.jsonl").is_file()
+
+
+def test_tests_that_a_page_names_are_there():
+    named = re.compile(r"`(tests/[\w/]+\.py)(?:::(\w+))?`")
+    found = [match for page in PAGES for match in named.findall(page.read_text("utf-8"))]
+    assert found
+    for path, name in found:
+        text = (ROOT / path).read_text("utf-8")
+        assert not name or f"def {name}(" in text, f"{path}::{name}"
