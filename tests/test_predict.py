@@ -102,7 +102,9 @@ def test_what_unicode_calls_a_lines_end_is_part_of_a_text(known, capsys, monkeyp
     assert [answer["input"] for answer in answers] == ["a\u2028b\x85c\x0bd", "e"]
 
 
-@pytest.mark.parametrize("raw", [gzip.compress(b"one\n", mtime=0), "\ufeffone\n".encode("utf-16-le")])
+@pytest.mark.parametrize(
+    "raw", [gzip.compress(b"one\n", mtime=0), "\ufeffone\n".encode("utf-16-le")]
+)
 def test_the_standard_input_may_be_packed_or_say_its_encoding(known, capsys, monkeypatch, raw):
     piped(monkeypatch, raw)
     assert main(["run", "--input", "-"]) == 0
