@@ -24,6 +24,7 @@ _MARKS = (  # UTF-32's little-endian mark begins with UTF-16's
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_ENCODED_SURROGATE = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
 _CONTROLS = bytes(range(0x20))
 
 
@@ -153,6 +154,10 @@ def remedy_for(data, at, offset, member):
 
 def damage(sample):
     """How many bytes of ``sample`` spoil what otherwise is UTF-8, or None for other encodings."""
+    rest, surrogates = _ENCODED_SURROGATE.subn(b"", sample)
+    text = rest.decode("utf-8", "replace")
+    if surrogates and REPLACEMENT not in text:
+        return 3 * surrogates  # half a pair is three bytes
     text = sample.decode("utf-8", "replace")
     others = sum(ord(c) > 0x7F for c in text)
     bad = text.count(REPLACEMENT)

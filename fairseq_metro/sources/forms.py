@@ -19,6 +19,15 @@ _BY_NAME = {
 _OBJECT = re.compile(rb'\s*\[?\s*\{\s*"[^"\\\n]{0,200}"\s*:\s*["\[{0-9tfn-]')
 
 
+def begins_as_parquet(head):
+    """Whether the bytes are a parquet file's first: no letter follows its mark.
+
+    >>> begins_as_parquet(b"PAR1\x15\x04"), begins_as_parquet(b"PAR1 is a word here")
+    (True, False)
+    """
+    return head.startswith(PARQUET_MARK) and not 0x20 <= (*head[4:5], 0)[0] < 0x7F
+
+
 def form_of(name, stream):
     """The form of a file: one of FORMS. stream: its text in UTF-8, of which nothing is read yet.
 
@@ -31,8 +40,6 @@ def form_of(name, stream):
     if by_name is not None:
         return by_name
     head = stream.peek(HEAD)
-    if head.startswith(PARQUET_MARK):
-        return PARQUET
     if _is_json(head, whole=len(head) < HEAD):
         return JSON
     first = head.lstrip().split(b"\n", 1)[0]

@@ -56,6 +56,8 @@ def check_column(schema, field, member, types):
     if field not in schema.names:
         problem = text_in(dict.fromkeys(schema.names), field)
         raise UserError(f"{member.place}: {problem.details}")
+    if schema.names.count(field) > 1:
+        raise UserError(f"{member.place}: several columns are called {field!r}; rename all but one")
     kind = schema.field(field).type
     if not is_text(kind):
         texts = [column.name for column in schema if is_text(column.type)]

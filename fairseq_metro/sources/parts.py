@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from fairseq_metro.errors import UserError
 from fairseq_metro.sources.bad_rows import BadRows
 from fairseq_metro.sources.decoding import as_utf8, decode
-from fairseq_metro.sources.forms import FORMS, PARQUET, PARQUET_MARK, TEXT, form_by_name, form_of
+from fairseq_metro.sources.forms import (
+    FORMS,
+    PARQUET,
+    TEXT,
+    begins_as_parquet,
+    form_by_name,
+    form_of,
+)
 from fairseq_metro.sources.lines import byte_lines, line_blocks
 from fairseq_metro.sources.opening import Member, members
 from fairseq_metro.sources.parquet import texts_of_parquet
@@ -70,7 +77,7 @@ def parts(path, reading):
     for member in members(path):
         with readable(member.place):
             form = reading.form or form_by_name(member.name)
-            marked = member.stream.peek(len(PARQUET_MARK)) == PARQUET_MARK
+            marked = begins_as_parquet(member.stream.peek(5))
             if form == PARQUET or (form is None and marked):
                 yield Part(member, PARQUET, member.stream, reading)
                 continue

@@ -137,6 +137,14 @@ def test_a_bad_byte_in_a_file_of_utf8_is_left_out_by_the_remedy(tmp_path):
     assert obeyed(message, tmp_path).decode() == text
 
 
+def test_surrogates_encoded_as_bytes_are_left_out_by_the_remedy(tmp_path):
+    """As CESU-8 and Java have them."""
+    (tmp_path / "x").write_bytes(ENGLISH.encode() + b"\xed\xa0\xbd\xed\xb8\x80" + b"end")
+    message = refusal(tmp_path / "x")
+    assert "the rest is UTF-8 (6 bad bytes" in message
+    assert obeyed(message, tmp_path).decode() == f"{ENGLISH}end"
+
+
 def test_in_an_archive_and_from_standard_input_the_remedy_is_said_in_words(tmp_path):
     (tmp_path / "x.zip").write_bytes(in_zip({"a.txt": (RUSSIAN * 9).encode("cp1251")}))
     message = refusal(tmp_path / "x.zip")

@@ -92,6 +92,10 @@ def test_a_field_can_be_named(folder):
     assert read(folder / "h", '{"body": "b", "text": 1}\n', field="body")[0] == ["b"]
 
 
+def test_text_that_begins_like_parquet_is_text(folder):
+    assert read(folder / "par", "PAR1 is a word here.\n")[0] == ["PAR1 is a word here."]
+
+
 # What is left out
 
 
@@ -261,6 +265,14 @@ def test_other_columns_of_parquet_are_refused_in_one_line(folder):
             parquet(folder / "s", column)
     with pytest.raises(UserError, match=r"no text in field 'body' \(there is: id, text\)"):
         parquet(folder / "s", ["a"], field="body")
+
+
+def test_two_columns_of_one_name_are_refused(folder):
+    pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    table = pyarrow.table([pyarrow.array(["a"])] * 2, names=["text", "text"])
+    pytest.importorskip("pyarrow.parquet").write_table(table, folder / "twice")
+    with pytest.raises(UserError, match="several columns are called 'text'"):
+        read(folder / "twice")
 
 
 def test_parquet_in_an_archive_is_read_and_a_damaged_one_is_one_line(folder):
