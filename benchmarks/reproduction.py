@@ -76,8 +76,9 @@ def pending(todo, rows, place):
     return [step for step in todo if step in left or step in again]
 
 
-def plan(target, scale, todo, done, place, probe):
-    """The words of a plan. probe: measure this machine's speed, or None where nothing is measured."""
+def plan(target, scale, todo, done, place, probe, rehearsed=False):
+    """The words of a plan. probe: measure this machine's speed, or None where nothing is measured;
+    rehearsed: say nothing of tokens, disk and hours, which are the original's."""
     lines = [f"{target.paper}: {target.title} (SCALE={scale})"]
     if scale == "cpu" and "stands_for" in target.settings:
         lines.append(f"note: {target.settings['stands_for']}")
@@ -94,7 +95,8 @@ def plan(target, scale, todo, done, place, probe):
         parts = [f"{step.tokens:,} tokens" if step.tokens else "",
                  f"{step.bytes / 1e6:,.0f} MB" if step.bytes else "",
                  "time unknown" if seconds is None else _minutes(seconds)]  # fmt: skip
-        lines.append(f"  {step.key}: {', '.join(filter(None, parts))}")
+        costs = "a rehearsal" if rehearsed else ", ".join(filter(None, parts))
+        lines.append(f"  {step.key}: {costs}")
         if missing := missing_variables(step, place):
             lines[-1] += f"; left out while {' and '.join(missing)} is not set"
         if step.command:
@@ -103,10 +105,12 @@ def plan(target, scale, todo, done, place, probe):
         if (
             step.fields.get("variant") == "metro"
             and step.key.startswith("pretrain")
-            and (arch in AUTHORS_RUNS and scale == "paper")
+            and (arch in AUTHORS_RUNS and scale == "paper" and not rehearsed)
         ):
             gpus, hours = AUTHORS_RUNS[arch]
             lines.append(f"    (the authors: {hours:g} hours on {gpus} A100)")
+    if rehearsed:
+        return "\n".join(lines)
     tokens, size = sum(step.tokens for step in todo), sum(step.bytes for step in todo)
     lines.append(
         f"in all: {tokens:,} tokens, {size / 1e6:,.0f} MB of disk in {_short(place.work)}, "
@@ -222,7 +226,7 @@ def arguments():
     add("--plan", "--dry-run", action="store_true", help="say what would be run, and start nothing")
     add("--rehearse", type=int, metavar="N",
         help="SCALE=paper alone: run every command with ARCH=tiny and N updates of fine-tuning and "
-        "distillation (40 or a multiple; ten times as many of pretraining, a tenth of few-shot runs), "
+        "distillation (40 or a multiple; twice as many of pretraining, a tenth of few-shot runs), "
         "everything else as it is")  # fmt: skip
     add("--report", action="store_true", help="run nothing: table and verdict of what is there")
     add("--text", type=Path, help="folder of text files, wikitext2.*.txt among them")
@@ -267,7 +271,8 @@ def main(argv=None):
             if row["scale"] == scale}  # fmt: skip
     left = pending(todo, rows, place)
     print(plan(target, args.scale, left, len(todo) - len(left), place,
-               None if args.plan or args.report else probed), flush=True)  # fmt: skip
+               None if args.plan or args.report or rehearsal else probed, bool(rehearsal)),
+          flush=True)  # fmt: skip
     if args.plan:
         return 0
     # A check takes seconds and leaves no row, so that a report makes it anew.

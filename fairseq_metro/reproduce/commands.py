@@ -10,7 +10,7 @@ VARIABLES = {
     "DATA": "binarized Wikipedia and books with base's vocabulary (preprocess/corpus_wikibooks.sh)",
     "DATA_PP": "the binarized mix of 160 GB of base++ and large++ (preprocess/corpus_mix160.sh)",
     "TASKS": "the folder of task files",
-    "TEMPLATES": "FLAN's own templates in promptsource's layout, which translation has none without",
+    "TEMPLATES": "FLAN's own templates (fairseq-metro import-flan), which translation has none without",
     "PASSAGES": "five passages for each question of MMLU; the paper's are T5-ANCE's from MS MARCO, "
     "eval/bm25.py finds others",
     "MODELS": "runs student, middle and teacher: DistilRoBERTa, RoBERTa-base and RoBERTa-large "

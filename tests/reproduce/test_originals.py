@@ -200,10 +200,10 @@ def test_a_rehearsal_replaces_architecture_and_updates_and_nothing_else(name):
 def test_a_rehearsals_checkpoints_stand_where_the_papers_do():
     by_key = {step.key: step.command for step in steps_of("metro_figure4", TINY)}
     pretraining = by_key["pretrain basepp-metro-1"].options
-    assert option(pretraining, "--max-update") == ["400"]
-    assert option(pretraining, "--keep-interval-updates-pattern") == ["50"]
+    assert option(pretraining, "--max-update") == ["80"]
+    assert option(pretraining, "--keep-interval-updates-pattern") == ["20"]
     start = dict(by_key["finetune basepp-metro-500000-t0pp"].environment)["INIT"]
-    assert start == "$WORK/basepp-metro-1@100"
+    assert start == "$WORK/basepp-metro-1@20"
     curve = {step.key: step.command for step in steps_of("smash_figure2", TINY)}
     distilled = curve["distil ce-pair"].options
     assert option(distilled, "--save-interval-updates") == ["2"]
@@ -213,6 +213,17 @@ def test_a_rehearsals_checkpoints_stand_where_the_papers_do():
         Scale("tiny", 30)
     with pytest.raises(UserError, match="--rehearse is of SCALE=paper"):
         reproduction.main(["metro_table2", "--rehearse", "40"])
+
+
+def test_the_plan_of_a_rehearsal_says_nothing_of_the_papers_hours(tmp_path, capsys):
+    words = ["metro_figure6", "--scale", "paper", "--work", str(tmp_path), "--plan"]
+    assert reproduction.main([*words, "--rehearse", "40"]) == 0
+    rehearsed = capsys.readouterr().out
+    assert "pretrain basepp-metro-1: a rehearsal" in rehearsed
+    assert reproduction.main(words) == 0
+    original = capsys.readouterr().out
+    for word in ("tokens", "hours on", "MB of disk"):
+        assert word in original and word not in rehearsed
 
 
 # METRO-T0
@@ -263,7 +274,7 @@ def test_figures_4_to_7_follow_checkpoints_of_one_pretraining():
         )
         assert option(last.options, "--data") == ["$WORK/prompts-t0pp-basepp"]
         for step in steps_of(name)[:2]:  # so that there is a curve to draw
-            assert option(step.command.options, "--keep-interval-updates-pattern") == ["250000"]
+            assert option(step.command.options, "--keep-interval-updates-pattern") == ["500000"]
 
 
 # FLAN

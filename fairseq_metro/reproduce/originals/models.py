@@ -11,7 +11,7 @@ from fairseq_metro.reproduce.variants import OPTIONS, objective_of, script_of
 SEED = 1
 DATA = {"base": "$DATA", "basepp": "$DATA_PP", "largepp": "$DATA_PP"}
 # Updates from one checkpoint to the next that stays, of the runs that METRO-T0's figures 4 to 7 follow.
-KEPT = {"basepp": 250_000}
+KEPT = {"basepp": 500_000}
 SCORES = 1e8  # bytes
 
 

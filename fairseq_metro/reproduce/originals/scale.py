@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fairseq_metro.errors import UserError
 
 LEAST = 40  # updates: 20 points of SMASH's figure 2, and two updates from one to the next
-PRETRAINING, FEWSHOT = 10, 1 / 10  # times as many updates as in fine-tuning and distillation
+PRETRAINING, FEWSHOT = 2, 1 / 10  # times as many updates as in fine-tuning and distillation
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,7 @@ class Scale:
     """arch: of every model, None for the paper's sizes; updates: of every fine-tuning and
     distillation, None for the paper's numbers.
 
-    A rehearsal's pretraining has ten times as many, a few-shot run a tenth; checkpoints are kept
+    A rehearsal's pretraining has twice as many, a few-shot run a tenth; checkpoints are kept
     after the same share of a training. Nothing else is changed.
     """
 
