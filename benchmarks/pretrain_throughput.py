@@ -95,7 +95,7 @@ def batch_of(vocabulary, batch, length, mask_prob, device):
         uniform=torch.rand(masks, dtype=torch.float64).to(device),
         padded=False,
     )
-    sizes = dict(n_masked=masks, ntokens=batch * length, nsentences=batch)
+    sizes = dict(n_masked=masks, ntokens=batch * length, nsentences=batch, masked_share=mask_prob)
     return dict(net_input=net_input, target=target.to(device), **sizes)
 
 
@@ -109,7 +109,6 @@ class Training:
         self.optimizer = FusedAdamW(self.model.parameters(), lr=1e-4)
         task = SimpleNamespace(
             recipe_choices=choices("paper", "base"),
-            cfg=SimpleNamespace(mask_prob=0.15),
             commonest_token=5,
             source_dictionary=Symbols(vocabulary),
         )

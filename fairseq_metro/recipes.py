@@ -20,7 +20,7 @@ long lines                    split at the limit            a random crop of eac
 one_token_blocks              left out: nothing to mask     kept, but by complete_doc
 weighted_lm_loss              no (equation 12)              base: CLM rows weighted by the RTD
                                                             probability of "replaced"
-rtd_denominator               mask_prob: sums that add      tokens: the mean over a batch's tokens
+rtd_denominator               data: a mean over the epoch   batch: a mean over a batch's tokens
 passages of an MMLU question  five (A.8)                    ten (its evaluation script)
 ============================  ============================  ===================================
 """
@@ -37,7 +37,7 @@ _PAPER = dict(
     long_lines="split",
     one_token_blocks="drop",
     weighted_lm_loss=False,
-    rtd_denominator="mask_prob",
+    rtd_denominator="data",
 )
 _RELEASE = dict(
     mlm_head="transform",
@@ -48,7 +48,7 @@ _RELEASE = dict(
     long_lines="random_crop",
     one_token_blocks="keep",
     weighted_lm_loss=True,
-    rtd_denominator="tokens",
+    rtd_denominator="batch",
 )
 _RELEASE_OF_SIZE = {
     "basepp": dict(share_auxiliary="token_pos_norm", weighted_lm_loss=False),

@@ -19,7 +19,7 @@ PAPER = dict(
     long_lines="split",
     one_token_blocks="drop",
     weighted_lm_loss=False,
-    rtd_denominator="mask_prob",
+    rtd_denominator="data",
 )
 RELEASE = dict(
     mlm_head="transform",
@@ -30,7 +30,7 @@ RELEASE = dict(
     long_lines="random_crop",
     one_token_blocks="keep",
     weighted_lm_loss=True,
-    rtd_denominator="tokens",
+    rtd_denominator="batch",
 )
 
 

@@ -61,10 +61,10 @@ def summed_rtd_loss(logits, replaced, real):
 class MetroT5Criterion(FairseqCriterion):
     """METRO-T0, equations 10 to 13, as sums that add over micro-batches and workers.
 
-    The returned loss is sum MLM + lambda_RTD * mask_prob * sum RTD + lambda_CLM * sum CLM and the
-    sample size is the number of masked tokens. RTD runs over all real tokens, 1 / mask_prob times
-    as many, so after fairseq's division it is a mean as well; so does a CLM loss on all positions
-    (Table 4). The release divides by the tokens of the batch at hand instead of 1 / mask_prob.
+    The returned loss is sum MLM + lambda_RTD * share * sum RTD + lambda_CLM * sum CLM, and the sample
+    size is the number of masked tokens. RTD runs over all real tokens, of which the masked ones are
+    this share over the whole data set: after fairseq's division the RTD loss of an epoch is a mean as
+    well. So is a CLM loss on all positions (Table 4). The release takes the share of the batch at hand.
     """
 
     def __init__(self, task, lambda_rtd, lambda_clm, weighted_lm_loss):
@@ -74,7 +74,6 @@ class MetroT5Criterion(FairseqCriterion):
         weighted = {"yes": True, "no": False, "recipe": recipe["weighted_lm_loss"]}
         self.weighted_lm_loss = weighted[str(weighted_lm_loss)]
         self.rtd_denominator = recipe["rtd_denominator"]
-        self.mask_prob = task.cfg.mask_prob
         self.commonest_token = task.commonest_token
         self.pad = task.source_dictionary.pad()
 
@@ -97,8 +96,8 @@ class MetroT5Criterion(FairseqCriterion):
             replaced = out.src_noise.ne(x_orig)
         loss_rtd = summed_rtd_loss(out.rtd_logits, replaced, real)  # eq. 11
         clm = self.clm(out, sample)  # eq. 12
-        per_token = self.mask_prob
-        if self.rtd_denominator == "tokens":
+        per_token = sample["masked_share"]
+        if self.rtd_denominator == "batch":
             per_token = sample["n_masked"] / sample["ntokens"]
         on_all_positions = "clm_index" in sample["net_input"]
         loss = sum_of_parts(

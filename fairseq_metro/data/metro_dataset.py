@@ -5,12 +5,14 @@ import torch
 
 from fairseq_metro.data import randomness
 from fairseq_metro.data.block_dataset import BlockDataset
+from fairseq_metro.data.identity import spread
 from fairseq_metro.data.masking import choose_masked, masked_count, release_mask
 from fairseq_metro.data.padding import flat_index
-from fairseq_metro.data.span_corruption import choose_masked_in_spans
+from fairseq_metro.data.span_corruption import choose_masked_in_spans, expected_masked_in_spans
 
 MASK_PATTERNS = ("iid", "span")
 CLM_POSITIONS = ("masked", "all")
+COUNTED = 2**17  # blocks of which the share of masked tokens is counted; the others are like them
 
 
 class MaskedBlocks(BlockDataset):
@@ -37,6 +39,30 @@ class MaskedBlocks(BlockDataset):
         super().__init__(tokens, blocks, **options)
         self.mask, self.mask_pattern, self.longest_span = mask, mask_pattern, longest_span
         self.clm_positions, self.random_tokens = clm_positions, random_tokens
+        self.masked_share = self._masked_share()
+
+    def _masked_share(self):
+        """Masked tokens as a share of all real ones, over the whole data set.
+
+        It is below ``mask_prob``: ``<s>``, ``</s>`` and unknown tokens are never masked, and the
+        number is rounded in each block. Of spans it is the mean over their draws.
+        """
+        places = spread(len(self), COUNTED)
+        starts, lengths = self.blocks.starts[places], self.blocks.lengths[places]
+        ordinary = [
+            np.count_nonzero(self.ordinary[self.tokens[start : start + length]])
+            for start, length in zip(starts.tolist(), lengths.tolist(), strict=True)
+        ]
+        counts, blocks = np.unique(ordinary, return_counts=True)
+        masked = [self._expected_masked(int(n)) for n in counts]
+        return float(blocks @ masked / self.sizes[places].sum())
+
+    def _expected_masked(self, n):
+        if self.random_tokens is not None:
+            return self.mask_prob * n  # the release divides by each batch's own share instead
+        if self.mask_pattern == "iid":
+            return masked_count(n, self.mask_prob)
+        return expected_masked_in_spans(n, self.mask_prob, 0.0, self.longest_span)
 
     def __getitem__(self, index):
         """id, target (T,) original tokens, noised (T,) with masks, masked (m,) positions, uniform
@@ -80,8 +106,9 @@ class MaskedBlocks(BlockDataset):
         then the original shifted by one), masked_index (M,) int64 into the flattened (B, T),
         uniform (M,) float64 (a half-precision trainer casts float32 only), padded (bool: is there
         any padding, so that the model need not ask the GPU). target: the original tokens.
-        n_masked, ntokens, nsentences: Python numbers. With clm_positions ``all`` also clm_index (N,)
-        in net_input, the real positions, and masked_in_clm (M,), where the masked ones stand in it.
+        n_masked, ntokens, nsentences: Python numbers; masked_share: the data set's. With
+        clm_positions ``all`` also clm_index (N,) in net_input, the real positions, and
+        masked_in_clm (M,), where the masked ones stand in it.
         """
         if len(samples) == 0:
             return {}
@@ -96,6 +123,7 @@ class MaskedBlocks(BlockDataset):
             "nsentences": len(samples),
             "ntokens": sum(lengths),
             "n_masked": len(masked_index),
+            "masked_share": self.masked_share,
             "target": torch.from_numpy(target),
             "net_input": {
                 "src_tokens": torch.from_numpy(src_tokens),

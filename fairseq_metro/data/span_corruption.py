@@ -55,6 +55,32 @@ def choose_masked_in_spans(ordinary, mask_prob, empty_prob, longest_span, rng):
     return masked
 
 
+def expected_masked_in_spans(n, mask_prob, empty_prob, longest_span):
+    """How many of ``n`` ordinary tokens :func:`choose_masked_in_spans` masks on average: a float.
+
+    A token stays unmasked where the k-th before it is none of the first ``counts[k]`` anchors, for
+    each k below L. The anchors' order is a random permutation, and the counts never rise, so that is
+    the product over k of (n - counts[k] - k) / (n - k).
+
+    >>> round(expected_masked_in_spans(512, 0.15, 0.0, 5), 3)  # spans overlap: fewer than 76.8
+    72.737
+    """
+
+    def over_counts(counts, expected):
+        """The mean over what :func:`span_counts` can be from here on, each rounding up or down."""
+        if len(counts) == min(longest_span, n):
+            unmasked = math.prod(max(n - c - k, 0) / (n - k) for k, c in enumerate(counts))
+            return n * (1 - unmasked)
+        lower = int(expected)
+        shares = ((lower, 1 - (expected - lower)), (lower + 1, expected - lower))
+        factor = 1 - 1 / (longest_span - len(counts))
+        return sum(
+            share * over_counts([*counts, c], c * factor) for c, share in shares if share > 0
+        )
+
+    return over_counts([], expected_anchors(n, mask_prob, empty_prob, longest_span)) if n else 0.0
+
+
 def span_starts(masked):
     """Positions at which masked spans begin, ascending: bool (T,) -> int64.
 

@@ -97,9 +97,31 @@ def test_the_loss_is_the_papers_weighted_sum(lambdas):
     sample, out = case()
     loss, size, _ = criterion(*lambdas)(FakeModel(out), sample)
     slow = slow_statistics(sample, out)
-    expected = slow["mlm"] + lambdas[0] * 0.15 * slow["rtd"] + lambdas[1] * slow["clm"]
+    share = sample["masked_share"]
+    expected = slow["mlm"] + lambdas[0] * share * slow["rtd"] + lambdas[1] * slow["clm"]
     assert size == slow["masked"] == sample["n_masked"]
     assert float(loss) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("options", [{}, {"clm_positions": "all"}, {"mask_pattern": "span"}])
+def test_an_epochs_rtd_loss_weighs_lambda_times_its_mean(options):
+    """Over an epoch of short lines in batches of unequal size, on three processes: equation 13 holds
+    for the means over masked and over real tokens (of CLM: over those that carry its loss)."""
+    model, data = tiny.model(), tiny.dataset(lines=300, longest=9, **options)
+    batches = data.batch_by_size(data.ordered_indices(), max_tokens=150)
+    outputs = [criterion()(model, data.collater([data[i] for i in b]))[2] for b in batches]
+    names = "loss sample_size mlm_loss rtd_loss clm_loss ntokens clm_tokens".split()
+    total = {name: sum(float(out[name]) for out in outputs) for name in names}
+    assert all(out["sample_size"] for out in outputs) and len(batches) > 6
+    means = [total["mlm_loss"] / total["sample_size"], total["rtd_loss"] / total["ntokens"]]
+    means.append(total["clm_loss"] / total["clm_tokens"])
+    expected = means[0] + 50 * means[1] + means[2]
+    spans = options.get("mask_pattern") == "span"  # their number differs from epoch to epoch
+    share = total["sample_size"] / total["ntokens"]
+    assert share == pytest.approx(data.masked_share, rel=0.1 if spans else 1e-9)
+    if not spans:
+        assert total["loss"] / total["sample_size"] == pytest.approx(expected, rel=1e-5)
+        assert not 0.145 < share < 0.155  # --mask-prob times sums would not have done
 
 
 def test_every_logged_number_equals_the_loop():

@@ -94,8 +94,9 @@ def test_clm_on_all_positions_is_a_mean_over_real_tokens():
     assert len(index) == sample["ntokens"]
     all_losses, _, logs = criterion()(FakeModel(out), sample)
     assert float(logs["clm_loss"]) == pytest.approx(expected, rel=1e-5)
-    rest = float(logs["mlm_loss"] + 50 * 0.15 * logs["rtd_loss"])
-    assert float(all_losses) == pytest.approx(rest + 0.15 * expected, rel=1e-5)
+    share = sample["masked_share"]
+    rest = float(logs["mlm_loss"] + 50 * share * logs["rtd_loss"])
+    assert float(all_losses) == pytest.approx(rest + share * expected, rel=1e-5)
     assert logged([logs])["clm_loss"] == pytest.approx(expected / len(index), rel=1e-5)
 
 

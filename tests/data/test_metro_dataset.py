@@ -3,6 +3,7 @@ import pytest
 import torch
 from fairseq.data import iterators
 
+from fairseq_metro.data import metro_dataset
 from tests import tiny
 
 MASK = tiny.dictionary().index("<mask>")
@@ -52,6 +53,32 @@ def test_special_tokens_are_never_masked():
         assert (sample["target"][sample["masked"]] >= 4).all()
         ordinary = int((sample["target"] >= 4).sum())
         assert len(sample["masked"]) == round(0.9 * ordinary)
+
+
+@pytest.mark.parametrize("options", [{}, {"mask_prob": 0.4}, {"longest": 6}, {"lines": 301}])
+def test_the_share_of_masked_tokens_is_counted(options):
+    data = tiny.dataset(**options)
+    samples = [data[i] for i in range(len(data))]
+    masked = sum(len(sample["masked"]) for sample in samples)
+    assert data.masked_share == masked / sum(len(sample["target"]) for sample in samples)
+    assert data.collater(samples[:2])["masked_share"] == data.masked_share
+
+
+def test_the_share_of_masked_tokens_in_spans_is_the_mean_over_epochs():
+    data = tiny.dataset(lines=400, mask_pattern="span")
+    shares = []
+    for epoch in range(1, 41):
+        data.set_epoch(epoch)
+        shares.append(sum(len(data[i]["masked"]) for i in range(len(data))) / data.sizes.sum())
+    error = np.std(shares) / len(shares) ** 0.5
+    assert abs(np.mean(shares) - data.masked_share) < 3 * error < 0.03 * data.masked_share
+
+
+def test_of_many_blocks_some_are_counted(monkeypatch):
+    exact = tiny.dataset(lines=2000).masked_share
+    monkeypatch.setattr(metro_dataset, "COUNTED", 300)
+    some = tiny.dataset(lines=2000)
+    assert some.masked_share == pytest.approx(exact, rel=0.01) and some.masked_share != exact
 
 
 def test_a_sample_is_a_function_of_seed_epoch_and_index():

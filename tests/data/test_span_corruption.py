@@ -261,3 +261,14 @@ def test_no_source_grows_beyond_its_limit_while_empty_spans_may_lengthen_it():
             assert len(source) <= limit
             longer += len(source) > 40
     assert longer > 50
+
+
+@pytest.mark.parametrize("longest", [1, 3, 5])
+@pytest.mark.parametrize("n", [1, 2, 4, 9, 40, 200])
+def test_the_expected_number_of_masked_tokens_is_that_of_many_draws(n, longest):
+    rng, ordinary = np.random.default_rng(n), np.ones(n, dtype=bool)
+    draws = [
+        sc.choose_masked_in_spans(ordinary, 0.15, 0.0, longest, rng).sum() for _ in range(3000)
+    ]
+    expected = sc.expected_masked_in_spans(n, 0.15, 0.0, longest)
+    assert abs(np.mean(draws) - expected) < 3.5 * np.std(draws) / len(draws) ** 0.5 + 1e-9
