@@ -179,3 +179,22 @@ def end_if_finished(update_num, max_update):
     if 0 < (whole_number(max_update) or 0) <= update_num:
         logger.info(f"nothing left to do: the run has made its {update_num} updates (--max-update)")
         raise SystemExit(0)
+
+
+class Counts(torch.Tensor):
+    """A tensor of which a progress bar of fairseq's prints the number of its elements alone."""
+
+    def tolist(self):
+        return f"({self.numel()} numbers)"
+
+
+def printed_briefly(logging_output):
+    """A logging output whose tensors of several numbers are :class:`Counts`; the sums are the same.
+
+    Stock ``fairseq-validate`` prints what each batch logs, all numbers of a tensor in one line:
+    20 kB for a histogram. ``fairseq-train`` sums first and prints only the metrics.
+    """
+    return {
+        name: value.as_subclass(Counts) if torch.is_tensor(value) and value.numel() > 1 else value
+        for name, value in logging_output.items()
+    }

@@ -1,5 +1,6 @@
 """Each workaround: what stock does stays wrong without it, and is right with it."""
 
+import pickle
 from argparse import Namespace
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,6 +9,7 @@ import pytest
 import torch
 from fairseq import options
 from fairseq.file_io import PathManager
+from fairseq.logging.progress_bar import format_stat
 from fairseq.models import ARCH_CONFIG_REGISTRY
 from fairseq.optim.dynamic_loss_scaler import DynamicLossScaler
 
@@ -162,3 +164,16 @@ def test_a_copied_checkpoint_takes_its_place_whole(tmp_path, monkeypatch):
     with pytest.raises(OSError):
         PathManager.copy(str(source), str(last), overwrite=True)
     assert last.read_bytes() == source.read_bytes()
+
+
+def test_a_progress_bar_prints_no_tensor_of_many_numbers():
+    """fairseq-validate logs each batch's output as it is: stock prints every number."""
+    output = {"loss": torch.tensor(1.5), "n": 3, "histogram": torch.ones(2, 2048).double()}
+    assert len(str(format_stat(output["histogram"]))) > 16000
+    brief = workarounds.printed_briefly(output)
+    assert str(format_stat(brief["histogram"])) == "(4096 numbers)"
+    assert format_stat(brief["loss"]) == 1.5 and format_stat(brief["n"]) == "3"
+    # Sums, and what is sent to other processes, are as without it.
+    sent = pickle.loads(pickle.dumps(brief["histogram"]))
+    total = sum(one["histogram"] for one in (brief, {"histogram": sent}))
+    assert torch.equal(total.as_subclass(torch.Tensor), 2 * output["histogram"])

@@ -4,7 +4,6 @@ import logging
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from fairseq.dataclass import FairseqDataclass
@@ -28,13 +27,14 @@ from fairseq_metro.tasks.hydra_names import refuse_architecture_name
 from fairseq_metro.tasks.initial_validation import InitialValidation
 from fairseq_metro.tasks.not_finite import FiniteCheck
 from fairseq_metro.tasks.resuming import epoch_batches, resumed_from
-from fairseq_metro.tasks.run_vocabulary import find_vocabulary
+from fairseq_metro.tasks.run_vocabulary import find_vocabulary, symbols_and_text
 from fairseq_metro.tasks.trainer_modes import check_trainer_modes
 from fairseq_metro.workarounds import (
     copy_checkpoints_whole,
     end_if_finished,
     explain_fp16_overflow_on_cpu,
     own_dropout_stream,
+    printed_briefly,
     refuse_independent_copies,
 )
 
@@ -110,6 +110,7 @@ class TextTask(FairseqTask):
         self.architecture = ""
         self.master_weights, self.finite = MasterWeights(), FiniteCheck(cfg)
         self.initial_validation = InitialValidation(self, enabled=not cfg.no_initial_validation)
+        self.trains = False  # until an epoch begins; fairseq-validate has none
         self.resumed = None  # what the checkpoint that a run goes on from says of its batches
 
     @property
@@ -185,17 +186,10 @@ class TextTask(FairseqTask):
         return SourceDataset(src_tokens, self.dictionary, self.vocabulary.source_prefix)
 
     def build_bpe(self, args):
-        """The vocabulary folder's own tokenizer, whatever --bpe says; symbols joined by spaces.
-
-        Where it has none: fairseq's, if --bpe names one; else symbols stay as they are in the output,
-        and the first text that is to be read is an error that says what to give.
-        """
-        if self.vocabulary.has_tokenizer:
-            encode, decode = self.vocabulary.encode_pieces, self.vocabulary.decode
-            return SimpleNamespace(encode=encode, decode=decode)
-        if getattr(args, "_name", None):
+        """The vocabulary folder's own tokenizer, whatever --bpe says; fairseq's where it has none."""
+        if not self.vocabulary.has_tokenizer and getattr(args, "_name", None):
             return super().build_bpe(args)
-        return SimpleNamespace(encode=self.vocabulary.encode_pieces, decode=lambda symbols: symbols)
+        return symbols_and_text(self.vocabulary)
 
     # Model and training
 
@@ -301,10 +295,15 @@ class TextTask(FairseqTask):
 
     def begin_epoch(self, epoch, model):
         super().begin_epoch(epoch, model)
+        self.trains = True
         if data_parallel.rank() == 0 and not self.cfg.no_save:
             claim_run(self.cfg.save_dir)
         self.finite.epoch = epoch
         self.initial_validation.run_once(model)
+
+    def valid_step(self, sample, model, criterion):
+        loss, sample_size, output = super().valid_step(sample, model, criterion)
+        return loss, sample_size, output if self.trains else printed_briefly(output)
 
     def initially_validated(self):
         """Names of the splits that are validated before the first update."""

@@ -31,7 +31,7 @@ from fairseq_metro.tasks.soft_prompts import (
     restored_soft_prompt,
 )
 from fairseq_metro.tasks.starting_models import refuse_foreign_checkpoint, refuse_unfit_model
-from fairseq_metro.workarounds import whole_number
+from fairseq_metro.workarounds import printed_briefly, whole_number
 
 logger = logging.getLogger(__name__)
 
@@ -279,6 +279,8 @@ class PromptFinetuningTask(TextTask):
                 max_tokens=whole_number(self.cfg.max_tokens_valid),
             )
             logging_output = {**logging_output, **sums}
+        if not self.trains:
+            logging_output = printed_briefly(logging_output)
         return loss, sample_size, logging_output
 
     def reduce_metrics(self, logging_outputs, criterion):

@@ -1,6 +1,7 @@
 """The vocabulary of a run: from its options, its data folders, or what it goes on from."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 from fairseq_metro.data import indexed, intermediate_dataset, prompted_files
 from fairseq_metro.data.stock import (
@@ -91,3 +92,13 @@ def _with_tokenizer(vocabulary, model):
             "option out"
         )
     return with_tokenizer(vocabulary, model)
+
+
+def symbols_and_text(vocabulary):
+    """What fairseq calls a BPE: ``encode`` gives a text's symbols joined by spaces, ``decode`` text.
+
+    Without a tokenizer symbols stay as they are in the output, and the first text that is to be read
+    is an error that says what to give.
+    """
+    decode = vocabulary.decode if vocabulary.has_tokenizer else lambda symbols: symbols
+    return SimpleNamespace(encode=vocabulary.encode_pieces, decode=decode)

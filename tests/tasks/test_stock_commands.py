@@ -8,6 +8,7 @@ import pytest
 
 from fairseq_metro.data.vocabulary import Vocabulary
 from tests import newcomer, prompted, stock
+from tests.tasks.conftest import story
 from tests.training import OPTIMIZATION, QUIET, ROOT, SIZES, spawn
 
 BIN = Path(sys.executable).parent
@@ -124,11 +125,13 @@ def test_a_mistake_is_one_line(corpus, vocabulary, tmp_path):
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("task", ["metro_t5", "masked_lm_blocks"])
-def test_the_script(task, corpus, tmp_path):
+def test_the_script(task, tmp_path):
     """train_scripts/quickstart_stock.sh in this environment, on a small text, with few updates."""
-    clone = newcomer.clone(tmp_path / "clone")
+    clone, rng = newcomer.clone(tmp_path / "clone"), random.Random(5)
+    text = "\n\n".join(story(rng, rng.randint(2, 12)) for _ in range(600))
+    (tmp_path / "text.txt").write_text(f"{text}\n", "utf-8")
     environment = {"TASK": task, "UPDATES": "20", "RUN": str(tmp_path / "run"), "PROCESSES": "1",
-                   "TEXT": str(corpus / "train.txt")}  # fmt: skip
+                   "TEXT": str(tmp_path / "text.txt")}  # fmt: skip
     command = ["bash", clone / "train_scripts" / "quickstart_stock.sh"]
     done = spawn(command, **environment)
     assert done.returncode == 0, done.stdout + done.stderr
