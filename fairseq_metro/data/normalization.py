@@ -6,7 +6,8 @@ The authors' rules, as their released tokenizer applies them (METRO-T0, released
    ASCII ones;
 2. split on whitespace; of each token the leading run of punctuation and the trailing one become
    tokens of their own (inner punctuation stays where it is);
-3. join with single spaces; then glue back English clitics: ``' s`` becomes ``'s``.
+3. join with single spaces; then glue back English clitics, whole words: ``' s`` becomes ``'s``, and
+   ``' relu`` stays.
 
 Lower-casing, where a vocabulary has it, comes last.
 """
@@ -22,7 +23,7 @@ _TYPOGRAPHIC = str.maketrans(
     {"\u2018": "'", "\u2019": "'", "\u00b4": "'", "\u201c": '"', "\u201d": '"'}
     | {"\u2014": "-", "\u2013": "-"}
 )
-_CLITICS = re.compile(r"' (?:([smdtSMDT])\b|(ll|re|ve)|(LL|RE|VE))")
+_CLITICS = re.compile(r"' (?:([smdtSMDT]|ll|re|ve)|(LL|RE|VE))\b")
 
 
 @lru_cache(maxsize=1 << 16)
@@ -59,12 +60,12 @@ def ascii_quotes(text):
 def glue_clitics(text):
     """Rule 3: an apostrophe and a clitic that were split from each other become one word again.
 
-    >>> glue_clitics("' s and ' ll and ' VE but ' stop")
-    "'s and 'll and 'VE but ' stop"
+    >>> glue_clitics("' s and ' ll and ' VE but ' stop and ' very")
+    "'s and 'll and 'VE but ' stop and ' very"
     """
     if "' " not in text:
         return text
-    glued = _CLITICS.sub(lambda m: f"'{m[3]} " if m[3] else f"'{m[1] or m[2]}", text)
+    glued = _CLITICS.sub(lambda m: f"'{m[2]} " if m[2] else f"'{m[1]}", text)
     return " ".join(glued.split())
 
 

@@ -22,9 +22,9 @@ _OPTIONS = {
 # the same; what must not change at all is refused elsewhere.
 _SECTIONS = ("task", "model", "criterion", "optimizer", "lr_scheduler")
 _EXCEPT = frozenset(
-    "_name data vocab sentencepiece_model save_dir restore_file init_from finetune_from_model teacher "
-    "teacher_cache no_initial_validation max_update max_tokens max_tokens_valid update_freq cpu tpu "
-    "ddp_backend fp16_no_flatten_grads checkpoint_activations".split()
+    "_name data vocab sentencepiece_model save_dir no_save restore_file init_from finetune_from_model "
+    "teacher teacher_cache no_initial_validation max_update max_tokens max_tokens_valid update_freq "
+    "cpu tpu ddp_backend fp16_no_flatten_grads checkpoint_activations".split()
 )
 # Of these the samples of an epoch, or their lengths, are made.
 _SAMPLES = (
