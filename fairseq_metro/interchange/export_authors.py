@@ -9,6 +9,7 @@ the auxiliary model and the RTD head. Either also holds vocab/, our vocabulary f
 import argparse
 import logging
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -23,7 +24,7 @@ from fairseq_metro.interchange.authors_keys import (
     to_theirs,
 )
 from fairseq_metro.interchange.authors_vocabulary import THEIR_MODEL
-from fairseq_metro.interchange.hugging_face import TOKENIZER_CONFIG, write_release
+from fairseq_metro.interchange.hugging_face import POSITIONS, TOKENIZER_CONFIG, write_release
 from fairseq_metro.interchange.model import METRO, read_model
 from fairseq_metro.interchange.whole_folder import whole_folder
 from fairseq_metro.logs import messages_on_stderr
@@ -58,6 +59,7 @@ def main(argv=None):
 def export_hugging_face(source, out, fp32=False):
     """Write a Hugging Face folder of the main model in ``source``."""
     model, vocabulary = _read(source, main_only=True)
+    model = _within_their_positions(model)
     start = vocabulary.indices[model.config["decoder_start"] or vocabulary.roles["decoder_start"]]
     with whole_folder(out) as partial:
         write_release(partial, training_state(model), hugging_face_config(model, start), fp32)
@@ -68,6 +70,22 @@ def export_hugging_face(source, out, fp32=False):
         })  # fmt: skip
         _copy_vocabulary(vocabulary, partial)
     logger.info("%s: the main model, %s", out, "fp32" if fp32 else "fp16")
+
+
+def _within_their_positions(model):
+    """The model with no more positions than their Hugging Face class has."""
+    positions = model.config["max_positions"]
+    if positions <= POSITIONS:
+        return model
+    logger.warning(
+        f"{model.origin}: has {positions:,} positions, the authors' class {POSITIONS:,}; only these "
+        "are exported, for sequences of as many tokens"
+    )
+    state = {
+        key: value[:POSITIONS] if key.endswith(".embedding.positions.weight") else value
+        for key, value in model.state.items()
+    }
+    return replace(model, state=state, config={**model.config, "max_positions": POSITIONS})
 
 
 def export_training(source, out, main_only=False):

@@ -16,9 +16,11 @@ import torch
 from fairseq_metro.checkpoints import DAMAGED, first_line, refused_globals
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import read_json, write_json
+from fairseq_metro.interchange.authors_keys import OFFSET
 from fairseq_metro.interchange.whole_folder import whole_folder
 from fairseq_metro.models.checked_loading import refuse_not_finite
 
+POSITIONS = 1024  # of their class, whatever config.json says
 CONFIG, WEIGHTS, SAFE_WEIGHTS = "config.json", "pytorch_model.bin", "model.safetensors"
 TOKENIZER_CONFIG = "tokenizer_config.json"
 
@@ -224,10 +226,15 @@ def _load_safetensors(path):
 def write_release(folder, theirs, config, fp32=False):
     """Write ``config.json`` and ``pytorch_model.bin`` into an existing folder.
 
-    theirs: training state dict of the main model. Weights are fp16 as in the authors' releases.
-    Raises :class:`UserError` where a weight is too large for that.
+    theirs: training state dict of the main model, of at most ``POSITIONS`` positions; where it has
+    fewer, rows of zeros follow, since their class loads a table of that size only. Weights are fp16 as
+    in the authors' releases. Raises :class:`UserError` where a weight is too large for that.
     """
     named, converted = to_hugging_face(theirs), {}
+    for key, value in named.items():
+        if key.endswith(".pos_embed.weight"):
+            missing = OFFSET + POSITIONS - value.size(0)
+            named[key] = torch.cat([value, value.new_zeros(missing, value.size(1))])
     for key, value in named.items():
         if id(value) not in converted:  # one table under four names stays one in the file
             converted[id(value)] = value.float() if fp32 else value.half()

@@ -159,7 +159,7 @@ def _hugging_face_facts(folder, config):
     return {
         "max_distance": distance,
         "heads": config.get("num_heads"),
-        "positions": config.get("max_positions"),
+        "reach": _reach(folder, config),
         "checks": {
             "feed_forward_proj": (config.get("feed_forward_proj"), "relu"),
             "layer_norm_epsilon": (config.get("layer_norm_epsilon"), 1e-5),
@@ -168,6 +168,18 @@ def _hugging_face_facts(folder, config):
             "vocab_size": (config.get("vocab_size"), None),
         },
     }
+
+
+def _reach(folder, config):
+    """Positions for which their class numbers the relative buckets: ``max_positions``, or None.
+
+    The class always has 1,024 positions, whatever this field says; it cannot read a sequence that is
+    longer than either.
+    """
+    reach = config.get("max_positions")
+    if reach is not None and (isinstance(reach, bool) or not isinstance(reach, int) or reach < 1):
+        raise UserError(f"{folder}: max_positions is {reach!r}, must be a whole number from 1 up")
+    return reach
 
 
 def _from_theirs(source, theirs, facts, updates, main_only, max_positions, given, defaults):
@@ -209,7 +221,8 @@ def _config_of_theirs(theirs, facts, known, max_positions):
     layout = layout_of_theirs(theirs)
     if not (layout.encoder and layout.decoder and TOKENS in theirs):
         raise UserError("no encoder and decoder in it; is this the authors' METRO-T5?")
-    positions = _positions(theirs, facts, max_positions)
+    reach = facts.get("reach")
+    positions = _positions(theirs, reach, max_positions)
     smallest = min(positions.values())
     heads, distance = known["heads"], known["max_distance"]
     buckets = 32
@@ -238,7 +251,7 @@ def _config_of_theirs(theirs, facts, known, max_positions):
         decoder_layers=layout.decoder,
         relative_position_buckets=buckets,
         relative_position_max_distance=distance,
-        max_positions=max_positions or smallest,
+        max_positions=max_positions or min(smallest, reach or smallest),
         initialization="release",
     )
     if layout.auxiliary:
@@ -249,12 +262,14 @@ def _config_of_theirs(theirs, facts, known, max_positions):
             mlm_head="transform",
             rtd_head=layout.rtd_head or "roberta",
         )
-    shift = {stack: bucket_shift(buckets, distance, rows) for stack, rows in positions.items()}
+    shift = {
+        stack: bucket_shift(buckets, distance, reach or rows) for stack, rows in positions.items()
+    }
     return config, shift
 
 
-def _positions(theirs, facts, max_positions):
-    """Positions of each stack; they must agree, or be cut by ``max_positions``."""
+def _positions(theirs, reach, max_positions):
+    """Positions of each stack; they must agree, or be cut by ``max_positions`` or ``reach``."""
     positions = {}
     for stack, prefix in THEIR_STACK.items():
         if (key := f"{prefix}.embed_positions.weight") in theirs:
@@ -262,10 +277,10 @@ def _positions(theirs, facts, max_positions):
     if not positions:
         raise UserError("no position tables in it; is this the authors' METRO-T5?")
     smallest = min(positions.values())
-    said = facts.get("positions")
-    if said is not None and said != positions.get("encoder"):
-        raise UserError(f"max_positions is {said}, but there are {positions['encoder']} positions")
-    if max_positions is None and len(set(positions.values())) > 1:
+    differ = len(set(positions.values())) > 1
+    if reach is not None and reach <= smallest:
+        smallest, differ = reach, False
+    if max_positions is None and differ:
         each = ", ".join(f"{stack} {rows}" for stack, rows in positions.items())
         raise UserError(
             f"its position tables differ in length ({each}), ours do not; give --max-positions "

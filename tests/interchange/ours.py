@@ -59,9 +59,11 @@ def outputs(model, tokens, previous):
     return found
 
 
-def expected(state, tokens, previous, names=reference_model.TRAINING, distance=authors.DISTANCE):
+def expected(
+    state, tokens, previous, names=reference_model.TRAINING, distance=authors.DISTANCE, reach=None
+):
     """The same from the reference model over a state dict of the authors."""
-    reference = reference_model.Reference(state, authors.HEADS, distance, names)
+    reference = reference_model.Reference(state, authors.HEADS, distance, names, reach)
     real = tokens != reference_model.PAD
     found = {"clm": reference.clm(tokens, previous)[previous != reference_model.PAD]}
     if "generator.lm_head.weight" in state:

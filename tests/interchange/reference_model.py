@@ -63,14 +63,16 @@ def bucket(distance, bins, max_distance):
 
 
 class Reference:
-    """heads, max_distance: of every stack; names: TRAINING or HUGGING_FACE.
+    """heads, max_distance: of every stack; names: TRAINING or HUGGING_FACE. reach: positions for which
+    the relative buckets are numbered, ``max_positions`` of their Hugging Face class (None: all).
 
     ``keys`` collects every attention's keys, for what logits cannot show: a bias of the keys adds
     the same number to all scores of a query.
     """
 
-    def __init__(self, state, heads, max_distance, names=TRAINING):
+    def __init__(self, state, heads, max_distance, names=TRAINING, reach=None):
         self.state, self.heads, self.max_distance, self.names = state, heads, max_distance, names
+        self.reach = reach
         self.keys = []
 
     def layers(self, stack):
@@ -107,7 +109,7 @@ class Reference:
 
     def relative_bias(self, stack, i, length):
         table = self.state[self.name("relative", stack, i) + ".weight"]
-        longest = len(self.state[self.name("positions", stack) + ".weight"]) - 2
+        longest = self.reach or len(self.state[self.name("positions", stack) + ".weight"]) - 2
         everything = range(1 - longest, longest)
         least = min(bucket(d, len(table), self.max_distance) for d in everything)
         bias = torch.empty(self.heads, length, length)

@@ -21,10 +21,10 @@ def main_state(**changes):
     return authors.training_state(**{"generator": 0, "rtd_head": "", **changes})
 
 
-def compared(model, named, length=18, distance=authors.DISTANCE):
+def compared(model, named, length=18, distance=authors.DISTANCE, reach=None):
     tokens, previous = authors.batch(len(named["shared.weight"]), length)
     named = {key: value.float() for key, value in named.items()}
-    expected = ours.expected(named, tokens, previous, reference_model.HUGGING_FACE, distance)
+    expected = ours.expected(named, tokens, previous, reference_model.HUGGING_FACE, distance, reach)
     ours.assert_same(ours.outputs(ours.load(model), tokens, previous), expected)
 
 
@@ -35,6 +35,21 @@ def test_a_release_gives_the_same_logits(tmp_path, positions, dtype):
     model = read_model(authors.write_release(tmp_path / "hf", state, dtype))
     assert model.name == "t5_transformer"
     compared(model, authors.hugging_face_state(state, dtype), length=positions)
+
+
+@pytest.mark.parametrize("reach", [4, 5, 8, 20, 512, 1024, 2048])
+def test_their_class_has_1024_positions_and_numbers_buckets_by_max_positions(tmp_path, reach):
+    """A sequence longer than ``max_positions`` cannot be read there, so ours has no more either."""
+    state = main_state(positions=1024)
+    folder = authors.write_release(tmp_path / "hf", state, max_positions=reach)
+    model = read_model(folder)
+    assert model.config["max_positions"] == min(reach, 1024)
+    length = min(reach, 18)
+    compared(model, authors.hugging_face_state(state), length=length, reach=reach)
+    cut = read_model(folder, max_positions=4)
+    assert cut.config["max_positions"] == 4
+    with pytest.raises(UserError, match=f"must be 1 to {min(reach, 1024)}"):
+        read_model(folder, max_positions=reach + 2000)
 
 
 def test_safetensors_without_the_tied_tables(tmp_path):
@@ -94,7 +109,8 @@ def test_a_distance_that_is_not_written_is_the_one_they_trained_with(
         (dict(feed_forward_proj="gated-gelu"), "feed_forward_proj is 'gated-gelu'"),
         (dict(layer_norm_epsilon=1e-6), "layer_norm_epsilon is 1e-06, but our model has 1e-05"),
         (dict(vocab_size=64518), "vocab_size is 64518, but our model has 26"),
-        (dict(max_positions=512), "max_positions is 512, but there are 20 positions"),
+        (dict(max_positions=0), "max_positions is 0, must be a whole number from 1 up"),
+        (dict(max_positions="512"), "max_positions is '512', must be a whole number from 1 up"),
         (dict(tie_word_embeddings=False), "tie_word_embeddings is False"),
     ],
 )
@@ -147,10 +163,34 @@ def test_an_exported_folder_gives_the_same_logits(run, tmp_path, fp32):
     assert named.keys() == expected.keys()
     for key, value in expected.items():
         value = value.clone()
-        if key.endswith("pos_embed.weight"):
+        if key.endswith("pos_embed.weight"):  # of as many rows as their class has
             value[:2] = 0
+            value = torch.cat([value, value.new_zeros(1026 - len(value), value.size(1))])
         assert value.dtype == named[key].dtype and torch.equal(named[key], value), key
-    compared(read_model(tmp_path / "hf"), named)
+    compared(read_model(tmp_path / "hf"), named, reach=authors.POSITIONS)
+
+
+@pytest.mark.parametrize("positions", [3, 5, 512, 1024, 1030])
+def test_a_run_with_any_number_of_positions_loads_in_their_class(
+    theirs, tmp_path, caplog, positions
+):
+    """Its tables have 1,026 rows; it comes back as it was, of more than 1,024 positions the first."""
+    state = authors.training_state(rows=rows_of(theirs, SENTINELS), positions=positions)
+    path = authors.write_checkpoint(tmp_path / "theirs.pt", state)
+    import_authors(path, tmp_path / "run", vocab=theirs)
+    with caplog.at_level(logging.WARNING):
+        export_authors.export_hugging_face(tmp_path / "run", tmp_path / "hf", fp32=True)
+    assert ("has 1,030 positions, the authors' class 1,024" in caplog.text) == (positions > 1024)
+    named = torch.load(tmp_path / "hf" / "pytorch_model.bin", weights_only=True)
+    tables = {key: value for key, value in named.items() if "pos_embed" in key}
+    assert len(tables) == 2 and {value.shape for value in tables.values()} == {(1026, 8)}
+    reach = json.loads((tmp_path / "hf" / "config.json").read_text())["max_positions"]
+    assert reach == min(positions, 1024)
+    model = read_model(tmp_path / "hf")
+    compared(model, named, length=min(positions, 18), reach=reach)
+    first = read_model(tmp_path / "run", main_only=True, max_positions=None).state
+    for key, value in model.state.items():
+        assert torch.equal(value, first[key][:1024] if "positions" in key else first[key]), key
 
 
 def test_the_exported_configuration_is_complete(run, tmp_path):

@@ -190,7 +190,7 @@ def read_by_shapes(state):
     sizes = dict(
         DEFAULTS, embed_dim=authors.WIDTH, ffn_dim=authors.INNER, attention_heads=authors.HEADS,
         encoder_layers=layout.encoder, decoder_layers=layout.decoder,
-        auxiliary_layers=layout.auxiliary, mlm_head=layout.mlm_head or "linear",
+        auxiliary_layers=layout.auxiliary or 1, mlm_head=layout.mlm_head or "linear",
         rtd_head=layout.rtd_head or "roberta", max_positions=authors.POSITIONS,
         relative_position_buckets=authors.BUCKETS, relative_position_max_distance=authors.DISTANCE,
     )  # fmt: skip
