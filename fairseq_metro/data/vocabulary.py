@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fairseq_metro.data.characters import CharacterCounter
 from fairseq_metro.data.normalization import NORMALIZATIONS, Normalizer
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import atomic_write, filled_folder
@@ -170,10 +171,27 @@ class Vocabulary:
 
     def encode_flat(self, texts):
         """Ids of a list of n texts end to end, (sum(sizes),) int64, and their sizes, (n,) int32."""
-        pieces = self._pieces(list(map(self.normalizer, texts)))
+        return self._flat(self._pieces(list(map(self.normalizer, texts))))
+
+    def _flat(self, pieces):
         sizes = np.fromiter(map(len, pieces), dtype=np.int32, count=len(pieces))
         flat = np.fromiter(chain.from_iterable(pieces), dtype=np.int64, count=int(sizes.sum()))
         return self._piece_indices[flat], sizes
+
+    def encode_counted(self, texts):
+        """:meth:`encode_flat`, and how many characters became unknown: int."""
+        texts = list(map(self.normalizer, texts))
+        tokens, sizes = self._flat(self._pieces(texts))
+        return tokens, sizes, self.counter.unknown(texts, tokens, sizes)
+
+    def characters(self, texts, tokens, sizes):
+        """The :class:`~.characters.Characters` of texts that :meth:`encode_flat` encoded."""
+        return self.counter(_Normalized(self.normalizer, texts), tokens, sizes)
+
+    @cached_property
+    def counter(self):
+        """The :class:`~.characters.CharacterCounter` of the vocabulary."""
+        return CharacterCounter(self.processor, self._piece_indices, len(self), UNKNOWN)
 
     def _pieces(self, texts):
         """SentencePiece's numbers of the pieces of normalised texts: list of lists of int.
@@ -224,6 +242,16 @@ class Vocabulary:
         elif self.has_tokenizer and not (folder / MODEL).is_file():
             with atomic_write(folder / MODEL, "wb") as stream:
                 stream.write(self.contents[MODEL])
+
+
+class _Normalized:
+    """Texts normalised when they are asked for: few are."""
+
+    def __init__(self, normalizer, texts):
+        self._normalizer, self._texts = normalizer, texts
+
+    def __getitem__(self, i):
+        return self._normalizer(self._texts[i])
 
 
 def read_files(folder):

@@ -6,6 +6,7 @@ from collections import Counter
 
 import numpy as np
 
+from fairseq_metro.data.characters import Characters
 from fairseq_metro.data.indexed import IndexedWriter
 from fairseq_metro.prepare.encoding import END
 
@@ -38,8 +39,9 @@ class TextDigest:
 class Assembler:
     """Puts encoded chunks together: one boundary between two documents, none at either end."""
 
-    def __init__(self, prefix, vocabulary_size, route):
-        self._boundary = False
+    def __init__(self, prefix, vocabulary, route):
+        vocabulary_size = len(vocabulary)
+        self._boundary, self._vocabulary = False, vocabulary
         self._writer = IndexedWriter(prefix, vocabulary_size) if route == "direct" else None
         self._text = None
         if route == "pieces":
@@ -58,6 +60,7 @@ class Assembler:
         self._write(encoded.tokens, encoded.sizes, encoded.text)
         self._boundary = encoded.boundary_after
         self._facts["unknown"] += encoded.unknown
+        self._facts["unknown_characters"] += encoded.unknown_characters
         self._counts += np.bincount(encoded.tokens, minlength=len(self._counts))
 
     def _write(self, tokens, sizes, text):
@@ -79,6 +82,11 @@ class Assembler:
         else:
             self._sha256 = self._writer.close()
 
+    def characters(self):
+        """The Characters of the text so far, and those that the vocabulary could not write."""
+        unknown = self._facts["unknown_characters"]
+        return Characters(self._vocabulary.counter.written(self._counts) + unknown, unknown)
+
     def facts(self):
         """Counts of what was written; ``lines`` and ``tokens`` include boundaries and ``</s>``."""
         ordinary = self._counts[FIRST_ORDINARY:]
@@ -87,6 +95,8 @@ class Assembler:
             "documents": self._facts["documents"] + (self._facts["lines"] > 0),
             "tokens": self._facts["tokens"],
             "unknown": self._facts["unknown"],
+            "unknown_characters": self._facts["unknown_characters"],
+            "characters": self.characters().all,
             "dropped": self._facts["dropped"],
             "sha256": self._sha256,
             "commonest_token": FIRST_ORDINARY + int(ordinary.argmax()),

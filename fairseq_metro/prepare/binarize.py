@@ -23,6 +23,7 @@ from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
+from fairseq_metro.data.characters import Characters, add_allow_unknown
 from fairseq_metro.data.indexed import PARTIAL, STAMP, IndexedTokens, read_stamp
 from fairseq_metro.data.vocabulary import DICTIONARY, VOCAB_FOLDER, Vocabulary
 from fairseq_metro.errors import UserError
@@ -66,6 +67,7 @@ class Plan:
     route: str
     overwrite: bool
     reading: Reading
+    allow_unknown: bool = False
 
     @property
     def sharded(self):
@@ -112,6 +114,7 @@ def parser():
     add("--route", choices=("direct", "pieces"), default="direct",
         help="'pieces' writes the pieces as text and runs fairseq-preprocess on it: the same "
              "bytes, slower, to check the direct route with (default: direct)")  # fmt: skip
+    add_allow_unknown(add)
     add("--overwrite", action="store_true",
         help="replace data of other text or another vocabulary in DEST")  # fmt: skip
     return made
@@ -147,6 +150,7 @@ def plan(args):
         vocabulary=vocabulary, train=splits["train"], dest=args.dest, workers=args.workers,
         held_out={name: files for name, files in splits.items() if name != "train"},
         shards=args.shards, shard_bytes=shard_bytes, route=args.route, overwrite=args.overwrite,
+        allow_unknown=args.allow_unknown,
         blank_ends_document=args.documents == "blank-line", reading=reading,
     )  # fmt: skip
 
@@ -227,11 +231,23 @@ def report(plan, stamps, seconds):
     for name, split in stamps[0]["splits"].items():
         if split["dropped"]:
             logger.warning("%s: %d lines had no tokens and were dropped", name, split["dropped"])
+    for name, characters in characters_of(stamps).items():
+        characters.report(name, logger)
     for sentence in plan.reading.bad_rows.summary():
         logger.warning("%s", sentence)
     if plan.sharded:
         folders = ":".join(str(plan.folder(shard)) for shard in range(len(stamps)))
         logger.info("for fairseq-train: %s", folders)
+
+
+def characters_of(stamps):
+    """The Characters of each split, all shards together, as far as stamps have them: dict."""
+    found = {}
+    for split, facts in (item for stamp in stamps for item in stamp["splits"].items()):
+        if "characters" in facts:
+            here = Characters(facts["characters"], facts["unknown_characters"])
+            found[split] = found.get(split, Characters()) + here
+    return found
 
 
 def check_dest(plan):
@@ -339,11 +355,12 @@ class Shard:
         """Encode one split into the partial folder; return the facts for the stamp."""
         self.partial.mkdir(exist_ok=True)
         digest = TextDigest(self.plan.blank_ends_document)
-        assembler = Assembler(self.partial / name, len(self.plan.vocabulary), self.plan.route)
+        assembler = Assembler(self.partial / name, self.plan.vocabulary, self.plan.route)
         with contextlib.closing(assembler):
             for encoded in self.encoders.map(digest.through(chunks)):
                 assembler.add(encoded)
                 self.progress.show(f"{self.folder.name}/{name}", len(encoded.tokens))
+        assembler.characters().refuse(f"{self.folder}: {name}", self.plan.allow_unknown)
         facts = assembler.facts()
         if name != "train":
             del facts["commonest_token"]

@@ -27,6 +27,7 @@ class Encoded:
     boundary_after: bool
     dropped: int
     unknown: int
+    unknown_characters: int = 0
     text: str = ""  # the pieces route: the same lines as symbols
 
 
@@ -38,7 +39,7 @@ def encode_chunk(vocabulary, chunk, blank_ends_document, as_text=False):
     lines = chunk.text().removesuffix("\n").split("\n")
     filled = [bool(line.strip()) for line in lines]
     texts = [line for line, has_text in zip(lines, filled, strict=True) if has_text]
-    tokens, text_sizes = vocabulary.encode_flat(texts)
+    tokens, text_sizes, unknown_characters = vocabulary.encode_counted(texts)
     spelled = list(map(vocabulary.encode_pieces, texts)) if as_text else []
     # Sizes of all lines: 0 where blank, -1 where dropped.
     sizes = np.zeros(len(lines), dtype=np.int64)
@@ -66,8 +67,10 @@ def encode_chunk(vocabulary, chunk, blank_ends_document, as_text=False):
         text = "".join(f"{next(words)}\n" if size else "\n" for size in sizes)
     unknown = int((tokens == UNKNOWN).sum())
     return Encoded(
-        whole, (sizes + 1).astype(np.int32), bool(before), bool(after), dropped, unknown, text
-    )
+        whole, (sizes + 1).astype(np.int32), bool(before), bool(after), dropped, unknown,
+        unknown_characters,
+        text,
+    )  # fmt: skip
 
 
 class Encoders(Workers):

@@ -30,8 +30,10 @@ def terminated_as_interrupted():
 def locked(dest):
     """Make the folder and keep other runs out of it while the block runs.
 
-    Raises :class:`UserError` where another run keeps it for longer than PATIENCE.
+    Folders that were made here and are empty after an error go again. Raises :class:`UserError`
+    where another run keeps it for longer than PATIENCE.
     """
+    made = [place for place in (dest, *dest.parents) if not place.exists()]
     with writing(dest):
         dest.mkdir(parents=True, exist_ok=True)
         handle = os.open(dest, os.O_RDONLY)
@@ -42,6 +44,11 @@ def locked(dest):
                 raise UserError(f"{dest}: another run is writing there; wait for it")
             time.sleep(0.1)
         yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            for place in made:
+                place.rmdir()
+        raise
     finally:
         os.close(handle)
 

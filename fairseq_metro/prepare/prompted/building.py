@@ -13,6 +13,7 @@ from itertools import chain
 
 import numpy as np
 
+from fairseq_metro.data.characters import Characters
 from fairseq_metro.data.vocabulary import Vocabulary
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import atomic_write, read_json, write_json
@@ -188,6 +189,7 @@ class UnitWriter:
             )
         self._bad_rows = [BadRows(plan.max_bad_rows) for _ in work.unit.tasks]
         self._said, self._rows = [], 0
+        self._characters, self._allow_unknown = Characters(), plan.allow_unknown
 
     def write(self, result):
         """Add what became of a job. Raises :class:`UserError` for too many bad rows."""
@@ -198,6 +200,7 @@ class UnitWriter:
             counts.good(len(pairs.source.sizes) + sum(dropped.values()))
             for problem in bad:
                 counts.add(problem.reason, str(problem), of_file=problem.of_file)
+            self._characters += pairs.characters
             writer.write(pairs, dropped + Counter(problem.reason for problem in bad), unmatched)
         self._said.append(result.said)
         self._rows += result.rows
@@ -206,6 +209,7 @@ class UnitWriter:
         """Close the files, put them in place, log what was left out."""
         for counts in self._bad_rows:
             counts.end_of_file()
+        self._characters.refuse(self.name, self._allow_unknown)
         facts = [writer.close() for writer in self._writers]
         rows = amounts.rows(self.number, self._rows)
         tasks = self.work.unit.tasks
@@ -220,6 +224,7 @@ class UnitWriter:
         amounts.finish(self.number)
         pairs = sum(fact["rows"] for fact in facts)
         logger.info("%s: %d rows, %d tasks, %d pairs", self.name, rows, len(tasks), pairs)
+        self._characters.report(self.name, logger)
 
     def abandon(self):
         """Leave nothing of an unfinished unit."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fairseq_metro.data.characters import Characters
 from fairseq_metro.data.indexed import token_type
 from fairseq_metro.prepare.encoding import END
 
@@ -27,6 +28,7 @@ class Lines:
 class EncodedPairs:
     """One task's pairs of a chunk. choices, gold: None for a task without choices; gold (rows, 2).
 
+    characters: of the sources, and how many of them the vocabulary could not write.
     target_texts is not kept: what was text is tokens here.
     """
 
@@ -34,6 +36,7 @@ class EncodedPairs:
     target: Lines
     choices: Lines | None
     gold: np.ndarray | None
+    characters: Characters | None = None  # by PairEncoder
 
 
 def one_line(text):
@@ -77,7 +80,12 @@ class PairEncoder:
         for pairs, with_choices in tasks:
             last = first + len(pairs)
             source = Lines(whole[starts[first] : starts[last]], sizes[first:last] + np.int32(1))
-            found.append(self._task(source, pairs, with_choices, short))
+            encoded = self._task(source, pairs, with_choices, short)
+            encoded.characters = self._vocabulary.characters(
+                sources[first:last], tokens[starts[first] - first : starts[last] - last],
+                sizes[first:last],
+            )  # fmt: skip
+            found.append(encoded)
             first = last
         self._remember(here)
         return found

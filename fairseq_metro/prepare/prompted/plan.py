@@ -14,6 +14,7 @@ import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fairseq_metro.data.characters import add_allow_unknown
 from fairseq_metro.data.vocabulary import Vocabulary
 from fairseq_metro.errors import UserError
 from fairseq_metro.mixtures import Mixture, flan
@@ -57,6 +58,7 @@ class Plan:
     workers: int
     max_source: int = OTHER_MAX_SOURCE
     max_bad_rows: int | float | None = None
+    allow_unknown: bool = False
 
     @property
     def room(self):
@@ -118,6 +120,7 @@ def parser():
         "that a template prints. They are left out and counted; more end the command (default: "
         f"{DEFAULT.replace('%', '%%')}, and of those that are not UTF-8 or cut off the share alone)."
     )  # fmt: skip
+    add_allow_unknown(add)
     add("--workers", type=int, default=available_cores(), metavar="N",
         help="processes that render and encode (default: all cores, %(default)s)")  # fmt: skip
     add("--show", type=int, metavar="N",
@@ -156,7 +159,7 @@ def plan(args):
         seed=mixture.seed if args.seed is None else args.seed,
         limit=args.limit, valid_rows=args.valid_rows, overlap=args.evaluation_overlap,
         max_source=args.max_source_length or MAX_SOURCE.get(mixture.rule, OTHER_MAX_SOURCE),
-        max_bad_rows=bad_rows_limit(args),
+        max_bad_rows=bad_rows_limit(args), allow_unknown=args.allow_unknown,
     )  # fmt: skip
     if not args.split and not with_sets(made, VALID)[0].valid:
         logger.warning("mixture %s: no validation rows, so there is no valid", mixture.name)
