@@ -121,6 +121,7 @@ NOTHING = {
     "import-vocabulary": ["GONE", "--out", "OUT"],
     "binarize": ["--vocab", "GONE", "--train", "GONE", "--valid", "GONE", "--dest", "OUT"],
     "prompts": ["--mixture", "GONE", "--tasks", "GONE", "--vocab", "GONE", "--dest", "OUT"],
+    "import-flan": ["GONE", "--out", "OUT"],
     "adopt": ["GONE"],
     "health": ["GONE"],
     "summary": ["GONE"],
