@@ -111,7 +111,7 @@ def test_a_file_beside_the_data_changes_and_adds_data_sets(tmp_path):
     ("content", "message"),
     [("a: {feature: {}}", "unknown key 'feature' .nearest: features"),
      ("a: {layouts: [{folder: x}]}", "a, layouts: unknown key 'folder' .nearest: folders"),
-     ("a: 3", "expected names of data sets"), ("- a", "expected names"), ("a: {", "not YAML")],
+     ("a: 3", "expected names of data sets"), ("- a", "expected names"), ("a: {", "not valid YAML")],
 )  # fmt: skip
 def test_a_wrong_file_beside_the_data_is_told(tmp_path, content, message):
     write(tmp_path / "datasets.yaml", content)
