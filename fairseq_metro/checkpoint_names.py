@@ -1,4 +1,4 @@
-"""``RUN@UPDATES``: the checkpoint that a run kept of an update, without knowing its epoch.
+"""Which checkpoint file a run's folder means, or ``RUN@UPDATES``, that of an update.
 
 fairseq names a checkpoint ``checkpoint_EPOCH_UPDATES.pt``, and nobody knows the epoch beforehand.
 """
@@ -8,8 +8,33 @@ from pathlib import Path
 
 from fairseq_metro.errors import UserError
 
+LAST = "checkpoint_last.pt"
 _WORD = re.compile(r"(.+)@(\d+)")
 _NUMBERED = re.compile(r"checkpoint_\d+_(\d+)\.pt")
+
+
+def find_checkpoint(source):
+    """The checkpoint file that ``source`` means: a file, a run's folder, or ``RUN@UPDATES``.
+
+    Of a folder it is the newest ``checkpoint_last.pt`` in it or one folder below, as in the run of a
+    quickstart. Raises :class:`UserError`.
+    """
+    source = named_checkpoint(source)
+    if source.is_file():
+        return source
+    if not source.is_dir():
+        raise UserError(
+            f"{source}: no such file or folder; give a run's folder or a checkpoint file"
+        )
+    last = [source / LAST] if (source / LAST).is_file() else [*source.glob(f"*/{LAST}")]
+    if not last:
+        others = sorted(path.name for path in source.glob("*.pt"))
+        remedy = f"name one of {', '.join(others[:5])}" if others else "give a run's --save-dir"
+        raise UserError(
+            f"{source}: neither a run's folder (no {LAST} in it or one folder below) nor a Hugging "
+            f"Face folder (no config.json); {remedy}"
+        )
+    return max(last, key=lambda path: (path.stat().st_mtime_ns, path))
 
 
 def named_checkpoint(path):

@@ -39,6 +39,7 @@ from fairseq_metro.errors import UserError
 PATHS = {
     "data": "",
     "vocab": "",
+    "sentencepiece_model": "",
     "init_from": "",
     "teacher": "",
     "teacher_cache": "",
@@ -55,6 +56,8 @@ STOCK_ALLOWED = ("optimizer", "lr_scheduler", "scoring")
 # Groups of which this package has no class, and whose stock classes read files.
 NOT_NAMED = ("bpe", "tokenizer", "simul_type")
 DEEPEST = 8
+# A parameter of the authors' models, which no model of ours has.
+AUTHORS_KEY = "decoder.layernorm_embedding.weight"
 
 
 def checked_settings(settings, origin):
@@ -226,11 +229,16 @@ def guard_stock_loading():
 def read_for_stock(path, arg_overrides=None, load_on_all_ranks=False):
     """A checkpoint of this package as fairseq's ``load_checkpoint_to_cpu`` would return it.
 
-    Its task's data folder is the folder that it lies in. arg_overrides: options of the command line,
+    So is one in the authors' names, which ``export_authors --format training`` writes. Its task's data
+    folder is the folder that it lies in. arg_overrides: options of the command line,
     which win over the checkpoint's; they may be paths. Raises :class:`UserError` as
     :func:`checked_settings` does.
     """
     state = load_weights_only(Path(PathManager.get_local_path(path)))
+    if AUTHORS_KEY in state["model"]:
+        from fairseq_metro.interchange.import_authors import opened_checkpoint  # it imports this
+
+        state = opened_checkpoint(Path(PathManager.get_local_path(path)))
     if state.get("args") is not None or state.get("cfg") is None:
         raise UserError(
             f"{path}: not a checkpoint of fairseq_metro's; import it first (fairseq-metro import, "

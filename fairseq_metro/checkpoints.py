@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
+from fairseq_metro.checkpoint_names import LAST
 from fairseq_metro.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -28,7 +29,6 @@ DAMAGED = (
     RuntimeError, EOFError, OSError, ValueError, TypeError, LookupError, AttributeError,
     AssertionError, OverflowError, struct.error,
 )  # fmt: skip
-LAST = "checkpoint_last.pt"
 
 # What fairseq's save_checkpoint writes; not .tmp, .truncated, nor what other tools put there.
 _SAVED = re.compile(r"checkpoint(\d+|_\d+_\d+|_best|_last|\.best_.+)\.pt")

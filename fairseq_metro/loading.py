@@ -8,9 +8,9 @@ import torch
 from fairseq import models, tasks, utils
 from omegaconf import OmegaConf, open_dict
 
-from fairseq_metro.checkpoint_names import named_checkpoint
+from fairseq_metro.checkpoint_names import find_checkpoint
 from fairseq_metro.checkpoint_settings import checked_settings
-from fairseq_metro.checkpoints import LAST, load_weights_only, read_facts
+from fairseq_metro.checkpoints import load_weights_only, read_facts
 from fairseq_metro.data.vocabulary import VOCAB_FOLDER, Vocabulary
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import read_json
@@ -50,21 +50,6 @@ def _import(source, out):
     if config.get("model_type") in ("t5", "mt5") and not authors:
         return import_t5(source, out)
     return write_run_folder(read_model(source, main_only=True), out)
-
-
-def find_checkpoint(source):
-    """The checkpoint file that ``source`` means: a file, a run's folder, or ``RUN@UPDATES``."""
-    source = named_checkpoint(source)
-    if source.is_file():
-        return source
-    if not source.is_dir():
-        raise UserError(f"{source}: no such folder; give a run's folder or a checkpoint file")
-    last = [source / LAST] if (source / LAST).is_file() else [*source.glob(f"*/{LAST}")]
-    if not last:
-        others = sorted(path.name for path in source.glob("*.pt"))
-        remedy = f"name one of {', '.join(others[:5])}" if others else "give a run's --save-dir"
-        raise UserError(f"{source}: no {LAST} in it or one folder below; {remedy}")
-    return max(last, key=lambda path: (path.stat().st_mtime_ns, path))
 
 
 def find_vocabulary_of(checkpoint, facts):

@@ -79,7 +79,7 @@ def test_what_cannot_be_answered_is_one_line(monkeypatch, capsys, words, message
 
 def test_a_missing_folder_is_one_line(capsys, tmp_path):
     assert run_command(main, [str(tmp_path / "nowhere"), "--input", "a"]) == 1
-    assert capsys.readouterr().err.endswith("nowhere: no such folder; give a run's folder or a "
+    assert capsys.readouterr().err.endswith("nowhere: no such file or folder; give a run's folder or a "
                                             "checkpoint file\n")  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import argparse
 import logging
 import shutil
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import torch
@@ -24,8 +25,10 @@ from fairseq_metro.interchange.authors_keys import (
     to_theirs,
 )
 from fairseq_metro.interchange.authors_vocabulary import THEIR_MODEL
+from fairseq_metro.interchange.authors_vocabulary import sentinel as sentinel_name
 from fairseq_metro.interchange.hugging_face import POSITIONS, TOKENIZER_CONFIG, write_release
 from fairseq_metro.interchange.model import METRO, read_model
+from fairseq_metro.interchange.run_folder import LONGEST_BLOCK
 from fairseq_metro.interchange.whole_folder import whole_folder
 from fairseq_metro.logs import messages_on_stderr
 
@@ -94,10 +97,18 @@ def export_training(source, out, main_only=False):
     config = training_config(model)
     state = {
         "args": None,
-        "cfg": {"model": config, "task": {"tokens_per_sample": 512}},
+        "cfg": {"model": config, "task": training_task(model, vocabulary)},
         "model": training_state(model),
-        "optimizer_history": [{"num_updates": model.num_updates}],
-        "extra_state": {},
+        "criterion": None,
+        "optimizer_history": [
+            {
+                "criterion_name": "",
+                "optimizer_name": "FairseqAdam",
+                "lr_scheduler_state": {"best": None},
+                "num_updates": model.num_updates,
+            }
+        ],
+        "extra_state": {"train_iterator": {"epoch": 1, "iterations_in_epoch": 0}},
         "last_optimizer_state": None,
     }
     with whole_folder(out) as partial:
@@ -122,6 +133,31 @@ def training_state(model):
         config["max_positions"],
     )
     return to_theirs(state, layout_of_ours(state), {"encoder": shift, "auxiliary": shift})
+
+
+def training_task(model, vocabulary):
+    """Their task's options: pretraining, or fine-tuning for a main model alone.
+
+    When it starts, their pretraining task adds the sentinels ``<sen000>`` to that of number
+    ``tokens_per_sample - 1`` to the dictionary. Here they are in ``dict.txt``, as far as the model has
+    rows for them, so a block can be no longer than there are sentinels.
+    """
+    sentinels = next(i for i in count() if sentinel_name(i) not in vocabulary.indices)
+    lengths = (model.task.get(name) for name in ("tokens_per_sample", "max_source_length"))
+    length = next((n for n in lengths if isinstance(n, int) and n > 0), LONGEST_BLOCK)
+    length = min(length, model.config["max_positions"])
+    if model.name != METRO:
+        return {"_name": "t5_prompt_finetuning", "data": "", "tokens_per_sample": length}
+    if length > sentinels:
+        logger.warning(
+            f"{vocabulary.path}: has {sentinels} sentinels called {sentinel_name(0)} and so on; the "
+            f"authors' pretraining task wants one for each of {length} tokens of a block, and would "
+            "add symbols that the model has no rows for"
+        )
+        length = sentinels or length
+    task = {"_name": "t5_metro", "data": "", "tokens_per_sample": length}
+    return task | {key: model.task[key] for key in ("sample_break_mode", "mask_prob", "seed")
+                   if key in model.task}  # fmt: skip
 
 
 def _refuse_what_they_lack(model):
@@ -156,8 +192,11 @@ def training_config(model):
         "normalize_before": False,
     }
     theirs = {f"{side}_{key}": both[key] for side in ("encoder", "decoder") for key in both}
+    # Of their architectures, whose sizes are only what is not given here.
+    name = "t5_metro_base_rpe" if model.name == METRO else "transformer_t5_base_rpe"
     theirs.update(
-        _name="t5_metro" if model.name == METRO else "transformer",
+        _name=name,
+        arch=name,
         encoder_layers=config["encoder_layers"],
         decoder_layers=config["decoder_layers"],
         encoder_rel_pos=True,

@@ -10,9 +10,9 @@ and fairseq_metro.load take OUT back.
 import argparse
 import logging
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
+from fairseq_metro.checkpoint_names import find_checkpoint
 from fairseq_metro.data.vocabulary import VOCAB_FOLDER, Vocabulary
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import read_json, write_json
@@ -38,7 +38,6 @@ from fairseq_metro.interchange.model_card import model_card
 from fairseq_metro.interchange.run_folder import place_vocabulary
 from fairseq_metro.interchange.training_facts import facts_of
 from fairseq_metro.interchange.whole_folder import whole_folder
-from fairseq_metro.loading import find_checkpoint
 from fairseq_metro.logs import messages_on_stderr
 
 logger = logging.getLogger(__name__)
@@ -104,11 +103,8 @@ def read_any(source, scratch, with_auxiliary=False):
     if "lm_head.dense.weight" in state["model"]:
         return roberta.read_run(path)
     if "head_dim" in model_settings(state):
-        model = hf_t5.read_run(path)
-    else:
-        model = read_model(path, main_only=not with_auxiliary)
-    above = path.parent.parent / VOCAB_FOLDER
-    return replace(model, vocabulary=model.vocabulary or (above if above.is_dir() else None))
+        return hf_t5.read_run(path)
+    return read_model(path, main_only=not with_auxiliary)
 
 
 def write_own(model, folder, facts):

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import torch
 
+from fairseq_metro.checkpoint_names import find_checkpoint
 from fairseq_metro.checkpoint_settings import checked_group
-from fairseq_metro.checkpoints import LAST
 from fairseq_metro.data.vocabulary import MODEL, VOCAB_FOLDER, Vocabulary
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import read_json, sha256_file, write_json
@@ -125,8 +125,7 @@ def read_folder(folder, vocabulary):
 
 def read_run(source):
     """The :class:`Model` in a run's folder or checkpoint of ours. Raises :class:`UserError`."""
-    source = Path(source)
-    path = source / LAST if source.is_dir() else source
+    path = find_checkpoint(source)
     state = read_checkpoint(path)
     cfg = (state.get("cfg") or {}).get("model") or {}
     if not any(key.endswith("self_attn.qkv_proj.weight") for key in state["model"]) or (
@@ -134,12 +133,12 @@ def read_run(source):
     ):
         raise UserError(f"{path}: not a checkpoint of hf_t5 (it is of {cfg.get('_name')})")
     settings = checked_group("model", cfg, path)
-    folder = path.parent / VOCAB_FOLDER
+    folders = [folder / VOCAB_FOLDER for folder in (path.parent, path.parent.parent)]
     return Model(
         HF_T5,
         {**DEFAULTS, **{key: value for key, value in settings.items() if key in DEFAULTS}},
         {key: value.float() for key, value in state["model"].items()},
-        folder if folder.is_dir() else None,
+        next(filter(Path.is_dir, folders), None),
         str(path),
         ((state.get("optimizer_history") or [{}])[-1]).get("num_updates", 0),
         (state.get("task_state") or {}).get("stamp", {}),

@@ -12,9 +12,13 @@ from pathlib import Path
 
 import torch
 
-from fairseq_metro.interchange.authors_vocabulary import LOWERCASE
+from fairseq_metro.data.vocabulary import VOCAB_FOLDER
+from fairseq_metro.errors import UserError
+from fairseq_metro.interchange.authors_keys import TOKENS
+from fairseq_metro.interchange.authors_vocabulary import LOWERCASE, is_ours
 from fairseq_metro.interchange.model import METRO, read_model
-from fairseq_metro.interchange.run_folder import write_run_folder
+from fairseq_metro.interchange.roberta_vocabulary import open_vocabulary
+from fairseq_metro.interchange.run_folder import run_state, write_run_folder
 from fairseq_metro.logs import messages_on_stderr
 
 logger = logging.getLogger(__name__)
@@ -56,9 +60,7 @@ def import_authors(
 ):  # fmt: skip
     """Write the run's folder ``out``; return the path of its checkpoint."""
     given = {"max_distance": max_distance, "heads": heads}
-    model = read_model(source, main_only, max_positions, given)
-    if model.name == METRO and not any(key.startswith("rtd_head.") for key in model.state):
-        model = _with_rtd_head_at_start(model)
+    model = _complete(read_model(source, main_only, max_positions, given))
     path = write_run_folder(model, out, vocab, lowercase)
     parameters = {value.data_ptr(): value.numel() for value in model.state.values()}
     logger.info(
@@ -70,8 +72,30 @@ def import_authors(
     return path
 
 
-def _with_rtd_head_at_start(model):
-    """Theirs may have none, ours always has one: the simple one, at zero, says p = 0.5."""
+def opened_checkpoint(path):
+    """A training checkpoint of theirs that has a vocabulary folder of ours beside it, as one of ours.
+
+    ``export_authors --format training`` writes such a folder. Raises :class:`UserError`.
+    """
+    model = _complete(read_model(path))
+    if model.vocabulary is None or not is_ours(model.vocabulary):
+        raise UserError(
+            f"{path}: a checkpoint of the authors' format without a vocabulary folder of ours "
+            f"({VOCAB_FOLDER}/) beside it; import it first (fairseq-metro import)"
+        )
+    vocabulary, rows = open_vocabulary(model.vocabulary), model.state[TOKENS].size(0)
+    if len(vocabulary) != rows:
+        raise UserError(
+            f"{model.vocabulary}: a vocabulary of {len(vocabulary)} symbols, but the token table of "
+            f"{path} has {rows} rows; put the vocabulary it was trained with there"
+        )
+    return run_state(model, vocabulary, Path(path).parent)
+
+
+def _complete(model):
+    """Theirs may have no RTD head, ours always has one: the simple one, at zero, says p = 0.5."""
+    if model.name != METRO or any(key.startswith("rtd_head.") for key in model.state):
+        return model
     logger.warning(f"{model.origin}: no RTD head in it; ours is the simple one at its start, zero")
     dim = model.config["embed_dim"]
     head = {"rtd_head.out.weight": torch.zeros(1, dim), "rtd_head.out.bias": torch.zeros(1)}

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import torch
 
-from fairseq_metro.checkpoints import LAST
+from fairseq_metro.checkpoint_names import find_checkpoint
 from fairseq_metro.data.vocabulary import VOCAB_FOLDER, Vocabulary
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import read_json
@@ -55,12 +55,7 @@ def is_t5(path):
     if path.is_dir() and is_release(path):
         theirs = read_json(path / CONFIG)
         return isinstance(theirs, dict) and theirs.get("model_type") != "roberta"
-    if path.is_dir() and not (path / LAST).is_file():
-        raise UserError(
-            f"{path}: neither a run's folder (no {LAST}) nor a Hugging Face folder (no {CONFIG}); "
-            "name the checkpoint file"
-        )
-    state = read_checkpoint(path / LAST if path.is_dir() else path)
+    state = read_checkpoint(find_checkpoint(path))
     return any("decoder.layers." in key for key in state["model"])
 
 

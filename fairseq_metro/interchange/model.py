@@ -7,8 +7,9 @@ from pathlib import Path
 
 import torch
 
-from fairseq_metro.checkpoint_settings import checked_group
-from fairseq_metro.checkpoints import LAST, load_weights_only, read_facts
+from fairseq_metro.checkpoint_names import find_checkpoint
+from fairseq_metro.checkpoint_settings import AUTHORS_KEY, checked_group
+from fairseq_metro.checkpoints import load_weights_only, read_facts
 from fairseq_metro.data.vocabulary import VOCAB_FOLDER
 from fairseq_metro.errors import UserError
 from fairseq_metro.interchange.authors_keys import (
@@ -41,7 +42,8 @@ class Model:
     """name: ``metro_t5``, ``t5_transformer``, ``hf_t5`` or ``roberta_mlm``; config: fields of that
     model's configuration; state: our parameter names -> float32; vocabulary: the folder beside it,
     ours or theirs, or None; origin: what a message calls it; num_updates: of its training, as far
-    as known; stamp: of the run it comes from, if that was one of ours."""
+    as known; stamp: of the run it comes from, if that was one of ours; task: options of its training.
+    """
 
     name: str
     config: dict
@@ -50,6 +52,7 @@ class Model:
     origin: str
     num_updates: int = 0
     stamp: dict = field(default_factory=dict)
+    task: dict = field(default_factory=dict)
 
 
 def read_model(source, main_only=False, max_positions=None, given=None, defaults=None):
@@ -69,20 +72,18 @@ def read_model(source, main_only=False, max_positions=None, given=None, defaults
         theirs, config = read_release(source)
         facts = _hugging_face_facts(source, config)
         return _from_theirs(source, theirs, facts, 0, main_only, max_positions, given, defaults)
-    if source.is_dir():
-        if not (source / LAST).is_file():
-            raise UserError(
-                f"{source}: neither a run's folder (no {LAST}) nor a Hugging Face folder (no "
-                "config.json); name the checkpoint file"
-            )
-        source = source / LAST
+    source = find_checkpoint(source)
     state = read_checkpoint(source)
-    if "encoder.layernorm_embedding.weight" in state["model"]:
+    if AUTHORS_KEY in state["model"]:
         facts = _training_facts(state)
         updates = (state.get("optimizer_history") or [{}])[-1].get("num_updates", 0)
         return _from_theirs(
             source, state["model"], facts, updates, main_only, max_positions, given, defaults
         )
+    if "encoder.embedding.layer_norm.weight" not in state["model"]:
+        settings = model_settings(state)
+        name = settings.get("_name") or settings.get("arch") or "another model"
+        raise UserError(f"{source}: a checkpoint of {name!a}, neither ours nor the authors'")
     return _from_ours(source, state, main_only)
 
 
@@ -325,17 +326,16 @@ def _from_ours(path, state, main_only):
         for key, value in state["model"].items()
         if not (main_only and key.startswith(left))
     }
-    if "encoder.embedding.layer_norm.weight" not in parameters:
-        raise UserError(f"{path}: a checkpoint of {facts['arch']}, neither ours nor the authors'")
     settings = checked_group("model", facts["cfg"].get("model"), path)
     saved = {key: value for key, value in settings.items() if key != "_name"}
-    folder = path.parent / VOCAB_FOLDER
+    folders = [folder / VOCAB_FOLDER for folder in (path.parent, path.parent.parent)]
     return Model(
         METRO if metro and not main_only else MAIN,
         {**DEFAULTS, **saved},
         parameters,
-        folder if is_ours(folder) else None,
+        next(filter(is_ours, folders), None),
         str(path),
         facts["num_updates"] or 0,
         facts["task_state"].get("stamp", {}),
+        facts["cfg"].get("task") or {},
     )

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import torch
 
+from fairseq_metro.checkpoint_names import find_checkpoint
 from fairseq_metro.checkpoint_settings import checked_group
-from fairseq_metro.checkpoints import LAST
 from fairseq_metro.data.vocabulary import VOCAB_FOLDER
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import read_json
@@ -107,12 +107,7 @@ def read_any(source, scratch, tokenizer=None, heads=None):
     source = Path(source)
     if source.is_dir() and is_release(source):
         return read_folder(source)
-    if source.is_dir() and not (source / LAST).is_file():
-        raise UserError(
-            f"{source}: neither a run's folder (no {LAST}) nor a Hugging Face folder (no {CONFIG}); "
-            "name the checkpoint file"
-        )
-    path = source / LAST if source.is_dir() else source
+    path = find_checkpoint(source)
     state = read_checkpoint(path)
     if is_fairseqs(state["model"]):
         return read_fairseq(path, state, Path(scratch), tokenizer, heads)
@@ -121,8 +116,7 @@ def read_any(source, scratch, tokenizer=None, heads=None):
 
 def read_run(source):
     """The :class:`Model` in a run's folder or checkpoint of ours. Raises :class:`UserError`."""
-    source = Path(source)
-    path = source / LAST if source.is_dir() else source
+    path = find_checkpoint(source)
     return _of_ours(path, read_checkpoint(path))
 
 

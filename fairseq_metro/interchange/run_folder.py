@@ -57,30 +57,33 @@ def write_run_folder(model, out, vocabulary_folder=None, lowercase=None):
         vocab = partial / VOCAB_FOLDER
         vocab.mkdir()
         place_vocabulary(folder, vocab, rows, lowercase)
-        vocabulary = open_vocabulary(vocab)
-        stamp = make_stamp(vocabulary=vocabulary.hash, data=[], imported_from=model.origin)
-        if model.stamp:  # of a run of ours: it says more
-            stamp = {"updates": model.num_updates, **model.stamp, "vocabulary": vocabulary.hash}
-        state = {
-            "args": None,
-            "cfg": run_config(model, vocabulary, out),
-            "model": model.state,
-            "criterion": None,
-            "optimizer_history": [
-                {
-                    "criterion_name": "",
-                    "optimizer_name": "",
-                    "lr_scheduler_state": {},
-                    "num_updates": 0,
-                }
-            ],
-            "task_state": {"stamp": stamp, "initial_validation": {}},
-            # A run that resumes from it starts its first epoch.
-            "extra_state": {"train_iterator": {"epoch": 1, "iterations_in_epoch": 0}},
-            "last_optimizer_state": None,
-        }
-        torch.save(state, partial / LAST)
+        torch.save(run_state(model, open_vocabulary(vocab), out), partial / LAST)
     return out / LAST
+
+
+def run_state(model, vocabulary, folder):
+    """What fairseq keeps in a checkpoint: dict. model: a :class:`Model`; folder: of its task's data."""
+    stamp = make_stamp(vocabulary=vocabulary.hash, data=[], imported_from=model.origin)
+    if model.stamp:  # of a run of ours: it says more
+        stamp = {"updates": model.num_updates, **model.stamp, "vocabulary": vocabulary.hash}
+    return {
+        "args": None,
+        "cfg": run_config(model, vocabulary, folder),
+        "model": model.state,
+        "criterion": None,
+        "optimizer_history": [
+            {
+                "criterion_name": "",
+                "optimizer_name": "",
+                "lr_scheduler_state": {},
+                "num_updates": 0,
+            }
+        ],
+        "task_state": {"stamp": stamp, "initial_validation": {}},
+        # A run that resumes from it starts its first epoch.
+        "extra_state": {"train_iterator": {"epoch": 1, "iterations_in_epoch": 0}},
+        "last_optimizer_state": None,
+    }
 
 
 def place_vocabulary(folder, out, rows, lowercase=None):

@@ -126,14 +126,13 @@ class TextTask(FairseqTask):
         refuse_independent_copies()
         cls.check_options(cfg)
         folders = cls.data_folders(cfg.data)
-        vocabulary = find_vocabulary(
-            cfg,
-            folders,
-            cls.models_with_vocabularies(cfg),
-            restored=kwargs.get("from_checkpoint", False),
-        )
+        restored = kwargs.get("from_checkpoint", False)
+        models = cls.models_with_vocabularies(cfg)
+        vocabulary = find_vocabulary(cfg, folders, models, restored=restored)
         stamps = []
         for folder in filter(dictionaries, folders):  # a run's folder has none, nor data
+            if restored and not any(folder.rglob("*.idx")):
+                continue  # what was exported from a run: a checkpoint and its dictionary
             stamp = cls.read_stamp(folder, vocabulary)
             if stamp is None:
                 continue

@@ -226,7 +226,7 @@ def test_what_is_wrong_is_one_line_and_leaves_nothing(tmp_path, vocabulary):
     (tmp_path / "full" / "x").write_text("x")
     with pytest.raises(UserError, match="there is something already"):
         export_hf.export_hf(run, tmp_path / "full")
-    with pytest.raises(UserError, match="no such folder"):
+    with pytest.raises(UserError, match="no such file or folder"):
         export_hf.export_hf(tmp_path / "nothing", tmp_path / "hf")
     (run / "vocab").rename(tmp_path / "elsewhere")
     with pytest.raises(UserError, match="no vocabulary beside it"):

@@ -16,7 +16,7 @@ from fairseq_metro.interchange.model import read_model
 from tests.interchange import authors, ours
 from tests.interchange.conftest import SENTINELS
 from tests.interchange.vocabulary import rows_of
-from tests.training import ROOT, call
+from tests.training import ROOT, call, spawn
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +120,85 @@ def test_ours_exported_for_training_comes_back_the_same(run, state, tmp_path):
     assert {key: first.config[key] for key in same} == {key: second.config[key] for key in same}
     import_authors.import_authors(tmp_path / "out" / "checkpoint.pt", tmp_path / "again")
     assert Vocabulary.load(tmp_path / "again" / "vocab").hash == Vocabulary.load(run / "vocab").hash
+
+
+@pytest.fixture(scope="module")
+def exported(run, tmp_path_factory):
+    """The run in the authors' training format, whole and its main model alone."""
+    folder = tmp_path_factory.mktemp("exported")
+    export_authors.export_training(run, folder / "whole")
+    export_authors.export_training(run, folder / "main", main_only=True)
+    return folder
+
+
+@pytest.mark.parametrize("part", ["whole", "main"])
+def test_fairseqs_loader_reads_what_is_exported_for_training(part, exported, state):
+    """In fairseq without our plugin: by weights-only loading, under the authors' names."""
+    path = str(exported / part / "checkpoint.pt")
+    done = spawn(
+        [sys.executable, "-c",
+         "import sys, torch; from fairseq import checkpoint_utils;"
+         f"loaded = checkpoint_utils.load_checkpoint_to_cpu({path!r});"
+         "assert 'fairseq_metro' not in sys.modules;"
+         "print(loaded['cfg'].task._name, loaded['cfg'].model._name,"
+         " loaded['cfg'].task.tokens_per_sample, loaded['optimizer_history'][-1]['num_updates'],"
+         " len(loaded['model']), loaded['extra_state']['train_iterator']['epoch'])"]
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    names, count = ["t5_metro", "t5_metro_base_rpe"], len(state)
+    if part == "main":
+        names = ["t5_prompt_finetuning", "transformer_t5_base_rpe"]
+        count = sum(not key.startswith(("generator.", "rtd_head.")) for key in state)
+    length = 9 if part == "whole" else 64  # a sentinel for each token of a block: there are nine
+    assert done.stdout.split() == [*names, str(length), "0", str(count), "1"]
+
+
+@pytest.mark.parametrize("part", ["whole", "main"])
+def test_with_our_plugin_fairseq_opens_what_is_exported_for_training(part, exported, run, state):
+    models, cfg, task = checkpoint_utils.load_model_ensemble_and_task(
+        [str(exported / part / "checkpoint.pt")]
+    )
+    assert (cfg.task._name, cfg.model._name) == (
+        ("metro_t5", "metro_t5") if part == "whole" else ("t5", "t5_transformer")
+    )
+    assert task.vocabulary.hash == Vocabulary.load(run / "vocab").hash
+    tokens, previous = authors.batch(len(state["encoder.embed_tokens.weight"]))
+    held = {k: v for k, v in state.items() if part == "whole" or not k.startswith(("gen", "rtd"))}
+    outputs = ours.outputs(models[0].eval(), tokens, previous)
+    ours.assert_same(outputs, ours.expected(held, tokens, previous))
+
+
+def test_an_export_without_our_vocabulary_is_imported_first(exported, theirs, tmp_path):
+    shutil.copytree(theirs, tmp_path / "folder")
+    path = shutil.copy(exported / "whole" / "checkpoint.pt", tmp_path / "folder")
+    with pytest.raises(UserError, match=r"without a vocabulary folder of ours .* import it first"):
+        checkpoint_utils.load_model_ensemble_and_task([str(path)])
+
+
+@pytest.mark.parametrize("part, length", [("whole", 7), ("main", 40)])
+def test_an_export_for_training_has_the_runs_block_length(run, tmp_path, part, length):
+    shutil.copytree(run, tmp_path / "run")
+    path = tmp_path / "run" / "checkpoint_last.pt"
+    saved = torch.load(path, weights_only=True)
+    saved["cfg"]["task"]["tokens_per_sample"] = length
+    torch.save(saved, path)
+    export_authors.export_training(tmp_path / "run", tmp_path / "out", main_only=part == "main")
+    cfg = torch.load(tmp_path / "out" / "checkpoint.pt", weights_only=True)["cfg"]
+    assert cfg["task"]["tokens_per_sample"] == length
+
+
+def test_the_run_of_a_quickstart_is_exported_too(run, tmp_path):
+    """Its checkpoints are one folder below."""
+    shutil.copytree(run, tmp_path / "quick" / "checkpoints")
+    for form in ("hugging-face", "training"):
+        words = [str(tmp_path / "quick"), "--out", str(tmp_path / form), "--format", form]
+        assert export_authors.main(words) == 0
+    shutil.move(tmp_path / "quick" / "checkpoints" / "vocab", tmp_path / "quick" / "vocab")
+    assert export_authors.main([str(tmp_path / "quick"), "--out", str(tmp_path / "third")]) == 0
+    same = [(tmp_path / d / "pytorch_model.bin").read_bytes() for d in ("hugging-face", "third")]
+    assert same[0] == same[1]
+    with pytest.raises(UserError, match=r"neither a run's folder .* nor a Hugging Face folder"):
+        export_authors.export_hugging_face(tmp_path, tmp_path / "fourth")
 
 
 @pytest.mark.parametrize(
