@@ -105,6 +105,36 @@ def test_padding_changes_nothing():
     )
 
 
+class DrawsPadding(torch.nn.Module):
+    """A head that gives every second masked token the padding symbol, the others their own logits."""
+
+    def __init__(self, head):
+        super().__init__()
+        self.head = head
+
+    def forward(self, rows, table):
+        logits = self.head(rows, table).clone()
+        logits[::2, tiny.dictionary().pad()] = 1e4
+        return logits
+
+
+def test_padding_drawn_as_a_replacement_is_a_token_whatever_the_batch():
+    """The same block gives the same alone and in a padded batch: padding is where the original is."""
+    model, data = tiny.model(), tiny.dataset(pad_to_multiple=1)
+    model.mlm_head = DrawsPadding(model.mlm_head)
+    short, *longer = sorted((data[i] for i in range(len(data))), key=lambda s: len(s["target"]))[
+        5:9
+    ]
+    alone, together = data.collater([short]), data.collater([short, *longer])
+    assert not alone["net_input"]["padded"] and together["net_input"]["padded"]
+    one, many = pretraining_pass(model, alone), pretraining_pass(model, together)
+    length, masked = len(short["target"]), len(short["masked"])
+    pad = tiny.dictionary().pad()
+    assert (one.src_noise == pad).any() and (many.src_noise[0, :length] == one.src_noise[0]).all()
+    torch.testing.assert_close(one.rtd_logits[0], many.rtd_logits[0, :length])
+    torch.testing.assert_close(one.clm_logits, many.clm_logits[:masked])
+
+
 def test_the_sampled_replacements_depend_on_the_place_and_not_on_the_batch():
     model, data = tiny.model(), tiny.dataset()
     together = pretraining_pass(model, data.collater([data[i] for i in range(4)]))

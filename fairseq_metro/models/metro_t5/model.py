@@ -190,7 +190,8 @@ class MetroT5Model(T5TransformerModel):
             src_noise = src_tokens.flatten().index_copy(0, masked_index, sampled)
             src_noise = src_noise.view_as(src_tokens)
 
-        encoder_out = self.encoder(src_noise, padded=padded)
+        # A replacement may be any symbol, padding's too: it is a token like the others.
+        encoder_out = self.encoder(src_noise, padded=padded, original_tokens=src_tokens)
         h_enc = encoder_out["encoder_out"][0]
         wanted = masked_index if clm_index is None else clm_index
         if self.rtd_on == "encoder" and self.skips_positions:

@@ -99,18 +99,22 @@ class T5Encoder(ReorderedStates, FairseqEncoder):
         padded=None,
         source_segments=None,
         rows=None,
+        original_tokens=None,
         **unused,
     ):
         """src_tokens (B, T), right-padded. Returns a dict of lists, as fairseq's generator expects:
         encoder_out [(B, T, C)] and encoder_padding_mask [(B, T) bool] or [].
 
+        original_tokens (B, T): tokens that are padding where src_tokens are, for a source in which the
+        padding symbol can also stand for a token, as a replacement that was drawn.
         source_segments (B, T) int64 where examples are packed, see :mod:`~fairseq_metro.modules.
         segments`: they hide padding as well, and are handed on as encoder_segments. rows (M,) int64
         into the flattened (B, T): encoder_out is (M, C), of these positions alone.
         """
         mask = visible = None
         if source_segments is None:
-            mask = padding_mask(src_tokens, self.pad, padded)
+            tokens = src_tokens if original_tokens is None else original_tokens
+            mask = padding_mask(tokens, self.pad, padded)
         else:
             visible = OwnSegment(source_segments, source_segments)
         x = self.embedding(src_tokens, self.embed_tokens, segments=source_segments)
