@@ -32,8 +32,9 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 import fairseq_metro
+from fairseq_metro.checkpoint_names import LAST
 from fairseq_metro.checkpoints import first_line, load_weights_only
-from fairseq_metro.errors import UserError
+from fairseq_metro.errors import UserError, shown
 
 # Fields of a task that name files or folders, and what they are when a checkpoint is opened.
 PATHS = {
@@ -44,7 +45,7 @@ PATHS = {
     "teacher": "",
     "teacher_cache": "",
     "save_dir": "",
-    "restore_file": "checkpoint_last.pt",
+    "restore_file": LAST,
     "finetune_from_model": None,
 }
 # What a task writes into the model's configuration beside the fields of its dataclass.
@@ -93,19 +94,19 @@ def checked_group(group, values, origin):
     dataclass = dataclass_of(group, name)
     if dataclass is None:
         raise UserError(
-            f"{origin}: its configuration names the {group} {_shown(name)}, which is not one of "
+            f"{origin}: its configuration names the {group} {shown(name)}, which is not one of "
             "fairseq_metro's; it is not opened, because building it could run code"
         )
     added = {key: values[key] for key in ADDED.get(group, ()) if key in values}
     if wrong := [key for key, value in added.items() if type(value) is not ADDED[group][key]]:
         raise UserError(
             f"{origin}: its configuration gives the {group} {name} {wrong[0]} = "
-            f"{_shown(added[wrong[0]])}, which is not a value of this field; it is not opened"
+            f"{shown(added[wrong[0]])}, which is not a value of this field; it is not opened"
         )
     declared = {key: value for key, value in values.items() if key not in added}
     if unknown := sorted(declared.keys() - {field.name for field in fields(dataclass)}):
         raise UserError(
-            f"{origin}: its configuration gives the {group} {name} a field {_shown(unknown[0])}, "
+            f"{origin}: its configuration gives the {group} {name} a field {shown(unknown[0])}, "
             "which it does not have; it is not opened"
         )
     try:
@@ -114,7 +115,7 @@ def checked_group(group, values, origin):
         key = getattr(error, "full_key", None) or "_name"
         value = values.get(str(key).partition(".")[0].partition("[")[0])
         raise UserError(
-            f"{origin}: its configuration gives the {group} {name} {key} = {_shown(value)}, which "
+            f"{origin}: its configuration gives the {group} {name} {key} = {shown(value)}, which "
             f"is not a value of this field ({first_line(error)}); it is not opened"
         ) from None
     return _without_paths(values) if group == "task" else values
@@ -160,7 +161,7 @@ def _refuse_unregistered(group, values, origin):
     known = REGISTRIES[group]["registry"] if group in STOCK_ALLOWED else ()
     if name is not None and not (isinstance(name, str) and name in known):
         raise UserError(
-            f"{origin}: its configuration names the {group.replace('_', ' ')} {_shown(name)}, which "
+            f"{origin}: its configuration names the {group.replace('_', ' ')} {shown(name)}, which "
             "no model of fairseq_metro has; it is not opened"
         )
 
@@ -173,7 +174,7 @@ def _refuse_objects(value, origin, depth=0):
         for key in value:
             if not isinstance(key, str):
                 raise UserError(
-                    f"{origin}: a key of its configuration is {_shown(key)}, must be text; it is "
+                    f"{origin}: a key of its configuration is {shown(key)}, must be text; it is "
                     "not opened"
                 )
         inner = value.values()
@@ -184,7 +185,7 @@ def _refuse_objects(value, origin, depth=0):
     elif isinstance(value, str):
         if "${" in value or value == "???":
             raise UserError(
-                f"{origin}: its configuration holds the interpolation {_shown(value)}; it is not "
+                f"{origin}: its configuration holds the interpolation {shown(value)}; it is not "
                 "opened"
             )
         return
@@ -195,12 +196,6 @@ def _refuse_objects(value, origin, depth=0):
         )
     for item in inner:
         _refuse_objects(item, origin, depth + 1)
-
-
-def _shown(value):
-    """A value of a stranger's, for one line: quoted, escaped and cut."""
-    text = ascii(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 # fairseq's own commands

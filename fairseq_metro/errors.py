@@ -50,6 +50,16 @@ class UserError(ValueError):
         super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in text))
 
 
+def shown(value, longest=60):
+    """A value of a stranger's for a message: quoted, escaped, and cut to so many characters.
+
+    >>> shown("\\x1b[31m"), shown("a" * 99, 10)
+    ("'\\\\x1b[31m'", "'aaaaaa...")
+    """
+    text = ascii(value)
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+
+
 def user_message(error):
     """The message of the :class:`UserError` behind ``error``, or None.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.errors import UserError, shown
 
 MOST_BYTES = 4 << 20
 DEEPEST = 50
@@ -40,7 +40,7 @@ def _whole_number(loader, node):
             raise ValueError
         return int(text)
     except ValueError:
-        what = f"{_shown(text)} is not a whole number of at most {MOST_DIGITS} digits"
+        what = f"{shown(text, 40)} is not a whole number of at most {MOST_DIGITS} digits"
         raise yaml.constructor.ConstructorError(None, None, what, node.start_mark) from None
 
 
@@ -49,7 +49,7 @@ def _number(loader, node):
     try:
         return float(re.sub(r"\.(?=inf$|nan$)", "", text))
     except ValueError:
-        what = f"{_shown(node.value)} is not a number"
+        what = f"{shown(node.value, 40)} is not a number"
         raise yaml.constructor.ConstructorError(None, None, what, node.start_mark) from None
 
 
@@ -133,7 +133,7 @@ def _refuse_excess(path, text):
         if isinstance(event, yaml.AliasEvent):
             if event.anchor not in sizes:
                 raise excess(
-                    event, f"the alias {_shown(event.anchor)} is unknown, or inside itself"
+                    event, f"the alias {shown(event.anchor, 40)} is unknown, or inside itself"
                 )
             totals[-1] += sizes[event.anchor]
         elif isinstance(event, yaml.ScalarEvent):
@@ -158,8 +158,3 @@ def _refuse_excess(path, text):
             raise excess(
                 event, f"more than {MOST_NODES:,} values, aliases counted as they are used"
             )
-
-
-def _shown(value):
-    text = ascii(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -196,13 +196,21 @@ class _Header(tarfile.TarInfo):
             raise tarfile.SubsequentHeaderError(str(error)) from None
 
 
+@contextlib.contextmanager
+def spooled(member):
+    """What is left of a member's stream as a file at its begin: in memory, a large one on disk."""
+    with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as file:
+        with readable(member.place):
+            while block := member.stream.read(1 << 20):
+                file.write(block)
+        file.seek(0)
+        yield file
+
+
 def _of_zip(member, raw):
     with contextlib.ExitStack() as stack:
         if raw is None or not raw.seekable():
-            raw = stack.enter_context(tempfile.SpooledTemporaryFile(SPOOL_BYTES))
-            with readable(member.place):
-                while block := member.stream.read(1 << 20):
-                    raw.write(block)
+            raw = stack.enter_context(spooled(member))
         with readable(member.place):
             archive = stack.enter_context(zipfile.ZipFile(raw))
         entries = [e for e in archive.infolist() if not e.is_dir() and _of_interest(e.filename)]

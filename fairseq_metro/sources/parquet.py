@@ -1,13 +1,11 @@
 """The texts of a parquet file's column, by pyarrow where it is installed."""
 
 import contextlib
-import tempfile
 
 from fairseq_metro.errors import UserError
 from fairseq_metro.sources.decoding import decode
-from fairseq_metro.sources.opening import SPOOL_BYTES
+from fairseq_metro.sources.opening import spooled
 from fairseq_metro.sources.rows import Unusable, counted, text_in
-from fairseq_metro.sources.streams import readable
 
 BATCH = 1024
 
@@ -27,11 +25,7 @@ def texts_of_parquet(member, field, bad_rows):
     with contextlib.ExitStack() as stack:
         source = member.path
         if member.packing or member.stored is None:
-            source = stack.enter_context(tempfile.SpooledTemporaryFile(SPOOL_BYTES))
-            with readable(member.place):
-                while block := member.stream.read(1 << 20):
-                    source.write(block)
-            source.seek(0)
+            source = stack.enter_context(spooled(member))
         try:
             table = pyarrow.parquet.ParquetFile(source)
             stack.callback(table.close)

@@ -1,11 +1,10 @@
 """Rows of parquet files, by pyarrow where it is installed."""
 
 from contextlib import ExitStack, contextmanager
-from tempfile import SpooledTemporaryFile
 
 from fairseq_metro.errors import UserError
-from fairseq_metro.sources import open_member, readable
-from fairseq_metro.sources.opening import SPOOL_BYTES
+from fairseq_metro.sources import open_member
+from fairseq_metro.sources.opening import spooled
 from fairseq_metro.task_data.bad_row import BadRow
 
 BATCH = 1024
@@ -24,11 +23,7 @@ def parquet_file(path):
         member = stack.enter_context(open_member(path))
         source = path
         if member.packing:
-            source = stack.enter_context(SpooledTemporaryFile(SPOOL_BYTES))
-            with readable(member.place):
-                while block := member.stream.read(1 << 20):
-                    source.write(block)
-            source.seek(0)
+            source = stack.enter_context(spooled(member))
         try:
             yield stack.enter_context(ParquetFile(source))
         except ValueError as error:  # pyarrow's errors of a damaged file are ValueErrors

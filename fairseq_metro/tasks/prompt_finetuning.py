@@ -21,7 +21,6 @@ from fairseq_metro.data.stock import dictionaries, files_hash, refuse_unknown_id
 from fairseq_metro.data.vocabulary import VOCAB_FOLDER, read_symbols
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import read_json
-from fairseq_metro.open_files import allow_open_files
 from fairseq_metro.tasks.base import TextTask, TextTaskConfig
 from fairseq_metro.tasks.choice_scores import SplitScores, choice_sums
 from fairseq_metro.tasks.soft_prompts import (
@@ -143,14 +142,7 @@ class PromptFinetuningTask(TextTask):
 
     def load_dataset(self, split, epoch=1, combine=False, **kwargs):
         """A split's tasks: by the mixture's rule in training, all up to their caps elsewhere."""
-        allow_open_files()
-        try:
-            mixture = open_split(self.cfg.data, split)
-        except OSError as error:
-            raise UserError(
-                f"{self.cfg.data}/{split}: {error.strerror}; raise the limit of open files "
-                "(ulimit -n)"
-            ) from None
+        mixture = open_split(self.cfg.data, split)
         self._check_lines(mixture)
         training = split == TRAIN
         sampler = self._sampler(mixture, training, split)

@@ -6,6 +6,7 @@ from fairseq.data.data_utils import numpy_seed
 from omegaconf import OmegaConf
 
 from fairseq_metro import data_parallel
+from fairseq_metro.checkpoint_settings import PATHS
 from fairseq_metro.data.epoch_batches import EpochBatches, Resumed
 from fairseq_metro.workarounds import whole_config
 
@@ -21,10 +22,9 @@ _OPTIONS = {
 # All options of these, but for those that are names of files, and those with which the numbers stay
 # the same; what must not change at all is refused elsewhere.
 _SECTIONS = ("task", "model", "criterion", "optimizer", "lr_scheduler")
-_EXCEPT = frozenset(
-    "_name data vocab sentencepiece_model save_dir no_save restore_file init_from finetune_from_model "
-    "teacher teacher_cache no_initial_validation max_update max_tokens max_tokens_valid update_freq "
-    "cpu tpu ddp_backend fp16_no_flatten_grads checkpoint_activations".split()
+_EXCEPT = frozenset(PATHS).union(
+    "_name no_save no_initial_validation max_update max_tokens max_tokens_valid update_freq cpu tpu "
+    "ddp_backend fp16_no_flatten_grads checkpoint_activations".split()
 )
 # Of these the samples of an epoch, or their lengths, are made.
 _SAMPLES = (
