@@ -281,7 +281,8 @@ def test_figures_4_to_7_follow_checkpoints_of_one_pretraining():
 
 
 def flan_scores():
-    """(target, step, its mixture, its sets) of everything that is scored after instruction tuning."""
+    """(target, step, its mixture, its sets, --hold-out) of all that is scored after instruction
+    tuning."""
     suite = load_suite("flan")
     for name in [name for name in ORIGINALS if name.startswith("flan")]:
         prompts = {step.command.options[step.command.options.index("--dest") + 1]: step.command
@@ -301,19 +302,18 @@ def flan_scores():
                 start = next(dict(s.command.environment)["INIT"] for s in steps_of(name)
                              if dict(s.command.environment).get("SAVE") == run)  # fmt: skip
                 data = tuned[start]
-            yield (
-                name,
-                step,
-                chosen_mixture(prompts_parser().parse_args(prompts[data].options)),
-                sets,
-            )
+            words = prompts[data].options
+            mixture = chosen_mixture(prompts_parser().parse_args(words))
+            yield name, step, mixture, sets, option(words, "--hold-out")
 
 
 def test_every_evaluated_cluster_was_held_out_of_tuning():
     checked = {}
-    for name, step, mixture, sets in flan_scores():
+    for name, step, mixture, sets, held_out in flan_scores():
         for one in sets:
             assert mixture.is_unseen(one.dataset, one.cluster), (step.key, one.name)
+            # Said in the command too, so that it holds whatever --clusters becomes.
+            assert one.cluster in held_out, (step.key, one.name)
         checked[name] = checked.get(name, 0) + 1
     assert checked == {"flan_scale": 9, "flan_tasks": 21, "flan_instructions": 16,
                        "flan_fewshot": 14, "flan_prompt_tuning": 16}  # fmt: skip
@@ -321,7 +321,7 @@ def test_every_evaluated_cluster_was_held_out_of_tuning():
 
 def test_flans_ablations_differ_as_the_paper_says():
     by_target = {}
-    for name, step, mixture, _ in flan_scores():
+    for name, step, mixture, *_ in flan_scores():
         by_target.setdefault(name, []).append((step, mixture))
     counts = {step.fields["clusters"]: mixture for step, mixture in by_target["flan_tasks"]}
     assert [len(counts[k].clusters()) for k in sorted(counts)] == [1, 2, 3, 4, 5, 6, 7]
@@ -334,7 +334,7 @@ def test_flans_ablations_differ_as_the_paper_says():
     shots = {
         (step.fields["shots"], mixture.exemplars) for step, mixture in by_target["flan_fewshot"]
     }
-    assert shots == {(0, (0, 0)), (16, (0, 16))}
+    assert shots == {(0, (0, 0)), (16, (16, 16))}  # sixteen, as far as they fit
     sizes = {step.fields["arch"] for step, _ in by_target["flan_scale"]}
     untuned = [s for s in steps_of("flan_scale") if s.fields.get("tuned") is False]
     assert sizes == {"base", "basepp", "largepp"} and len(untuned) == 9

@@ -100,13 +100,15 @@ def _instructions(settings, size, scale):
 
 
 def _exemplars(settings, size, scale):
-    """Section 4.4: exemplars in tuning and in evaluation, beside none in either."""
+    """Section 4.4: exemplars in tuning and in evaluation, beside none in either.
+
+    Every input has as many of ``settings["exemplars"]`` as its length allows.
+    """
     found = []
-    fewest, most = settings["exemplars"]
     for cluster in settings["evaluated"]:
-        for shots in (0, most):
+        for shots in (0, settings["exemplars"]):
             name = f"without-{cluster}" + ("-exemplars" if shots else "")
-            more = ("--exemplars", str(fewest), str(most)) if shots else ()
+            more = ("--exemplars", str(shots)) if shots else ()
             fields = {"shots": shots, "held_out": cluster}
             found += _tuned(name, size, ("--hold-out", cluster, *more), scale, fields)
             options = ("--shots", str(shots)) if shots else ()
