@@ -387,6 +387,16 @@ def test_filtered_pairs_stay_balanced(tmp_path, teacher):
                  "--filter-teacher", str(teacher[0]), group=group, dest="more")  # fmt: skip
 
 
+def test_a_filter_that_no_sentence_passes_does_not_advise_a_size_of_0(tmp_path, teacher):
+    values = yaml.safe_load((Path(load_group.__code__.co_filename).parent
+                             / "groups/single_sentence.yaml").read_text())  # fmt: skip
+    group = tmp_path / "mine.yaml"
+    filtered = {"words": ["terrible", "great"], "above": 0.9999}
+    group.write_text(yaml.safe_dump(values | {"name": "mine", "filter": filtered}))
+    with pytest.raises(UserError, match=r"only 0 of .* group mine; give more text, or a lower"):
+        made.run(tmp_path, "--filter-teacher", str(teacher[0]), group=group)
+
+
 def test_a_teacher_of_another_vocabulary_is_one_line(tmp_path, teacher):
     teacher[2].hash = "another"
     with pytest.raises(UserError, match="its tokenizer is not the one that the data is made with"):

@@ -121,6 +121,15 @@ def test_show_needs_no_validation_split(fresh, capsys):
         main(toys.command(fresh, "--show", "1", "--split", "valid"))
 
 
+def test_where_every_row_that_is_looked_at_is_bad_the_first_ones_problem_is_said(fresh):
+    """--limit looks at some rows alone, so that the file's end is never reached."""
+    (fresh / "tasks/toy/nli/train.jsonl").write_text("[1]\n" * 40)
+    only(fresh)
+    with pytest.raises(UserError, match=r"train.jsonl: line 1\b") as caught:
+        main(toys.command(fresh, "--split", "train", "--limit", "3"))
+    assert "gives no pair" not in str(caught.value)
+
+
 def test_every_template_of_the_real_sets_passes(shared, tmp_path, capsys):
     """Promptsource's and the package's own, on the first rows of each data set."""
     names = "glue/sst2 glue/cola trec dream subj mr cr super_glue/rte super_glue/cb".split()

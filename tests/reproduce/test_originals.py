@@ -335,6 +335,11 @@ def test_flans_ablations_differ_as_the_paper_says():
         (step.fields["shots"], mixture.exemplars) for step, mixture in by_target["flan_fewshot"]
     }
     assert shots == {(0, (0, 0)), (16, (16, 16))}  # sixteen, as far as they fit
+    for step, _ in by_target["flan_fewshot"]:
+        words = step.command.options
+        assert (option(words, "--shots") if "--shots" in words else []) == (
+            [str(step.fields["shots"])] if step.fields["shots"] else []
+        )
     sizes = {step.fields["arch"] for step, _ in by_target["flan_scale"]}
     untuned = [s for s in steps_of("flan_scale") if s.fields.get("tuned") is False]
     assert sizes == {"base", "basepp", "largepp"} and len(untuned) == 9
@@ -482,6 +487,14 @@ def test_a_figure_over_checkpoints_is_judged_by_its_ends(tmp_path):
         "run,split,update,rtd_recall,rtd_auc\nmetro,train,9,0.5,\nmetro,valid,10,0.2,0.6\n"
     )
     assert curves_of(logs, "rtd_recall") == {"metro": [[10, 0.2]]}
+
+
+@pytest.mark.parametrize("name", ORIGINALS)
+def test_what_an_original_claims_is_measured_by_its_steps(name):
+    steps = steps_of(name)
+    measured = {step.fields["outcome"] for step in steps if "outcome" in step.fields}
+    measured |= {"evaluated" for step in steps if "out" in step.fields}
+    assert {claim["outcome"] for claim in find_target(name).claims("paper")} <= measured
 
 
 def test_figure_3b_is_judged_by_recall():

@@ -11,6 +11,10 @@ from fairseq_metro.checkpoints import read_facts
 from fairseq_metro.errors import UserError, user_message
 from fairseq_metro.interchange.hf_t5 import read_run
 from fairseq_metro.interchange.model import read_model
+from fairseq_metro.models.metro_t5 import MetroT5Config
+from fairseq_metro.models.metro_t5.architectures import ARCHITECTURES
+from fairseq_metro.planning.finetuning_table import finetuning
+from fairseq_metro.planning.table import SIZES
 from fairseq_metro.tasks.soft_prompts import refuse_unfit_options
 from tests import prompted
 from tests.tasks.test_prompt_finetuning import (
@@ -176,3 +180,13 @@ def test_prompt_and_source_share_the_positions(tokens, length, remedy):
     with pytest.raises(UserError, match=remedy) as caught:
         refuse_unfit_options(options, cfg)
     assert f"--soft-prompt-tokens {tokens} and --max-source-length {length}" in str(caught.value)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_recipes_prompt_fits_every_size(size):
+    row = finetuning("soft_prompt", size)
+    options = SimpleNamespace(
+        soft_prompt_tokens=row.soft_prompt, max_source_length=row.source, pack=row.pack
+    )
+    positions = ARCHITECTURES[size].get("max_positions", MetroT5Config.max_positions)
+    refuse_unfit_options(options, SimpleNamespace(max_positions=positions))

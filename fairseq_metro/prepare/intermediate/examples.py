@@ -155,7 +155,8 @@ def check_enough(facts, wanted, asked, where, group):
     if found == wanted or (not asked and len(group.labels) == 1 and found):
         return found
     most = min(facts["labels"].values()) * len(group.labels)
+    smaller = f"a size of {most}, " if most else ""
     raise UserError(
         f"{where}: only {found} of {wanted} examples pass the filter of group {group.name}; "
-        f"give a size of {most}, more text, or a lower threshold in a group of your own"
+        f"give {smaller}more text, or a lower threshold in a group of your own"
     )

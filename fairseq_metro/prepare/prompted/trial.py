@@ -14,11 +14,13 @@ from fairseq_metro.errors import UserError
 from fairseq_metro.mixtures import flan
 from fairseq_metro.mixtures.mixture import VALID
 from fairseq_metro.prepare.prompted.pairs import one_line
-from fairseq_metro.prepare.prompted.reading import good_rows
+from fairseq_metro.prepare.prompted.reading import chosen_rows
 from fairseq_metro.prepare.prompted.rendering import judged
 from fairseq_metro.prompts import DropReason, Prompted
 from fairseq_metro.prompts.fields import ROWS_SEARCHED, FieldSearch, refuse_unusable
+from fairseq_metro.sources import BadRows
 from fairseq_metro.task_data.bad_row import BadRow
+from fairseq_metro.task_data.dataset import EVERY_ROW
 
 logger = logging.getLogger(__name__)
 
@@ -37,15 +39,17 @@ def _try_unit(work):
     search = FieldSearch([task.template for task in unit.tasks if task.template is not None])
     _, wanted = work.wanted()
     trials = [Trial(unit, i, None if wanted is None else wanted[i]) for i in range(len(unit.tasks))]
-    waiting, tried, needed = trials, 0, None
+    waiting, tried, needed, passed_over = trials, 0, None, BadRows(EVERY_ROW)
     if wanted is not None:
         needed = np.unique(np.concatenate(wanted))
-    for index, row in good_rows(work.source, needed):
+    for index, row in chosen_rows(work.source, needed, passed_over):
         if (search.satisfied and not waiting) or tried == ROWS_SEARCHED:
             break
         search.look(row)
         waiting = [trial for trial in waiting if not trial.gives_pair(index, row)]
         tried += 1
+    if not tried:
+        passed_over.end_of_file()  # raises the first row's problem, if every row has one
     search.check(f"{unit.split}/{unit.name}")
     if tried < ROWS_SEARCHED:
         for trial in waiting:
