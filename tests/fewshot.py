@@ -1,6 +1,7 @@
 """Small models, originals and splits of few-shot fine-tuning, which several tests share."""
 
 import functools
+import json
 import random
 import tempfile
 from pathlib import Path
@@ -78,6 +79,23 @@ def write_originals(folder, rows=60, tests=11):
             scores.append("\t".join(columns))
         (sst / f"{name}.tsv").write_text("\n".join(lines) + "\n")
         (sts / f"{name}.tsv").write_text("\n".join(scores) + "\n")
+    return folder
+
+
+def write_automatic_prompts(folder, seeds=(13,), k=16):
+    """Templates and label words of MNLI's and SST-2's splits, as a copy of LM-BFF has them."""
+    templates = {"mnli": "*cls**sent_0*{}*mask*,*+sentl_1**sep+*",
+                 "sst2": "*cls**sent_0*{}*mask*.*sep+*"}  # fmt: skip
+    for name, template in templates.items():
+        task = load_task(name)
+        words = json.dumps(dict(zip(task.words, ["Yes", "No", "great"], strict=False)))
+        lines = {"auto_template": [template.format(mark) for mark in "?.!:;,"],
+                 "auto_label_mapping": [words]}  # fmt: skip
+        for seed in seeds:
+            for kind, prompts in lines.items():
+                path = folder / kind / task.folder / f"{k}-{seed}.sort.txt"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text("".join(f"{line}\n" for line in prompts), "utf-8")
     return folder
 
 

@@ -80,6 +80,7 @@ def write_tasks(folder):
     ]  # fmt: skip
     write_rows(folder, "mmlu", questions)
     fewshot.write_originals(folder, rows=200)
+    fewshot.write_automatic_prompts(folder.with_name("LM-BFF"))
     header = "index\tsentence1\tsentence2\tlabel"
     (folder / "RTE").mkdir()
     for name, count in (("train", 200), ("dev", 11)):
@@ -127,8 +128,10 @@ def write_results(place):
 
 
 def write_settings(place, page):
-    """``demo.yaml``, a small mixture, and ``mine.yaml``: a suite where the page evaluates."""
+    """``demo.yaml`` and ``flan.yaml``, small mixtures, and ``mine.yaml``: a suite where the page
+    evaluates."""
     (place / "demo.yaml").write_text(MIXTURE.format(name="demo"))
+    (place / "flan.yaml").write_text(FLAN)
     (place / "mine.yaml").write_text(SUITE if page == "evaluate" else MIXTURE.format(name="mine"))
 
 
@@ -141,6 +144,15 @@ sets:
   - glue/sst2
 heldout:
   - {{dataset: super_glue/cb, cluster: nli}}
+"""
+FLAN = """
+version: 1
+name: flan
+rule: flan
+options: true
+sets:
+  - {dataset: glue/sst2, cluster: sentiment}
+  - {dataset: super_glue/rte, cluster: nli}
 """
 SUITE = """
 version: 1

@@ -29,6 +29,7 @@ SMALLER = [
     (r"--vocab-size 32768", "--vocab-size 500"),
     (r"--size 200000", "--size 42 --valid-size 9 --held-out 0.1"),
     (r"--mixture t0\b", "--mixture demo.yaml"),
+    (r"--mixture flan\b", "--mixture flan.yaml"),
     (r"/path/to/", ""),
     (r"\b500000=", "1="),
     (r"\b1000000=", "2="),
