@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import fairseq_metro
+from fairseq_metro.data.characters import add_allow_unknown
 from fairseq_metro.errors import UserError
 from fairseq_metro.evaluate.options import FROZEN_MODEL
 from fairseq_metro.logs import messages_on_stderr
@@ -38,6 +39,7 @@ def main(argv=None):
         help="Fewest tokens of an output (default: 0, so that an answer may be empty).")  # fmt: skip
     add("--device", help="cpu, cuda, cuda:1, ... (default: a GPU where there is one)")
     add("--frozen-model", type=Path, metavar="DIR", help=FROZEN_MODEL)
+    add_allow_unknown(add)
     args = parser.parse_args(argv)
     texts = texts_of(args.input)
     options = {"beam": args.beam, "max_len_b": args.max_len, "min_len": args.min_len}
@@ -46,6 +48,7 @@ def main(argv=None):
         check_choices(args.choices, options)
         args.choices = whole(args.choices, "--choices")
     predictor = fairseq_metro.load(args.folder, args.device, args.frozen_model)
+    predictor.allow_unknown = args.allow_unknown
     for answer in answers(predictor, texts, args.choices, options):
         print(json.dumps(answer, ensure_ascii=False) if args.json else answer["output"])
     return 0

@@ -9,6 +9,7 @@ from fairseq.dataclass.configs import GenerationConfig
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from fairseq_metro.data.characters import REMEDY, WARN
 from fairseq_metro.errors import UserError
 from fairseq_metro.scoring import best, score_choices, token_batches
 from fairseq_metro.scoring.choices import MAX_TOKENS
@@ -29,7 +30,9 @@ class Predictor:
     """Made by :func:`fairseq_metro.load`. ``model``, ``task``, ``vocabulary`` are as they sound.
 
     Batches, lengths and the order of texts are its own business: results come in the order of what
-    was given. Texts longer than the model reads are cut at the end, which one warning says.
+    was given. Texts longer than the model reads are cut at the end, which one warning says; so does
+    the first call of whose characters the vocabulary lacks more than 1 %, unless
+    ``warn_of_unknown`` is False. Above 50 % it is an error where ``allow_unknown`` is False.
     """
 
     def __init__(self, model, task, vocabulary, decoder_start, positions):
@@ -37,6 +40,7 @@ class Predictor:
         self.decoder_start = decoder_start
         self.max_source, self.max_target = positions
         self.dictionary = task.target_dictionary
+        self.warn_of_unknown = self.allow_unknown = True
 
     def generate(self, texts, max_tokens=MAX_TOKENS, **options):
         """The likeliest output of each text: list of N str -> list of N str.
@@ -100,18 +104,33 @@ class Predictor:
             max_tokens=max_tokens,
         )
 
+    def characters(self, texts):
+        """The :class:`~fairseq_metro.data.characters.Characters` of a list of texts."""
+        return self._encoded(strings(texts, "text"))[1]
+
+    def _encoded(self, texts):
+        """Ids of each text, (n,) int64 each, and the Characters of all."""
+        texts = [
+            " ".join(text.split()) for text in texts
+        ]  # as in training: a line break is a space
+        flat, sizes = self.vocabulary.encode_flat(texts)
+        characters = self.vocabulary.characters(texts, flat, sizes)
+        return torch.from_numpy(flat).split(sizes.tolist()), characters
+
     def _tokens(self, texts, what, prefix, longest):
         """Ids of each text after ``prefix`` and before ``</s>``, at most ``longest`` in all."""
+        texts = strings(texts, what)
+        if empty := [i for i, text in enumerate(texts) if not text.strip()]:
+            raise UserError(f"{what} {empty[0]} is empty; give some text")
         room = longest - len(prefix) - 1
-        tokens, lengths = [], []
-        for i, text in enumerate(strings(texts, what)):
-            # As in training: a line break is a space like any other.
-            text = " ".join(text.split())
-            if not text:
-                raise UserError(f"{what} {i} is empty; give some text")
-            ids = self.vocabulary.encode(text)
-            lengths.append(len(ids))
-            tokens.append(torch.tensor([*prefix, *ids[:room], self.dictionary.eos()]))
+        encoded, characters = self._encoded(texts)
+        characters.refuse(f"{what}s", self.allow_unknown)
+        if self.warn_of_unknown and characters.share > WARN:
+            self.warn_of_unknown = False
+            logger.warning("%s; %s; said once", characters.sentence(f"{what}s"), REMEDY)
+        lengths = list(map(len, encoded))
+        before, end = torch.tensor(prefix, dtype=torch.int64), torch.tensor([self.dictionary.eos()])
+        tokens = [torch.cat((before, ids[:room], end)) for ids in encoded]
         if long := [i for i, length in enumerate(lengths) if length > room]:
             logger.warning(
                 f"{len(long)} of {len(lengths)} {what}s cut at the end: the model takes {room} "

@@ -65,7 +65,7 @@ class Characters:
         """Raise :class:`UserError` above 50 %, unless ``allow`` (``--allow-unknown``)."""
         if self.too_many and not allow:
             raise UserError(
-                f"{self.sentence(place)}; {REMEDY}, or give --allow-unknown to write it as <unk>"
+                f"{self.sentence(place)}; {REMEDY}, or give --allow-unknown to take it as <unk>"
             )
 
     def report(self, place, log=logger):
@@ -74,6 +74,11 @@ class Characters:
             log.warning("%s; %s", self.sentence(place), REMEDY)
         else:
             log.info("%s", self.sentence(place))
+
+    def judge(self, place, allow=False, log=logger):
+        """:meth:`refuse`, then :meth:`report`."""
+        self.refuse(place, allow)
+        self.report(place, log)
 
 
 def add_allow_unknown(add):

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fairseq_metro.checkpoint_names import named_checkpoint
+from fairseq_metro.data.characters import WARN
 from fairseq_metro.errors import UserError
 from fairseq_metro.evaluate import sharing
 from fairseq_metro.evaluate.comparison import run_comparison
@@ -15,7 +16,7 @@ from fairseq_metro.evaluate.passages import read_passages
 from fairseq_metro.evaluate.pictures import draw_templates
 from fairseq_metro.evaluate.published_rows import check_hits, refuse_unfit_expectation
 from fairseq_metro.evaluate.ranking import CONTEXTUAL
-from fairseq_metro.evaluate.report import headline, picture_name, report
+from fairseq_metro.evaluate.report import characters_of, headline, picture_name, report
 from fairseq_metro.evaluate.results import claim, read_results
 from fairseq_metro.evaluate.runner import Job, evaluate, open_sets
 from fairseq_metro.evaluate.suite import load_suite
@@ -24,6 +25,7 @@ from fairseq_metro.evaluate.unseen import unseen_suites
 from fairseq_metro.files import atomic_write, sha256_file, write_json
 from fairseq_metro.logs import messages_on_stderr
 from fairseq_metro.prompts import find_templates
+from fairseq_metro.sources import bad_rows_limit
 from fairseq_metro.stamp import make_stamp
 
 logger = logging.getLogger(__name__)
@@ -92,7 +94,7 @@ def _only(suites, names):
 
 def settings_of(args, suites, facts):
     """What ``settings.json`` says: all that decides the numbers, and the stamp."""
-    given = {"clusters": args.clusters, "mode": args.mode,
+    given = {"clusters": args.clusters, "mode": args.mode, "max_bad_rows": args.max_bad_rows,
              "unseen_by": args.unseen_by and str(args.unseen_by)}  # fmt: skip
     return {
         "suites": [suite.name for suite in suites],
@@ -117,7 +119,7 @@ def evaluate_model(args, source, out, device):
     passages = read_passages(args.passages) if args.passages else None
     form = Form(
         args.seed, args.sequential_draws, args.limit, passages, most_passages(args),
-        args.rank_by == CONTEXTUAL,
+        args.rank_by == CONTEXTUAL, bad_rows_limit(args),
     )  # fmt: skip
     facts = sharing.from_first(lambda: model_facts(source))
     settings = settings_of(args, suites, facts)
@@ -130,6 +132,7 @@ def evaluate_model(args, source, out, device):
         job = Job(
             suite, templates, args.tasks, args.hub, out, form, args.rank_by, suite.shots,
             bool(args.sets), args.max_tokens, {**decisive, "shots": suite.shots},
+            args.allow_unknown,
         )  # fmt: skip
         left_out |= evaluate(job, predictor)
         opened, _ = open_sets(job)
@@ -172,6 +175,9 @@ def write_report(out, done, settings, left_out, expect=None):
     with atomic_write(out / "report.md") as stream:
         stream.write(report(summary))
     for suite in summary["suites"]:
+        for label, characters in characters_of(suite).items():
+            if characters.share > WARN:
+                characters.report(label, logger)
         logger.info("%s", headline(suite))
         if suite["left_out"]:
             logger.info("left out, report.md says why: %s", ", ".join(suite["left_out"]))

@@ -1,5 +1,6 @@
 """Rows of a set under its templates as the texts that are scored, and what became of the others."""
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -25,10 +26,14 @@ from fairseq_metro.prompts import (
 )
 from fairseq_metro.prompts.fields import refuse_missing_fields, refuse_unusable
 from fairseq_metro.recipes import MOST_PASSAGES, PAPER
+from fairseq_metro.sources import BadRows
+from fairseq_metro.task_data.bad_row import BadRow
+from fairseq_metro.task_data.dataset import EVERY_ROW
 
 logger = logging.getLogger(__name__)
 
 EMPTY_CHOICE = "empty choice"
+UNREADABLE = "unreadable row"
 _RULES = {
     True: DropRules("ranked", EVALUATION.drops | {DropReason.EMPTY_INPUT}),
     False: DropRules("generated", METRO.drops | {DropReason.EMPTY_INPUT}),
@@ -65,7 +70,8 @@ class Examples:
 class Form:
     """How rows become inputs, the same for all sets. seed: of random wordings; sequential: one
     generator for a run, in row order, as the reference draws; limit: rows of a set, evenly spaced;
-    passages: lists of texts by row, or None; priors: whether content-free inputs are wanted."""
+    passages: lists of texts by row, or None; priors: whether content-free inputs are wanted;
+    max_bad_rows: how many rows may be left out as bad, None for none of them (sources.BadRows)."""
 
     seed: int = 1
     sequential: bool = False
@@ -73,6 +79,7 @@ class Form:
     passages: list | None = None
     most_passages: int = MOST_PASSAGES[PAPER]
     priors: bool = False
+    max_bad_rows: int | float | None = None
 
 
 def examples_of(runs, data, form, exemplars=None):
@@ -89,31 +96,82 @@ def examples_of(runs, data, form, exemplars=None):
             f"passages for {len(form.passages)} rows, but {one.name}, split {one.split}, has "
             f"{count}; make them for this split"
         )
-    refuse_bad_templates(runs, data)
+    refuse_bad_templates(runs, good_rows(data, one.split, form.max_bad_rows))
     found = [Examples(run, count) for run in runs]
     generators = [random.Random(form.seed) for _ in runs] if form.sequential else None
     groups = _groups(one, count)
     wanted = _wanted(count, form.limit)
-    for index, row in enumerate(data.rows(one.split)):
+    bad_rows = _BadRows(form.max_bad_rows, len(runs))
+    for index, row in enumerate(data.rows(one.split, **bad_rows.of_files)):
         for place, examples in enumerate(found):
             rng = generators[place] if generators else None
-            if index in wanted or rng:
+            if index not in wanted and not rng:
+                continue
+            if row is None:
+                examples.dropped[UNREADABLE] += index in wanted
+                continue
+            with bad_rows.leaving_out(place, examples, index in wanted):
                 pair = _pair(examples.run, row, index, form, exemplars, rng)
-            if index in wanted:
-                _add(examples, index, row, pair, groups[index] if groups else None, form)
+                if index in wanted:
+                    _add(examples, index, row, pair, groups[index] if groups else None, form)
+    bad_rows.report(f"{one.name}, split {one.split}")
     for examples in found:
         if not examples.inputs:
             refuse_idle(examples, form)
     return found
 
 
-def refuse_bad_templates(runs, data):
+class _BadRows:
+    """Counts the rows of a set that cannot be used: those that cannot be read, and for each run those
+    that its template cannot do with. limit: None where the first one is an error."""
+
+    def __init__(self, limit, runs):
+        self._files = None if limit is None else BadRows(limit)
+        self._runs = [None if limit is None else BadRows(limit) for _ in range(runs)]
+
+    @property
+    def of_files(self):
+        """What ``rows`` of a data set is to be given besides: dict."""
+        return {} if self._files is None else {"bad_rows": self._files}
+
+    @contextlib.contextmanager
+    def leaving_out(self, place, examples, counts):
+        """Count a run's row as good or bad; a bad one that ``counts`` is among those dropped."""
+        try:
+            yield
+        except BadRow as bad:
+            if self._files is None:
+                raise UserError(str(bad)) from None
+            self._runs[place].add(bad.reason, str(bad), of_file=bad.of_file)
+            examples.dropped[bad.reason] += counts
+            return
+        if self._files is not None:
+            self._runs[place].good()
+
+    def report(self, place):
+        """Log what was left out, each sentence once. Raises :class:`UserError` for too many."""
+        sentences = {}
+        for counts in () if self._files is None else (self._files, *self._runs):
+            counts.end_of_file()
+            sentences |= dict.fromkeys(counts.summary())
+        for sentence in sentences:
+            logger.warning("%s: %s", place, sentence)
+
+
+def good_rows(data, split, max_bad_rows):
+    """The rows of a split; bad ones raise :class:`UserError`, or are left out under a limit."""
+    if max_bad_rows is None:
+        return data.rows(split)
+    return (row for row in data.rows(split, bad_rows=BadRows(EVERY_ROW)) if row is not None)
+
+
+def refuse_bad_templates(runs, rows):
     """Raise :class:`UserError` for a template that reads a field no row has, or never gives a pair."""
     one = runs[0].set
     templates = [run.template for run in runs if run.template is not None]
     for template in templates:
         refuse_unusable(template)
-    refuse_missing_fields(templates, data.rows(one.split), f"{one.name}, split {one.split}")
+    refuse_missing_fields(templates, rows, f"{one.name}, split {one.split}")
 
 
 def refuse_idle(examples, form):
@@ -155,14 +213,17 @@ def checked_count(one, data):
 def prompt_of(run, row, index, seed, rng=None):
     """A row's pair under a run's template (or ready-made), with its options: Prompted or DropReason.
 
-    Raises :class:`UserError` for a row that lacks what its template prints.
+    Raises :class:`BadRow` for a row that lacks what its template prints.
     """
     rules = _RULES[run.set.kind == RANK]
     if run.template is None:
         parts = [row["inputs"].strip(), row["targets"].strip()]
         choices = row.get("choices")
         if run.set.kind == RANK and choices is None:
-            raise UserError(f"{run.set.jsonl}: row {index + 1} has no choices to rank; give some")
+            raise BadRow(
+                f"{run.set.jsonl}: row {index + 1} has no choices to rank; give some",
+                "without choices",
+            )
         pair = rules.judge(parts, choices and [choice.strip() for choice in choices])
     else:
         if rng is None and run.template.random:
@@ -170,11 +231,13 @@ def prompt_of(run, row, index, seed, rng=None):
         try:
             pair = run.template.prompt(row, rng, rules)
         except UserError as error:
-            raise UserError(f"{run.set.name}, row {index + 1}: {error}") from None
+            problem = f"{run.set.name}, row {index + 1}: {error}"
+            raise BadRow(problem, "template fails") from None
         if isinstance(pair, NoValue):
-            raise UserError(
+            raise BadRow(
                 f"{run.set.name}, row {index + 1}: {pair.value}, which {run.template} prints; mend "
-                "the row"
+                "the row",
+                pair.value,
             )
     if isinstance(pair, DropReason):
         return pair
@@ -192,12 +255,22 @@ def _pair(run, row, index, form, exemplars, rng):
         return pair
     if exemplars is not None:
         pair = exemplars.before(
-            pair, run.name, index, row, lambda other: prompt_of(run, other, index, form.seed)
+            pair, run.name, index, row, lambda other: _shown(run, other, index, form)
         )
     passages = row.get(PASSAGES) if form.passages is None else form.passages[index]
     if passages:
         pair = pair._replace(input=with_passages(pair.input, passages[: form.most_passages]))
     return pair
+
+
+def _shown(run, row, index, form):
+    """An exemplar's pair, or what there is instead; None of a bad row, where some may be."""
+    try:
+        return prompt_of(run, row, index, form.seed)
+    except BadRow:
+        if form.max_bad_rows is None:
+            raise
+        return None
 
 
 def right_places(run, row, index, seed, pair):
@@ -208,9 +281,10 @@ def right_places(run, row, index, seed, pair):
     """
     answers = row.get(run.set.answers)
     if not isinstance(answers, list) or not all(isinstance(text, str) for text in answers):
-        raise UserError(
+        raise BadRow(
             f"{run.set.name}, row {index + 1}: no list of texts in {run.set.answers!r}, where the "
-            "suite has all right answers; name another field, or leave the key 'answers' out"
+            "suite has all right answers; name another field, or leave the key 'answers' out",
+            "without right answers",
         )
     places = {pair.gold}
     for answer in dict.fromkeys(answers):
@@ -228,6 +302,12 @@ def _add(examples, index, row, pair, group, form):
     if ranked and not all(pair.choices):
         examples.dropped[EMPTY_CHOICE] += 1
         return
+    # Everything that may turn out to be bad comes first: a row is added whole or not at all.
+    right = group_name = None
+    if ranked and examples.run.set.answers:
+        right = right_places(examples.run, row, index, form.seed, pair)
+    if examples.run.set.group:
+        group_name = _group_of(examples.run.set, row, index, group)
     examples.row.append(index)
     examples.inputs.append(pair.input)
     examples.targets.append(pair.target)
@@ -235,9 +315,9 @@ def _add(examples, index, row, pair, group, form):
         examples.choices.append(pair.choices)
         examples.gold.append(pair.gold)
         if examples.run.set.answers:
-            examples.right.append(right_places(examples.run, row, index, form.seed, pair))
+            examples.right.append(right)
     if examples.run.set.group:
-        examples.groups.append(_group_of(examples.run.set, row, index, group))
+        examples.groups.append(group_name)
     if form.priors:
         examples.priors.append(content_free_inputs(examples.run.template, row, pair))
 
@@ -245,9 +325,10 @@ def _add(examples, index, row, pair, group, form):
 def _group_of(one, row, index, by_position):
     group = row.get(one.group) or by_position
     if not group:
-        raise UserError(
+        raise BadRow(
             f"{one.name}: row {index + 1} has no {one.group!r}, and the suite's group_rows do not "
-            f"fit the split {one.split}; add the field"
+            f"fit the split {one.split}; add the field",
+            f"without {one.group!r}",
         )
     return str(group)
 

@@ -37,6 +37,7 @@ def load_model(source, device=None, dtype="float32", frozen_model=None):
     """
     predictor = fairseq_metro.load(source, device, frozen_model)
     predictor.model.to(getattr(torch, dtype))
+    predictor.warn_of_unknown = False  # the report tells it, set by set
     return predictor
 
 

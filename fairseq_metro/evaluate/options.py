@@ -3,11 +3,13 @@
 import argparse
 from pathlib import Path
 
+from fairseq_metro.data.characters import add_allow_unknown
 from fairseq_metro.errors import UserError
 from fairseq_metro.evaluate.ranking import RANKS, SUM
 from fairseq_metro.evaluate.suite import suite_names
 from fairseq_metro.mixtures.flan import MODES
 from fairseq_metro.recipes import MOST_PASSAGES, PAPER, RECIPES
+from fairseq_metro.sources import add_max_bad_rows, bad_rows_limit
 
 FROZEN_MODEL = "The model that a soft prompt was trained with; only for a run of soft prompts."
 DTYPES = ("float32", "bfloat16", "float16")
@@ -53,6 +55,12 @@ def parser():
         "(FLAN, section 4.3; default: the suite's, natural).")  # fmt: skip
     add("--split", help="evaluate on this split instead of the suites' (MMLU: test)")
     add("--limit", type=int, metavar="N", help="at most N rows of a set, for a quick look")
+    add_max_bad_rows(
+        add, "How many rows of a split may be bad. They are left out and counted in the report, and "
+        "scores of other rows are not those of the whole split (default: the first bad row ends the "
+        "command)."
+    )  # fmt: skip
+    add_allow_unknown(add)
     add("--rank-by", choices=RANKS, default=SUM, help="score of a choice (default: sum)")
     add("--shots", type=int, metavar="K", help="exemplars in each input (default: the suite's, 0)")
     add("--passages", type=Path, metavar="FILE", help="retrieved passages by row (eval/bm25.py)")
@@ -94,6 +102,7 @@ def check(args):
         value = getattr(args, name)
         if value is not None and value < least:
             raise UserError(f"--{name.replace('_', '-')} is {value}, must be at least {least}")
+    bad_rows_limit(args)
     if args.seed < 0:
         raise UserError(f"--seed is {args.seed}, must be at least 0")
     if args.tasks is None and not args.hub:

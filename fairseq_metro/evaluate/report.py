@@ -1,5 +1,6 @@
 """``report.md``: the summary as tables and sentences, for a person."""
 
+from fairseq_metro.data.characters import Characters
 from fairseq_metro.evaluate.ranking import SUM
 from fairseq_metro.evaluate.results import file_name
 
@@ -61,6 +62,11 @@ def _settings(settings):
         lines.append(f"- at most {settings['most_passages']} passages behind an input")
     if settings["limit"]:
         lines.append(f"- **at most {settings['limit']} rows of a set: not comparable with others**")
+    if settings.get("max_bad_rows"):
+        lines.append(
+            f"- **bad rows are left out (--max-bad-rows {settings['max_bad_rows']}): where a template "
+            "has fewer examples for it, not comparable with others**"
+        )
     lines.append(f"- made by fairseq_metro {settings['stamp']['fairseq_metro']}, "
                  f"commit {settings['stamp']['commit']}")  # fmt: skip
     return lines
@@ -81,9 +87,25 @@ def _suite(suite, settings):
     if suite["left_out"]:
         lines += ["", "Left out:", ""]
         lines += [f"- {', '.join(names)}: {why}" for why, names in by_reason(suite).items()]
+    lines += _unknown_characters(suite)
     for one in suite["sets"]:
         lines += ["", *_templates(one)]
     return lines
+
+
+def characters_of(suite):
+    """{label: Characters of its inputs} of a suite's sets where they were counted."""
+    counts = {one["label"]: one["characters"] for one in suite["sets"]}
+    return {label: Characters(**count) for label, count in counts.items() if count}
+
+
+def _unknown_characters(suite):
+    """Lines about what the vocabulary cannot write of the sets' inputs: list."""
+    counts = characters_of(suite)
+    lines = [f"- {each.sentence(label)}" for label, each in counts.items() if each.unknown]
+    if counts and not lines:
+        lines = ["- All characters of the inputs are in the vocabulary."]
+    return ["", "Inputs:", "", *lines] if lines else []
 
 
 def _table(suite):

@@ -19,6 +19,8 @@ metrics           {name: share of 1}; for rank always accuracy, chance and commo
                   of a guess, and of always the place that is right most often)
 hits              right predictions, an int (rank only)
 groups            {group: [hits, examples]} where rows have groups (MMLU's subjects), else null
+characters        {"all", "unknown"}: of the inputs, and those that became <unk>; null where the model
+                  has no vocabulary of ours
 rank_by           "sum", "mean", "byte_mean", "contextual" or "pmi" (evaluate/ranking.py)
 shots, seconds    exemplars in each input; time of scoring
 fingerprint       sha256 of everything that decides the numbers: model, texts, settings

@@ -3,13 +3,13 @@
 import logging
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from operator import truediv
 from pathlib import Path
 
 from fairseq_metro.errors import UserError
 from fairseq_metro.evaluate import generation
-from fairseq_metro.evaluate.examples import Form, examples_of
+from fairseq_metro.evaluate.examples import Form, examples_of, good_rows
 from fairseq_metro.evaluate.kshot import Exemplars
 from fairseq_metro.evaluate.ranking import CONTEXTUAL, PMI, SUM, Request, predicted, scores_of
 from fairseq_metro.evaluate.results import FORMAT, finished, hits_of, write_result
@@ -30,7 +30,8 @@ class Job:
     """Everything but the model. suite; templates: a prompts.Templates; tasks: folder of task data or
     None; hub: whether Hugging Face is asked; out: output folder; form: examples.Form; rank_by: of
     ranking.RANKS; shots; strict: whether a set without data is an error; max_tokens: of a batch, or
-    None; settings: what else decides the numbers (model, dtype), for fingerprints."""
+    None; settings: what else decides the numbers (model, dtype), for fingerprints; allow_unknown:
+    whether the vocabulary may lack more than half of the characters of a run's inputs."""
 
     suite: object
     templates: object
@@ -43,6 +44,7 @@ class Job:
     strict: bool = False
     max_tokens: int | None = None
     settings: dict | None = None
+    allow_unknown: bool = False
 
 
 def evaluate(job, load):
@@ -125,8 +127,9 @@ def _exemplars(job, one, data, load):
     predictor = load()
     ends = len(predictor.vocabulary.source_prefix) + 1
     kept_free = flan.SEPARATOR_TOKENS if one.exemplars == "flan" else ends
+    pool = list(good_rows(data, one.exemplars_from, job.form.max_bad_rows))
     return Exemplars(
-        list(data.rows(one.exemplars_from)), job.shots, job.form.seed, group=one.group,
+        pool, job.shots, job.form.seed, group=one.group,
         form=one.exemplars, length=lambda text: len(predictor.vocabulary.encode(text)),
         limit=predictor.max_source - kept_free,
     )  # fmt: skip
@@ -148,20 +151,35 @@ def _packs(runs):
 def _score(job, pack, load):
     """Score the runs of a pack and write the files that are missing."""
     started = time.monotonic()
+    characters = from_first(lambda: [_characters(job, examples, load) for examples, *_ in pack])
     ranked = pack[0][0].run.set.kind == RANK
     scores = (_ranked if ranked else generation.outputs)(job, [one for one, *_ in pack], load)
     prompts = sum(len(examples.inputs) for examples, *_ in pack)
     each = (time.monotonic() - started) / max(1, prompts)
     if rank() != 0:
         return
-    for (examples, fingerprint, wanted), found in zip(pack, scores, strict=True):
+    for (examples, fingerprint, wanted), found, share in zip(pack, scores, characters, strict=True):
         if not wanted:
             continue
         numbers = (rank_numbers if ranked else generation.numbers)(examples, found)
+        numbers["characters"] = share and asdict(share)
         result = describe(job, examples, fingerprint, numbers, each * len(examples.inputs))
         write_result(job.out, result)
         value = "no examples" if result["value"] is None else f"{result['value']:6.1%}"
         logger.info("%s: %s of %d", result["run"], value, result["examples"])
+
+
+def _characters(job, examples, load):
+    """The Characters of a run's inputs; None of a model without a vocabulary of ours.
+
+    Raises :class:`UserError` where it cannot write most of them.
+    """
+    count = getattr(load(), "characters", None) if examples.inputs else None
+    if count is None:
+        return None
+    characters = count(examples.inputs)
+    characters.refuse(examples.run.name, job.allow_unknown)
+    return characters
 
 
 def _ranked(job, several, load):

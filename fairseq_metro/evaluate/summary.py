@@ -16,7 +16,8 @@ def summarize(suites, results, settings, left_out=None):
     "sets_of", "complete", "sets": [set], "left_out": {set: why}}]}; a set: {"name", "label",
     "cluster", "dataset", "split", "rows", "kind", "main", "runs", "chance", "commonest", "mean",
     "median", "q1", "q3", "std", "min", "max", "se", "micro", "groups", "templates": [{"template",
-    "run", "value", "se", "examples", "dropped"}]}. se: standard errors over rows; std: over templates.
+    "run", "value", "se", "examples", "dropped"}], "characters": {"all", "unknown"} of the inputs, or
+    None}. se: standard errors over rows; std: over templates.
     """
     found = []
     part = settings.get("sets") or settings.get("limit")
@@ -62,6 +63,7 @@ def _set(one, results):
         "split": one.split, "rows": results[0]["rows"], "kind": one.kind,
         "main": results[0]["main"], "runs": len(results),
         "templates": [_template(result) for result in results],
+        "characters": _characters(results),
     }  # fmt: skip
     if not done:
         nothing = "chance commonest guess mean median q1 q3 std min max se micro groups".split()
@@ -86,6 +88,12 @@ def _template(result):
         "se": None if table is None else standard_error(table),
         "examples": result["examples"], "dropped": result["dropped"],
     }  # fmt: skip
+
+
+def _characters(results):
+    """Characters of the inputs of all runs, and those unknown: dict, None where none were counted."""
+    counts = [result["characters"] for result in results if result.get("characters")]
+    return {name: sum(c[name] for c in counts) for name in ("all", "unknown")} if counts else None
 
 
 def _mean(results, metric):

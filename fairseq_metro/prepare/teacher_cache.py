@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from fairseq_metro.criterions.distillation_losses import averaged_log_probs
+from fairseq_metro.data.characters import add_allow_unknown
 from fairseq_metro.data.intermediate_dataset import (
     T5,
     IntermediateDataset,
@@ -36,6 +37,7 @@ from fairseq_metro.interchange.roberta_vocabulary import open_vocabulary
 from fairseq_metro.interchange.teachers import load_teachers
 from fairseq_metro.logs import messages_on_stderr
 from fairseq_metro.prepare.folder_lock import locked, terminated_as_interrupted
+from fairseq_metro.prepare.intermediate.examples import characters_of
 from fairseq_metro.prepare.intermediate.pace import Pace
 from fairseq_metro.stamp import make_stamp
 
@@ -91,6 +93,7 @@ def parser():
     add("--max-tokens", type=int, default=16384, metavar="N",
         help="most tokens of a batch, padding counted (default: %(default)s)")  # fmt: skip
     add("--device", default=None, help="default: a GPU where there is one")
+    add_allow_unknown(add)
     return made
 
 
@@ -110,6 +113,8 @@ def plan(args):
         k = 64 if args.k is None else args.k
         if not 1 <= k <= len(vocabulary):
             raise UserError(f"--k is {k}, must be 1 to {len(vocabulary)}, the vocabulary's size")
+    for split, facts in stamp["splits"].items():
+        characters_of(facts).judge(f"{args.data}/{split}", args.allow_unknown, logger)
     teachers = load_teachers(paths, vocabulary, stamp["kind"])
     name = "-".join(each.hash[:12] for each in teachers) + (f"-top{k}" if k else "")
     return Plan(

@@ -19,13 +19,35 @@ class MissingTemplates(UserError):
 
 
 def nearest(name, known):
-    """Words for an error about an unknown name: the known ones most like it.
+    """Words for an error about an unknown name: the known ones most like it, in any case of letters,
+    and never the name itself.
 
-    >>> nearest("super_glue/rt", ["super_glue/rte", "imdb"])
-    'nearest: super_glue/rte'
+    >>> nearest("super_glue/rt", ["super_glue/rte", "imdb"]), nearest("SST2", ["sst2", "mr"])
+    ('nearest: super_glue/rte', 'nearest: sst2')
+    >>> nearest("x", ["imdb"]), nearest("x", ["x"])
+    ('1 other is known', 'no other is known')
     """
-    found = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    return f"nearest: {', '.join(found)}" if found else f"{len(list(known))} others are known"
+    others = [other for other in dict.fromkeys(map(str, known)) if other != name]
+    by_letters = {}
+    for other in others:
+        by_letters.setdefault(other.casefold(), []).append(other)
+    alike = difflib.get_close_matches(name.casefold(), by_letters, n=3, cutoff=0.5)
+    names = [other for letters in alike for other in by_letters[letters]][:3]
+    if names:
+        return f"nearest: {', '.join(map(shown_name, names))}"
+    if len(others) == 1:
+        return "1 other is known"
+    return f"{len(others)} others are known" if others else "no other is known"
+
+
+def shown_name(name):
+    """A name in a message: quoted where it could be taken for another one.
+
+    >>> print(shown_name("text"), shown_name("text "), shown_name("te\u200bxt"))
+    text 'text ' 'te\u200bxt'
+    """
+    plain = name.isprintable() and name == " ".join(name.split()) and name.isascii()
+    return name if plain else ascii(name)
 
 
 def promptsource_folder():

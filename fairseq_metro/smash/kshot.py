@@ -10,6 +10,7 @@ from fairseq_metro.logs import messages_on_stderr
 from fairseq_metro.smash.originals import DRAW_SEED
 from fairseq_metro.smash.splits import SEEDS, SHORT_LABELS, KShot, kshot_splits
 from fairseq_metro.smash.tasks import load_task, required_words, task_names
+from fairseq_metro.sources import DEFAULT_LIMIT, add_max_bad_rows, bad_rows_limit
 
 logger = logging.getLogger(__name__)
 
@@ -43,12 +44,17 @@ def parser():
         help="write the label and prompt words of the tasks (of all, without --task), for "
         "train_vocabulary.py --require-words",
     )  # fmt: skip
+    add_max_bad_rows(
+        add, "How many rows of a train file may be bad: without a text or label, damaged, not UTF-8. "
+        f"They are left out and counted; more end the command (default: {DEFAULT_LIMIT})."
+    )  # fmt: skip
     return found
 
 
 @messages_on_stderr()
 def main(argv=None):
     args = parser().parse_args(argv)
+    max_bad_rows = bad_rows_limit(args)
     tasks = [load_task(name) for name in args.task or ()]
     if args.lmbff_cola and tasks and "cola" not in [task.name for task in tasks]:
         raise UserError("--lmbff-cola says nothing about these tasks; leave it out, or add cola")
@@ -68,6 +74,6 @@ def main(argv=None):
         for seed in args.seeds
     ]
     for task in tasks:
-        folders = kshot_splits(task, args.tasks, shots, args.out)
+        folders = kshot_splits(task, args.tasks, shots, args.out, max_bad_rows)
         logger.info("%s: %d splits in %s", task.title, len(folders), Path(args.out) / task.folder)
     return 0

@@ -3,6 +3,7 @@
 Lines go into splits as they are, whatever the format, and tests are the original files to the byte.
 """
 
+import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -11,14 +12,17 @@ import numpy as np
 from fairseq_metro.errors import UserError
 from fairseq_metro.prompts.collection import nearest
 from fairseq_metro.smash import lmbff
-from fairseq_metro.sources import open_bytes
+from fairseq_metro.sources import BadRows, open_bytes
 from fairseq_metro.sources.kinds import unpacked_name
 from fairseq_metro.task_data import open_dataset
+from fairseq_metro.task_data.bad_row import BadRow, good_rows
 from fairseq_metro.task_data.catalogue import Description, descriptions
 from fairseq_metro.task_data.lines import raw_lines
 from fairseq_metro.task_data.nested import NESTED
 from fairseq_metro.task_data.places import find_splits
-from fairseq_metro.task_data.readers import format_of, read_records
+from fairseq_metro.task_data.readers import format_of, records
+
+logger = logging.getLogger(__name__)
 
 LINE_FORMATS = ("jsonl", "label_text", "tsv")
 DRAW_SEED = 0
@@ -43,29 +47,34 @@ class Originals:
     dev: str = "dev"
 
 
-def find_originals(task, folder):
-    """The :class:`Originals` of a task below a folder of tasks. Raises :class:`UserError`."""
+def find_originals(task, folder, max_bad_rows=None):
+    """The :class:`Originals` of a task below a folder of tasks. Raises :class:`UserError`.
+
+    max_bad_rows: how many bad rows of the train file are left out, as BadRows takes it; the log says
+    which. Tests stay as they are.
+    """
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; name the folder of task data")
     if task.lmbff is not None and (place := lmbff.find_folder(task, folder)):
-        return _lmbff_originals(task, place)
+        return _lmbff_originals(task, place, BadRows(max_bad_rows))
     if task.dataset is not None:
-        return _dataset_originals(task, folder)
+        return _dataset_originals(task, folder, max_bad_rows)
     raise UserError(
         f"{folder}: no {task.folder}/{task.lmbff.files['train']}.{task.lmbff.format} and its test; "
         f"give the folder of {task.title}'s original files"
     )
 
 
-def _lmbff_originals(task, folder):
+def _lmbff_originals(task, folder, bad_rows):
     spec = task.lmbff
     paths = {split: lmbff.find_file(task, folder, split) for split in spec.files}
-    header, lines = lmbff.read_lines(task, paths["train"])
+    header, lines, buckets = lmbff.read_lines(task, paths["train"], bad_rows)
+    _report(task, bad_rows)
     return Originals(
         [line.encode() for line in header],
         [line.encode() for line in lines],
-        [lmbff.bucket(task, paths["train"], line) for line in lines],
+        buckets,
         {split: paths[split].read_bytes() for split in task.tests.values()},
         sorted({paths[split] for split in ("train", *task.tests.values())}),
         f".{spec.format}",
@@ -74,24 +83,30 @@ def _lmbff_originals(task, folder):
     )
 
 
-def _dataset_originals(task, folder):
+def _report(task, *counts):
+    for bad_rows in counts:
+        for sentence in bad_rows.summary():
+            logger.warning("%s: %s", task.title, sentence)
+
+
+def _dataset_originals(task, folder, max_bad_rows):
     spec = task.dataset
     data = open_dataset(spec.name, folder)
     places = find_splits(descriptions(folder).get(spec.name, Description(spec.name)), folder)
     train = _place(task, places, spec.splits["train"])
     header, lines = _lines(train)
-    rows = list(data.rows(spec.splits["train"]))
+    of_files, of_task = BadRows(max_bad_rows), BadRows(max_bad_rows)
+    rows = list(data.rows(spec.splits["train"], bad_rows=of_files))
     if len(rows) != len(lines):
         raise UserError(
             f"{train.files[0]}: {len(rows)} rows in {len(lines)} lines; give it as jsonl"
         )
     path = train.files[0]
-    for row in rows:
-        dataset_texts(task, row)  # as the splits' readers will want them
-    buckets = [
-        lmbff.score_half(task, path, str(row), dataset_label(task, data.features, row))
-        for row in rows
-    ]
+    read = [(line, row) for line, row in zip(lines, rows, strict=True) if row is not None]
+    judged = (_with_bucket(task, data.features, path, *pair) for pair in read)
+    usable = [pair for pair in good_rows(judged, of_task) if pair is not None]
+    lines, buckets = [line for line, _ in usable], [bucket for _, bucket in usable]
+    _report(task, of_files, of_task)
     tests, files = {}, [path]
     for split in task.tests.values():
         if split in spec.splits:
@@ -109,20 +124,31 @@ def _dataset_originals(task, folder):
     return Originals(header, lines, buckets, tests, sorted(set(files)), suffix, layout)
 
 
+def _with_bucket(task, features, path, line, row):
+    """A line with what it is balanced over, or the :class:`BadRow` that its row is."""
+    try:
+        dataset_texts(task, row)  # as the splits' readers will want them
+        return line, lmbff.score_half(task, path, str(row), dataset_label(task, features, row))
+    except BadRow as bad:
+        return bad
+
+
 def dataset_texts(task, row):
-    """A row's sentences, in the task's order: tuple of str. Raises :class:`UserError`."""
+    """A row's sentences, in the task's order: tuple of str. Raises :class:`BadRow`."""
     texts = tuple(_field(task, row, "text", name) for name in task.dataset.text)
     if not all(isinstance(text, str) for text in texts):
         odd = next(name for name in task.dataset.text if not isinstance(row[name], str))
-        raise UserError(f"{task.dataset.name}: field {odd!r} is {row[odd]!r:.40}, not a text")
+        problem = f"{task.dataset.name}: field {odd!r} is {row[odd]!r:.40}, not a text"
+        raise BadRow(problem, f"{odd!r} not a text")
     return texts
 
 
 def _field(task, row, key, name):
     if name not in row:
-        raise UserError(
+        raise BadRow(
             f"{task.name}: {key!r} names {name!r}, which is no field of {task.dataset.name} "
-            f"({nearest(name, row)}; the fields: {', '.join(row)}); correct it in the task's file"
+            f"({nearest(name, row)}; the fields: {', '.join(row)}); correct it in the task's file",
+            f"without {name!r}",
         )
     return row[name]
 
@@ -135,8 +161,9 @@ def dataset_label(task, features, row):
         return value
     names = spec.labels or (features.get(spec.label) or {}).get("classes")
     if not names or not 0 <= value < len(names):
-        raise UserError(
-            f"{spec.name}: label {value!r} has no name; give `labels` in {task.name}.yaml"
+        raise BadRow(
+            f"{spec.name}: label {value!r} has no name; give `labels` in {task.name}.yaml",
+            "with a label without a name",
         )
     return names[value]
 
@@ -162,7 +189,7 @@ def _lines(place):
     """Header and lines of a file, bytes that end in a newline: those its records came from."""
     path, layout = place.files[0], place.layout
     raw = {number: line.removesuffix(b"\n") + b"\n" for number, line in raw_lines(path)}
-    numbers = [number for number, _ in read_records(path, layout)]
+    numbers = [number for number, _ in records(path, layout)]
     kind = layout.format or format_of(path)
     return [raw[1]] if kind == "tsv" and not layout.columns else [], [raw[n] for n in numbers]
 

@@ -106,9 +106,12 @@ def kshot_split(task, folder, k, seed, out, **options):
     return kshot_splits(task, folder, [KShot(k, seed, **options)], out)[0]
 
 
-def kshot_splits(task, folder, shots, out):
-    """:func:`kshot_split` of several settings from one reading of the originals: list of Path."""
-    originals = find_originals(task, folder)
+def kshot_splits(task, folder, shots, out, max_bad_rows=None):
+    """:func:`kshot_split` of several settings from one reading of the originals: list of Path.
+
+    max_bad_rows: how many rows of the train file may be bad and are left out, as BadRows takes it.
+    """
+    originals = find_originals(task, folder, max_bad_rows)
     for split, expected in (task.lmbff.rows if task.lmbff else {}).items():
         if originals.layout is None and (found := _rows(task, originals.tests[split])) != expected:
             logger.warning(

@@ -2,6 +2,7 @@
 
 ``encode(text)``   ids without special tokens; ``literal(char)``: the id of one character without
                    a blank before it; ``pieces(ids)``: what the ids are called, for messages
+``characters(texts)``  how many there are, and how many become ``<unk>``
 ``bos eos pad unk mask``  ids; ``sentinel(n)`` T5's n-th; ``cls``: the ids before a source
 ``kind``           "roberta" (a mask token) or "t5" (a sentinel where the mask is)
 ``hash``           hexadecimal string that two equal tokenizers share; ``len(tok)``: rows of ids
@@ -9,8 +10,12 @@
 
 import hashlib
 import json
+from itertools import chain
 from pathlib import Path
 
+import numpy as np
+
+from fairseq_metro.data.characters import Characters, letters
 from fairseq_metro.data.vocabulary import (
     MODEL,
     SPECIALS,
@@ -55,6 +60,13 @@ class VocabularyTokenizer:
             ids.append(flat[place : place + size])
             place += size
         return ids
+
+    def characters(self, texts, ids=None):
+        """The Characters of a list of texts. ids: what :meth:`encode_many` gave, where it is known."""
+        ids = self.encode_many(texts) if ids is None else ids
+        sizes = np.fromiter(map(len, ids), dtype=np.int32, count=len(ids))
+        flat = np.fromiter(chain.from_iterable(ids), dtype=np.int64, count=int(sizes.sum()))
+        return self.vocabulary.characters(texts, flat, sizes)
 
     def literal(self, character):
         """The id of a character without blank. Raises :class:`UserError` where it is no piece."""
@@ -114,6 +126,10 @@ class ByteLevelTokenizer:
     def encode_many(self, texts):
         """:meth:`encode` of each of a list of texts: list of lists of int."""
         return [self.bpe.encode(text) for text in texts]
+
+    def characters(self, texts, ids=None):
+        """The Characters of a list of texts, all of which bytes can write."""
+        return Characters(sum(map(letters, texts)))
 
     def literal(self, character):
         """The id of a character without blank. Raises :class:`UserError` where it is no piece."""

@@ -25,6 +25,7 @@ from fairseq_metro.sources.opening import (
     open_member,
 )
 from fairseq_metro.sources.options import (
+    DEFAULT_LIMIT,
     TEXT_FILES,
     add_max_bad_rows,
     add_reading_options,
@@ -36,9 +37,9 @@ from fairseq_metro.sources.places import HUB, expand, names_of
 from fairseq_metro.sources.streams import readable
 
 __all__ = [
-    "FORMS", "HUB", "STANDARD_INPUT", "TEXT", "TEXT_FILES", "BadRows", "Member", "Part",
-    "Reading", "add_max_bad_rows", "add_reading_options", "as_utf8", "bad_rows_limit", "byte_lines",
-    "check_readable", "decode", "documents_of", "expand", "line_blocks", "members", "mended",
-    "names_of", "open_bytes", "open_member", "parts", "readable", "reading_of", "row_limit",
+    "DEFAULT_LIMIT", "FORMS", "HUB", "STANDARD_INPUT", "TEXT", "TEXT_FILES", "BadRows", "Member",
+    "Part", "Reading", "add_max_bad_rows", "add_reading_options", "as_utf8", "bad_rows_limit",
+    "byte_lines", "check_readable", "decode", "documents_of", "expand", "line_blocks", "members",
+    "mended", "names_of", "open_bytes", "open_member", "parts", "readable", "reading_of", "row_limit",
     "text_lines",
 ]  # fmt: skip

@@ -11,6 +11,9 @@ TEXT_FILES = (
 )
 
 
+DEFAULT_LIMIT = DEFAULT.replace("%", "%%")  # for help texts
+
+
 def add_reading_options(parser, field="--field", default="text"):
     """Add the options that :func:`reading_of` reads; ``field`` is the name of the first."""
     add = parser.add_argument
@@ -22,7 +25,7 @@ def add_reading_options(parser, field="--field", default="text"):
              "csv and tsv).")  # fmt: skip
     add_max_bad_rows(
         add, "How many rows may be bad: without text, damaged, not UTF-8. They are left out and "
-        f"counted; more end the command (default: {DEFAULT.replace('%', '%%')})."
+        f"counted; more end the command (default: {DEFAULT_LIMIT})."
     )  # fmt: skip
 
 

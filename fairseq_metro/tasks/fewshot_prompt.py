@@ -5,6 +5,7 @@ of runs that a table needs is ``eval/fewshot.py``'s.
 """
 
 import hashlib
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from fairseq.data import FairseqDataset
 from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_REGISTRY
 from fairseq.tasks import register_task
 
+from fairseq_metro.data.characters import Characters
 from fairseq_metro.data.identity import identity
 from fairseq_metro.data.padding import right_padded
 from fairseq_metro.data.vocabulary import VOCAB_FOLDER
@@ -26,6 +28,8 @@ from fairseq_metro.smash.tasks import load_task
 from fairseq_metro.smash.tokenizers import ROBERTA, T5, VocabularyTokenizer
 from fairseq_metro.tasks.base import TextTask, TextTaskConfig, architecture_of
 
+logger = logging.getLogger(__name__)
+
 NAME = "fewshot_prompt"
 
 
@@ -36,6 +40,13 @@ class FewshotPromptConfig(TextTaskConfig):
     fewshot_task: str = field(
         default="", metadata={"help": "few-shot task of DATA: a name (sst2), or a YAML file"}
     )
+    allow_unknown: bool = field(
+        default=False,
+        metadata={
+            "help": "go on where the vocabulary lacks more than half of the text's characters, which "
+            "become <unk>"
+        },
+    )
 
 
 class PromptedExamples(FairseqDataset):
@@ -44,7 +55,10 @@ class PromptedExamples(FairseqDataset):
     rows: list of ids (list of int); masks: place of each row's mask, or of whatever position is
     asked for; targets: places of labels (int), or scores (float). decoder_input: of T5 the ids (2,)
     that its decoder is given, whose second position is asked (interchange/mask_models.py).
+    characters: of the examples' texts.
     """
+
+    characters = Characters()
 
     def __init__(self, rows, masks, targets, pad, seed=1, shuffle=False, decoder_input=None):
         self.rows, self.masks, self.pad, self.decoder_input = rows, masks, pad, decoder_input
@@ -62,7 +76,9 @@ class PromptedExamples(FairseqDataset):
             for example in examples
         ]
         rows, masks = [p.ids for p in prompts], [p.mask_position for p in prompts]
-        return cls(rows, masks, targets, tok.pad, **options)
+        dataset = cls(rows, masks, targets, tok.pad, **options)
+        dataset.characters = characters_of(examples, tok)
+        return dataset
 
     def __len__(self):
         return len(self.rows)
@@ -127,6 +143,11 @@ class PromptedExamples(FairseqDataset):
         }
 
 
+def characters_of(examples, tok):
+    """The Characters of the sentences of few-shot examples, for a tokenizer."""
+    return tok.characters([sentence for example in examples for sentence in example.sentences])
+
+
 @register_task(NAME, dataclass=FewshotPromptConfig)
 class FewshotPromptTask(TextTask):
     """Cross entropy over label words at the mask; scores by the verbalizer KL."""
@@ -181,6 +202,7 @@ class FewshotPromptTask(TextTask):
             self.fewshot, examples, self.tokenizer, seed=self.cfg.seed, shuffle=split == "train",
             decoder_input=self.decoder_input,
         )  # fmt: skip
+        dataset.characters.judge(f"{self.cfg.data}/{split}", self.cfg.allow_unknown, logger)
         dataset.set_epoch(epoch)
         self.datasets[split] = dataset
 

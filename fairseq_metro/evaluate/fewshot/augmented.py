@@ -5,14 +5,18 @@ each: ``{"sentences": ["first", "second"]}``, or the data set's own text fields.
 """
 
 import json
+import logging
 from pathlib import Path
 
 from fairseq_metro.errors import UserError
 from fairseq_metro.smash import lmbff
 from fairseq_metro.smash.examples import Example
-from fairseq_metro.sources import mended
+from fairseq_metro.sources import BadRows, mended
 from fairseq_metro.sources.kinds import plain_name
-from fairseq_metro.task_data.lines import decode, raw_lines
+from fairseq_metro.task_data.bad_row import BadRow, good_rows
+from fairseq_metro.task_data.lines import lines_or_bad
+
+logger = logging.getLogger(__name__)
 
 STEM, JSONL = "augmented", ".jsonl"
 
@@ -36,43 +40,65 @@ def find_augmented(path, task, k, seed):
     )
 
 
-def read_augmented(task, path):
-    """Its rows as Examples, whose labels mean nothing: list. Raises :class:`UserError`."""
+def check_augmented(task, path, max_bad_rows):
+    """Read a file of more rows and log which were left out. max_bad_rows: as BadRows takes it.
+
+    Raises :class:`UserError` for too many.
+    """
+    bad_rows = BadRows(max_bad_rows)
+    read_augmented(task, path, bad_rows)
+    for sentence in bad_rows.summary():
+        logger.warning("%s: %s", path, sentence)
+
+
+def read_augmented(task, path, bad_rows=None):
+    """Its rows as Examples, whose labels mean nothing: list. Raises :class:`UserError`.
+
+    bad_rows: a BadRows that counts those left out; None: none may be bad.
+    """
     path = Path(path)
     label = float(task.interval[0]) if task.is_regression else task.labels[0]
     name = plain_name(path.name)
     if name.endswith(JSONL):
-        texts = _json_rows(task, path)
+        texts = _json_rows(task, path, bad_rows)
     elif task.lmbff is not None and name.endswith(f".{task.lmbff.format}"):
-        texts = (texts for _, texts, _ in lmbff.read_examples(task, path))
+        texts = (texts for _, texts, _ in lmbff.read_examples(task, path, bad_rows))
     else:
         known = f"{JSONL} or .{task.lmbff.format}" if task.lmbff else JSONL
         raise UserError(f"{path}: rows of {task.name} are read from {known}; give such a file")
-    found = [Example(tuple(each), label) for each in texts]
-    if not found:
+    examples = [Example(tuple(sentences), label) for sentences in texts]
+    if not examples:
         raise UserError(f"{path}: no row in it; write some, or leave --augmented out")
-    return found
+    return examples
 
 
-def _json_rows(task, path):
-    count = task.prompt.sentences
-    names = task.dataset.text if task.dataset else ()
-    for number, raw in raw_lines(path):
-        if raw.isspace():
-            continue
-        line = decode(path, number, raw)
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            row = None
-        row = row if isinstance(row, dict) else {}
-        texts = row.get("sentences", [row[name] for name in names if name in row])
-        if (
-            not isinstance(texts, list)
-            or len(texts) != count
-            or any(not isinstance(text, str) for text in texts)
-        ):
-            raise UserError(
-                f'{path}: line {number} has no {count} texts; write {{"sentences": [...]}}'
-            )
-        yield [mended(text)[0] for text in texts]
+def _json_rows(task, path, bad_rows):
+    lines = lines_or_bad(path)
+    rows = (
+        line if isinstance(line, BadRow) else _sentences(task, path, n, line) for n, line in lines
+    )
+    for sentences in good_rows(rows, bad_rows):
+        if sentences is not None:
+            whole = [mended(text) for text in sentences]
+            if bad_rows is not None:
+                bad_rows.replaced += sum(count for _, count in whole)
+            yield [text for text, _ in whole]
+
+
+def _sentences(task, path, number, line):
+    """The sentences of a line of JSON: list of str, or a :class:`BadRow`."""
+    count, names = task.prompt.sentences, task.dataset.text if task.dataset else ()
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        row = None
+    row = row if isinstance(row, dict) else {}
+    texts = row.get("sentences", [row[name] for name in names if name in row])
+    if (
+        isinstance(texts, list)
+        and len(texts) == count
+        and all(isinstance(text, str) for text in texts)
+    ):
+        return texts
+    problem = f'{path}: line {number} has no {count} texts; write {{"sentences": [...]}}'
+    return BadRow(problem, "without its texts", of_file=not line.endswith("\n"))

@@ -10,7 +10,9 @@ from pathlib import Path
 import torch
 
 from fairseq_metro.checkpoint_names import named_checkpoint
+from fairseq_metro.data.characters import WARN, add_allow_unknown
 from fairseq_metro.errors import UserError
+from fairseq_metro.evaluate.fewshot.augmented import check_augmented
 from fairseq_metro.evaluate.fewshot.cells import KD_AUGMENTED, MAJORITY, ROWS, TAUGHT
 from fairseq_metro.evaluate.fewshot.grid import CELLS, CPU, Grid, plan, run
 from fairseq_metro.evaluate.fewshot.report import summarize, write_tables
@@ -20,8 +22,9 @@ from fairseq_metro.interchange.mask_models import load_mask_model
 from fairseq_metro.logs import messages_on_stderr
 from fairseq_metro.smash.automatic import BEST, TEMPLATE, VERBALIZER, variants_of
 from fairseq_metro.smash.regression import LOSSES, predicted_scores
-from fairseq_metro.smash.splits import SEEDS, SHORT_LABELS, kshot_split
+from fairseq_metro.smash.splits import SEEDS, SHORT_LABELS, KShot, kshot_splits
 from fairseq_metro.smash.tasks import load_task, steps_for, task_names
+from fairseq_metro.sources import DEFAULT_LIMIT, add_max_bad_rows, bad_rows_limit
 from fairseq_metro.tasks.fewshot_prompt import PromptedExamples
 
 logger = logging.getLogger(__name__)
@@ -57,6 +60,11 @@ def parser():
         help="row kd-augmented: more rows, without labels, which the teacher answers: a .jsonl of "
         '{"sentences": [...]}, or the format of the task\'s originals; or a folder with '
         "<Task>/<K>-<seed>/augmented.*, or <Task>/augmented.* for all splits")  # fmt: skip
+    add_max_bad_rows(
+        add, "How many rows of an augmented file, or with --tasks of a train file, may be bad. They "
+        f"are left out and counted; more end the command (default: {DEFAULT_LIMIT})."
+    )  # fmt: skip
+    add_allow_unknown(add)
     add("--k", type=int, nargs="+", default=[16], help="examples a label (default 16)")
     add("--seeds", type=int, nargs="+", default=list(SEEDS), help=f"default {SEEDS}")
     add("--lr", type=float, nargs="+", default=[1e-5, 2e-5, 5e-5], help="default 1e-5 2e-5 5e-5")
@@ -103,14 +111,17 @@ def main(argv=None):
         augmented=args.augmented, head=args.head,
     )  # fmt: skip
     torch.set_num_threads(1)  # before anything is forked
-    folders, out = _folders(args, tasks), Path(args.out)
+    max_bad_rows = bad_rows_limit(args)
+    folders, out = _folders(args, tasks, max_bad_rows), Path(args.out)
     folders |= _variants(args, folders)
     tasks |= {name: load_task(name) for name, _, _ in folders}
     cells = plan(grid, args.model, folders)
+    for name, path in sorted({(c.task, c.augmented_file) for c in cells if c.augmented_file}):
+        check_augmented(load_task(name), path, max_bad_rows)
     out.mkdir(parents=True, exist_ok=True)
     devices = _devices(args.device)
     jobs = args.jobs or (len(os.sched_getaffinity(0)) if devices == [CPU] else len(devices))
-    results = run(cells, out / CELLS, jobs, devices)
+    results = run(cells, out / CELLS, jobs, devices, args.allow_unknown)
     write_tables(summarize(results, tasks), out)
     logger.info("%s", (out / "table.md").read_text("utf-8"))
     return 0
@@ -161,23 +172,20 @@ def _devices(wanted):
     return [f"cuda:{number}" for number in range(count)] or [CPU]
 
 
-def _folders(args, tasks):
+def _folders(args, tasks, max_bad_rows):
     """{(task, k, seed): folder}, made from original files where those were given."""
-    found = {}
+    drawn, folders = [(k, seed) for k in args.k for seed in args.seeds], {}
     for name, task in tasks.items():
-        for k in args.k:
-            for seed in args.seeds:
-                if args.tasks:
-                    made = Path(args.out) / "kshot"
-                    folder = kshot_split(
-                        task, args.tasks, k, seed, made, short_labels=args.short_labels
-                    )
-                else:
-                    folder = Path(args.kshot) / task.folder / f"{k}-{seed}"
-                    if not folder.is_dir():
-                        raise UserError(f"{folder}: no such split; run preprocess/kshot.py")
-                found[name, k, seed] = folder
-    return found
+        if args.tasks:
+            shots = [KShot(k, seed, short_labels=args.short_labels) for k, seed in drawn]
+            made = kshot_splits(task, args.tasks, shots, Path(args.out) / "kshot", max_bad_rows)
+        else:
+            made = [Path(args.kshot) / task.folder / f"{k}-{seed}" for k, seed in drawn]
+        for (k, seed), folder in zip(drawn, made, strict=True):
+            if not folder.is_dir():
+                raise UserError(f"{folder}: no such split; run preprocess/kshot.py")
+            folders[name, k, seed] = folder
+    return folders
 
 
 def _variants(args, folders):
@@ -197,11 +205,16 @@ def predict_main(argv):
     found.add_argument("model", metavar="RUN", help="folder of a fewshot_prompt run")
     found.add_argument("--task", required=True, metavar="NAME", help="its few-shot task")
     found.add_argument("--text", required=True, nargs="+", help="the example's sentences")
+    add_allow_unknown(found.add_argument)
     args = found.parse_args(argv)
     task = load_task(args.task)
     model, tok, decoder_input = load_mask_model(args.model)
     verbalizer = task.verbalizer(tok)
     prompt = task.build(args.text, tok)
+    characters = tok.characters(args.text)
+    characters.refuse("--text", args.allow_unknown)
+    if characters.share > WARN:
+        characters.report("--text", logger)
     example = PromptedExamples(
         [prompt.ids], [prompt.mask_position], [0], tok.pad, decoder_input=decoder_input
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from fairseq_metro.data.characters import Characters
 from fairseq_metro.errors import UserError
 from fairseq_metro.evaluate.fewshot.augmented import find_augmented
 from fairseq_metro.evaluate.fewshot.cells import (
@@ -172,12 +173,13 @@ def append(path, result):
         os.close(handle)
 
 
-def run(cells, path, jobs, devices=(CPU,)):
+def run(cells, path, jobs, devices=(CPU,), allow_unknown=False):
     """Do what is not done of ``cells`` and return the results of all, in their order.
 
     path: of the file of cells; jobs: processes, each with one thread, so that their number changes
     no digit, and each on one of ``devices``. They are forked, and so share models and examples. What
-    a teacher teaches begins when its runs are done.
+    a teacher teaches begins when its runs are done. allow_unknown: whether a vocabulary may lack more
+    than half of a task's characters.
     """
     runs, done = Path(path).with_name(FOLDER), read_cells(path)
     left = [cell for cell in cells if cell.key not in done or not has_told(cell, runs)]
@@ -191,7 +193,7 @@ def run(cells, path, jobs, devices=(CPU,)):
             [cell for cell in left if cell.teachers],
         ):
             tasks = [(cell, runs, _teacher(cell, done)) for cell in stage]
-            for result in _results(tasks, jobs, devices):
+            for result in _results(tasks, jobs, devices, allow_unknown):
                 append(path, result)
                 done[result["key"]] = result
                 number += 1
@@ -209,9 +211,19 @@ def _teacher(cell, done):
     return chosen["key"]
 
 
-def _results(tasks, jobs, devices):
-    for cell, _, _ in tasks:
-        prepare(cell)
+def _prepare(cells, allow_unknown):
+    """Read what cells need, and tell of each model and task what the vocabulary could not write."""
+    counted = {}
+    for cell in cells:
+        for examples in prepare(cell):  # several cells share them
+            counted.setdefault((cell.model, cell.task), {})[id(examples)] = examples.characters
+    for (model, task), characters in counted.items():
+        total = sum(characters.values(), Characters())
+        total.judge(f"{task} in the vocabulary of {model}", allow_unknown, logger)
+
+
+def _results(tasks, jobs, devices, allow_unknown):
+    _prepare([cell for cell, _, _ in tasks], allow_unknown)
     if jobs == 1:
         yield from (run_cell(cell, devices[0], *more) for cell, *more in tasks)
         return

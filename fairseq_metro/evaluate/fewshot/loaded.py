@@ -12,6 +12,8 @@ from fairseq_metro.evaluate.fewshot.scorers import head_examples
 from fairseq_metro.interchange.mask_models import load_mask_model
 from fairseq_metro.smash.examples import read_split
 from fairseq_metro.smash.tasks import load_task
+from fairseq_metro.sources import BadRows
+from fairseq_metro.task_data.dataset import EVERY_ROW
 from fairseq_metro.tasks.fewshot_prompt import PromptedExamples, split_hash
 
 SAMPLE_SEED = 0  # of the test rows, where only some are wanted
@@ -99,10 +101,14 @@ def tokenized(cell, split):
 def _augmented(model, task, path):
     loaded, fewshot = open_model(model), load_task(task)
     return PromptedExamples.of_task(
-        fewshot, read_augmented(fewshot, path), loaded.tok, decoder_input=loaded.decoder_input
-    )
+        fewshot, read_augmented(fewshot, path, BadRows(EVERY_ROW)), loaded.tok,
+        decoder_input=loaded.decoder_input,
+    )  # fmt: skip
 
 
 def tokenized_file(cell, path):
-    """The rows of a file without labels, as :func:`tokenized`; their targets mean nothing."""
+    """The good rows of a file without labels, as :func:`tokenized`; their targets mean nothing.
+
+    Whether too many are bad, ``check_augmented`` has said before.
+    """
     return _augmented(cell.model, cell.task, str(path))

@@ -112,14 +112,16 @@ def _majority(cell, task, split):
 
 
 def prepare(cell):
-    """Make everything that a cell's run reads, so that processes forked afterwards share it."""
-    task = load_task(cell.task)
+    """Make everything that a cell's run reads, so that processes forked afterwards share it.
+
+    Returns the PromptedExamples among it, in the ids of the cell's model: list.
+    """
+    task, made = load_task(cell.task), []
     for split in task.tests.values():
         examples_of(cell.task, cell.folder, split, cell.test_rows)
         if cell.model:
-            tokenized(cell, split)
+            made.append(tokenized(cell, split))
     if cell.lr:
-        for split in (TRAIN, DEV):
-            tokenized(cell, split)
-    for path in filter(None, [cell.augmented_file, *(path for _, path in cell.tells)]):
-        tokenized_file(cell, path)
+        made += [tokenized(cell, split) for split in (TRAIN, DEV)]
+    paths = filter(None, [cell.augmented_file, *(path for _, path in cell.tells)])
+    return made + [tokenized_file(cell, path) for path in paths]

@@ -6,7 +6,7 @@ from torch import nn
 
 from fairseq_metro.models.roberta import RobertaMLMModel
 from fairseq_metro.smash.truncation import BUDGET, cut
-from fairseq_metro.tasks.fewshot_prompt import PromptedExamples
+from fairseq_metro.tasks.fewshot_prompt import PromptedExamples, characters_of
 
 HEADS = PAPER, LMBFF = "paper", "lmbff"
 
@@ -80,7 +80,9 @@ def head_examples(task, examples, tok, form=PAPER):
         parts, _ = cut(parts, fixed, task.max_length, BUDGET)
         rows.append([token for part in parts for token in part])
     targets = [e.label if task.is_regression else task.labels.index(e.label) for e in examples]
-    return PromptedExamples(rows, [0] * len(rows), targets, tok.pad)
+    dataset = PromptedExamples(rows, [0] * len(rows), targets, tok.pad)
+    dataset.characters = characters_of(examples, tok)
+    return dataset
 
 
 def set_dropout(model, share):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fairseq_metro.data.characters import Characters
 from fairseq_metro.data.indexed import token_type
 from fairseq_metro.errors import UserError
 from fairseq_metro.prepare.intermediate.growing import GrowingFiles
@@ -24,16 +25,21 @@ from fairseq_metro.smash.tokenizers import load_tokenizer
 
 FILES = TOKENS, SIZES, META = "tokens.bin", "sizes.bin", "meta.bin"
 META_COLUMNS = 6
+COUNTS = "examples", "candidates", "trimmed", "tokens", "characters", "unknown_characters"
 
 
 @dataclass
 class Examples:
-    """A chunk's examples: tokens (n,) end to end, sizes (k,), meta (k, 6), trimmed (k,) bool."""
+    """A chunk's examples: tokens (n,) end to end, sizes (k,), meta (k, 6), trimmed (k,) bool.
+
+    characters: of the texts that were encoded for the chunk.
+    """
 
     tokens: np.ndarray
     sizes: np.ndarray
     meta: np.ndarray
     trimmed: np.ndarray
+    characters: Characters | None = None
 
     def __len__(self):
         return len(self.sizes)
@@ -61,13 +67,14 @@ class Builder:
     def __call__(self, chunk):
         drawn = self.sampler.draw(chunk)
         texts = [self._template.texts(texts) for texts in self.sampler.texts(drawn)]
-        encoded = iter(self._tokenizer.encode_many([text for one in texts for text in one]))
+        pieces = [piece for example in texts for piece in example]
+        encoded = self._tokenizer.encode_many(pieces)
+        of_pieces = iter(encoded)
         group = self._group
+        settings = self._tokenizer, group.max_length, group.truncation
         prompts = [
-            self._template.assemble(
-                [next(encoded) for _ in one], self._tokenizer, group.max_length, group.truncation
-            )
-            for one in texts
+            self._template.assemble([next(of_pieces) for _ in example], *settings)
+            for example in texts
         ]
         masks = np.array([prompt.mask_position for prompt in prompts], dtype=np.int32)
         ids = [np.array(prompt.ids, dtype=self._dtype) for prompt in prompts]
@@ -76,6 +83,7 @@ class Builder:
             np.array(list(map(len, ids)), dtype=np.int32),
             np.column_stack((self.sampler.meta(drawn), masks)),
             np.array([prompt.trimmed for prompt in prompts], dtype=bool),
+            self._tokenizer.characters(pieces, encoded),
         )
 
 
@@ -99,8 +107,10 @@ def make_side(folder, side, plan, wanted, settings, keep=None):
     growing = GrowingFiles(folder.parent / side, FILES, settings)
     arguments = (folder, side, plan.group, plan.seed, plan.tokenizer_place)
     chunks = Builder(*arguments).sampler.chunks()
-    facts = growing.facts or {"examples": 0, "candidates": 0, "trimmed": 0, "tokens": 0}
-    facts.setdefault("labels", {str(label): 0 for label in plan.group.labels})
+    facts = {
+        **dict.fromkeys(COUNTS, 0), "labels": {str(label): 0 for label in plan.group.labels},
+        **growing.facts,
+    }  # fmt: skip
     if keep is not None:
         keep.facts = facts.setdefault("filter", keep.no_counts())  # counted on, after a resume
     try:
@@ -127,6 +137,8 @@ def _take(made, growing, facts, wanted, side, keep):
         if examples is None:
             return
         facts["candidates"] += len(examples)
+        facts["characters"] += examples.characters.all
+        facts["unknown_characters"] += examples.characters.unknown
         passing = np.ones(len(examples), dtype=bool) if keep is None else keep(examples)
         taken = examples.chosen(_within_share(examples.meta[:, 0], passing, facts["labels"], share))
         growing.write(TOKENS, taken.tokens)
@@ -147,6 +159,11 @@ def _within_share(labels, passing, counts, share):
         taken[mine] = True
         counts[name] += len(mine)
     return taken
+
+
+def characters_of(facts):
+    """The Characters of the texts of a side's prompts. facts: what :func:`make_side` gave."""
+    return Characters(facts.get("characters", 0), facts.get("unknown_characters", 0))
 
 
 def check_enough(facts, wanted, asked, where, group):

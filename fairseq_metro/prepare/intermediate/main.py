@@ -9,7 +9,7 @@ from fairseq_metro.errors import UserError
 from fairseq_metro.files import writing
 from fairseq_metro.logs import messages_on_stderr
 from fairseq_metro.prepare.folder_lock import locked, terminated_as_interrupted
-from fairseq_metro.prepare.intermediate.examples import check_enough, make_side
+from fairseq_metro.prepare.intermediate.examples import characters_of, check_enough, make_side
 from fairseq_metro.prepare.intermediate.folder import assemble, put_in_place, recognised
 from fairseq_metro.prepare.intermediate.plan import parser
 from fairseq_metro.prepare.intermediate.plan import plan as make_plan
@@ -81,6 +81,7 @@ def make(plan, building):
         made = make_side(folder, side, plan, wanted, plan.settings(), keep)
         asked = (plan.size if side == TRAIN else plan.valid_size) is not None
         check_enough(made, wanted, asked, f"{where}: {side}", plan.group)
+        check_characters(made, plan, f"{where}: {side}", building)
         splits[side] = {"documents": counts[side], **made}
     whole = building / "whole"
     shutil.rmtree(whole, ignore_errors=True)
@@ -94,9 +95,7 @@ def check_sentences(facts, plan, where, building):
     """Raise :class:`UserError` where the text has no sentence to draw."""
     if facts["sentences"]:
         return
-    with contextlib.suppress(OSError):  # nothing there is worth going on from
-        shutil.rmtree(building)
-        plan.dest.rmdir()
+    remove(building, plan.dest)
     if facts["documents_left_out"]:
         raise UserError(
             f"{where}: no document keeps {plan.group.least_sentences} sentences of "
@@ -104,6 +103,21 @@ def check_sentences(facts, plan, where, building):
             "say with --documents and --lines how the text is laid out"
         )
     raise UserError(f"{where}: no text; give files with documents")
+
+
+def check_characters(made, plan, place, building):
+    """Log the share of unknown characters. Raises :class:`UserError` where there are too many."""
+    characters = characters_of(made)
+    if characters.too_many and not plan.allow_unknown:
+        remove(building, plan.dest)
+    characters.judge(place, plan.allow_unknown, logger)
+
+
+def remove(building, dest):
+    """Remove what is being made, where nothing is worth going on from, and an empty ``DEST``."""
+    with contextlib.suppress(OSError):
+        shutil.rmtree(building)
+        dest.rmdir()
 
 
 def sizes(plan, sentences, counts, where):

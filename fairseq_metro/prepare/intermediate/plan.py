@@ -13,6 +13,7 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fairseq_metro.data.characters import add_allow_unknown
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import sha256_file
 from fairseq_metro.prepare.intermediate.reading import DOCUMENTS, LINES
@@ -53,6 +54,7 @@ class Plan:
     workers: int
     teacher: str | None
     teacher_hash: str | None
+    allow_unknown: bool = False
 
     def sentence_settings(self):
         """What decides about the sentences, for JSON: dict."""
@@ -115,6 +117,7 @@ def parser():
         help="what a line is: a paragraph, to be cut into sentences; part of one that goes on to "
              "the next blank line; or a sentence (default: %(default)s)")  # fmt: skip
     add_reading_options(made)
+    add_allow_unknown(add)
     add("--max-length", type=int, metavar="TOKENS", help="of a prompt (default: the group's)")
     add("--direction", choices=DIRECTIONS,
         help="where the partner of an adjacent pair is (default: the group's)")  # fmt: skip
@@ -155,6 +158,7 @@ def plan(args):
         documents=args.documents, lines=args.lines, reading=reading_of(args), seed=args.seed,
         workers=args.workers, teacher=args.filter_teacher,
         teacher_hash=teacher_hash(args.filter_teacher) if args.filter_teacher else None,
+        allow_unknown=args.allow_unknown,
     )  # fmt: skip
 
 
