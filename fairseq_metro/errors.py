@@ -15,6 +15,7 @@ import os
 import re
 import sys
 import traceback
+import unicodedata
 
 from fairseq_metro.logs import messages_on_stderr, quieted
 
@@ -58,6 +59,29 @@ def shown(value, longest=60):
     """
     text = ascii(value)
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
+
+
+def shown_names(names, most=20):
+    """Names of a stranger's for a message, cut after ``most``; those that could be taken for others
+    are quoted and escaped, so that no message says that there is no `text` but only `text`.
+
+    >>> print(shown_names(["id", "text ", "t\u0435xt", "größe"]))
+    id, 'text ', 't\u0435xt', größe
+    >>> shown_names([]), shown_names("abc", 2)
+    ('nothing', 'a, b and 1 more')
+    """
+    names = list(map(str, names))
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    plain = [shown(name) if _is_confusing(name) else name for name in names[:most]]
+    return f"{', '.join(plain)}{more}" if names else "nothing"
+
+
+def _is_confusing(name):
+    """Whether a name may look like another: by blanks, hidden characters, letters of two scripts."""
+    if not name or not name.isprintable() or name != " ".join(name.split()) or len(name) > 60:
+        return True
+    scripts = {unicodedata.name(c, "?").split()[0] for c in name if c.isalpha()}
+    return "LATIN" in scripts and len(scripts) > 1
 
 
 def user_message(error):

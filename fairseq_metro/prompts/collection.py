@@ -6,7 +6,7 @@ import os
 from functools import partial
 from pathlib import Path
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.errors import UserError, shown_names
 from fairseq_metro.prompts.reading import read_templates
 
 FILE_NAME = "templates.yaml"
@@ -34,20 +34,10 @@ def nearest(name, known):
     alike = difflib.get_close_matches(name.casefold(), by_letters, n=3, cutoff=0.5)
     names = [other for letters in alike for other in by_letters[letters]][:3]
     if names:
-        return f"nearest: {', '.join(map(shown_name, names))}"
+        return f"nearest: {shown_names(names)}"
     if len(others) == 1:
         return "1 other is known"
     return f"{len(others)} others are known" if others else "no other is known"
-
-
-def shown_name(name):
-    """A name in a message: quoted where it could be taken for another one.
-
-    >>> print(shown_name("text"), shown_name("text "), shown_name("te\u200bxt"))
-    text 'text ' 'te\u200bxt'
-    """
-    plain = name.isprintable() and name == " ".join(name.split()) and name.isascii()
-    return name if plain else ascii(name)
 
 
 def promptsource_folder():

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.errors import UserError, shown_names
 from fairseq_metro.prompts.collection import nearest
 from fairseq_metro.prompts.template import SEPARATOR
 
@@ -105,7 +105,7 @@ class FieldSearch:
                 continue
             name = ".".join(path)
             known = [field for field in self._fields if field != name]
-            fields = ", ".join(field for field in sorted(known) if "." not in field)
+            fields = shown_names(field for field in sorted(known) if "." not in field)
             raise UserError(
                 f"{place}: row 1: {template}: {name!r} is no field of this row, nor of any other "
                 f"({nearest(name, known)}; the fields: {fields}); correct the name, or write "

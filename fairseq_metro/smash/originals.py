@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.errors import UserError, shown_names
 from fairseq_metro.prompts.collection import nearest
 from fairseq_metro.smash import lmbff
 from fairseq_metro.sources import BadRows, open_bytes
@@ -147,7 +147,7 @@ def _field(task, row, key, name):
     if name not in row:
         raise BadRow(
             f"{task.name}: {key!r} names {name!r}, which is no field of {task.dataset.name} "
-            f"({nearest(name, row)}; the fields: {', '.join(row)}); correct it in the task's file",
+            f"({nearest(name, row)}; the fields: {shown_names(row)}); correct it in the task's file",
             f"without {name!r}",
         )
     return row[name]

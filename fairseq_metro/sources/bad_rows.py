@@ -81,6 +81,8 @@ class BadRows:
     def refuse(self):
         """Raise the :class:`UserError` of too many."""
         allowed = DEFAULT if self.limit is None else str(self.limit)
+        if self.limit is None and self.bad <= self.most():
+            allowed = f"{FEW_SHARE:.1%} of the rows where the file itself is damaged"
         raise UserError(
             f"{self._first}; {self.bad:,} of {self.rows:,} rows so far are bad "
             f"({self.by_reason()}), more than --max-bad-rows allows ({allowed}); mend the rows, or "

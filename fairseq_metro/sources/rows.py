@@ -5,7 +5,7 @@ import json
 import re
 from dataclasses import dataclass
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.errors import UserError, shown_names
 from fairseq_metro.sources.decoding import decode, mended
 from fairseq_metro.sources.forms import CSV, DOC_END, DOC_START, JSON, TSV, WIKI
 from fairseq_metro.sources.json_values import json_values, over_several_lines
@@ -53,7 +53,7 @@ def text_in(row, field):
     text = row.get(field)
     if isinstance(text, str):
         return text
-    known = f"there is: {', '.join(map(str, row)) or 'nothing'}"
+    known = f"there is: {shown_names(row)}"
     if field not in row:
         return Unusable(f"without {field!r}", f"no text in field {field!r} ({known}); give --field")
     if text is None:
@@ -105,13 +105,13 @@ def _table_rows(member, stream, field, records):
     names, column = None, None
     for number, cells in records:
         if names is None:
-            names = cells
+            names = [name.strip() for name in cells]  # `id, text` is a common way to write it
             column = names.index(field) if field in names else None
             if column is not None:
                 continue
             if not _COLUMN.fullmatch(field):
                 raise UserError(
-                    f"{member.place}: no column {field!r} (there is: {', '.join(names)[:200]}); "
+                    f"{member.place}: no column {field!r} (there is: {shown_names(names)}); "
                     "give --field NAME, or --field 2 for the second column of a table without names"
                 )
             column = int(field) - (int(field) > 0)

@@ -175,7 +175,7 @@ def _read_table(path, layout, start, stop, bad_rows):
         _table_lines(path, layout, bad), delimiter=delimiter, quoting=quoting, strict=True
     )
     try:
-        names = layout.columns or next(table, None)
+        names = layout.columns or [name.strip() for name in next(table, ())]
         if bad:
             raise UserError(str(bad[0]))
         yield from islice(_table_rows(path, table, names, layout, bad), start, stop)

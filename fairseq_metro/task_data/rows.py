@@ -1,6 +1,6 @@
 """One record on its way to a row: names, shape, types; errors name the record's place."""
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.errors import UserError, shown_names
 from fairseq_metro.task_data.bad_row import BadRow
 from fairseq_metro.task_data.schema import conform
 from fairseq_metro.task_data.shapes import find_shape
@@ -35,7 +35,7 @@ def reshaped(row, shape, path, where):
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise BadRow(
             f"{where()}: a row is not as this data set is distributed ({type(error).__name__}: "
-            f"{error}); its fields: {', '.join(map(str, row))}",
+            f"{error}); its fields: {shown_names(row)}",
             "of another form",
         ) from None
 

@@ -8,6 +8,7 @@ missing: not absent, None, empty, nor -1.
 
 import json
 
+from fairseq_metro.errors import shown_names
 from fairseq_metro.task_data.bad_row import BadRow
 
 LABEL_KINDS = ("classes", "strings", "ints")
@@ -41,7 +42,7 @@ def _missing(row, field, where):
     """The :class:`BadRow` of a field that is not there, or that is null."""
     if field in row:
         return BadRow(f"{where()}: field {field!r} is null", f"null in {field!r}")
-    has = ", ".join(sorted(map(str, row))) or "nothing"
+    has = shown_names(sorted(map(str, row)))
     return BadRow(f"{where()} has no field {field!r} (it has: {has})", f"without {field!r}")
 
 
@@ -54,6 +55,8 @@ def _label(value, field, feature, mapping, where):
             f"{where()} has no label (field {field!r}: {value!r}); use a split that has labels",
             "without a label",
         )
+    if isinstance(value, str) and value not in mapping and value.strip():
+        value = value.strip()
     if isinstance(value, str | int) and value in mapping:
         return mapping[value]
     label = _among(value, kind, known)
@@ -84,6 +87,7 @@ def _as_int(value):
     text = str(value).strip().lower()
     if text in _WORDS:
         return int(_WORDS[text])
+    text = text.removesuffix(".0")  # a table in which some labels are missing has decimals
     return int(text) if text.isdecimal() else None
 
 
