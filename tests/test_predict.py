@@ -122,3 +122,10 @@ def test_bytes_of_an_argument_that_are_not_utf_8_are_replaced_and_said_once(know
         "--input: 2 byte(s) that are not UTF-8 replaced by U+FFFD",
         "--choices: 1 byte(s) that are not UTF-8 replaced by U+FFFD",
     ]
+
+
+def test_unknown_characters_are_an_error_unless_allowed(known):
+    main(["run", "--input", "a"])
+    assert known.allow_unknown is False
+    main(["run", "--input", "a", "--allow-unknown"])
+    assert known.allow_unknown is True

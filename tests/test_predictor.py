@@ -376,3 +376,21 @@ def test_an_output_may_be_empty(predictor, monkeypatch):
     monkeypatch.setattr(predictor.model.decoder, "output_layer", end_at_once)
     assert predictor.generate(TEXTS) == ["", "", ""]
     assert all(predictor.generate(TEXTS, min_len=1))
+
+
+def test_characters_that_the_vocabulary_lacks_are_told_once(runs, caplog):
+    predictor = fairseq_metro.load(runs["metro_t5"], device="cpu")
+    with caplog.at_level(logging.WARNING):
+        predictor.generate(TEXTS, max_len_b=2)
+        assert not caplog.text
+        predictor.generate([*TEXTS, "日本語の文章です"], max_len_b=2)
+        predictor.score_choices(["日本語", *TEXTS], ["漢字", "river"])
+    assert caplog.text.count("of the characters are not in the vocabulary") == 1
+    assert "texts: " in caplog.text and "(8 of " in caplog.text
+    assert predictor.characters(["日本 river", "the"]).unknown == 2
+    assert predictor.characters(["日本 river", "the"]).all == 10
+    predictor.allow_unknown = False
+    predictor.generate(TEXTS, max_len_b=2)
+    for texts, choices in ((["日本語"], CHOICES[0]), (TEXTS[:1], ["漢字", "日本語"])):
+        with pytest.raises(UserError, match=r"s: 100.00% of the characters.*--allow-unknown"):
+            predictor.score_choices(texts, choices)

@@ -151,9 +151,12 @@ def _packs(runs):
 def _score(job, pack, load):
     """Score the runs of a pack and write the files that are missing."""
     started = time.monotonic()
-    characters = from_first(lambda: [_characters(job, examples, load) for examples, *_ in pack])
+    several = [examples for examples, *_ in pack]
+    if any(examples.inputs for examples in several):
+        load()  # in every process at the same time, as they meet in it
+    characters = from_first(lambda: [_characters(job, examples, load) for examples in several])
     ranked = pack[0][0].run.set.kind == RANK
-    scores = (_ranked if ranked else generation.outputs)(job, [one for one, *_ in pack], load)
+    scores = (_ranked if ranked else generation.outputs)(job, several, load)
     prompts = sum(len(examples.inputs) for examples, *_ in pack)
     each = (time.monotonic() - started) / max(1, prompts)
     if rank() != 0:

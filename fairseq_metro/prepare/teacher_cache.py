@@ -113,9 +113,9 @@ def plan(args):
         k = 64 if args.k is None else args.k
         if not 1 <= k <= len(vocabulary):
             raise UserError(f"--k is {k}, must be 1 to {len(vocabulary)}, the vocabulary's size")
+    teachers = load_teachers(paths, vocabulary, stamp["kind"])
     for split, facts in stamp["splits"].items():
         characters_of(facts).judge(f"{args.data}/{split}", args.allow_unknown, logger)
-    teachers = load_teachers(paths, vocabulary, stamp["kind"])
     name = "-".join(each.hash[:12] for each in teachers) + (f"-top{k}" if k else "")
     return Plan(
         data=args.data, dest=args.dest or args.data / f"cache-{name}", stored=args.stored, k=k,

@@ -323,3 +323,40 @@ def test_exemplars_of_the_rows_that_are_evaluated_are_refused(toys, tmp_path):
     words = ["--tasks", tmp_path, "--sets", "Pick", "--shots", "1", "--split", "train"]
     with pytest.raises(UserError, match="'split' and 'exemplars_from' are both 'train'"):
         main(arguments(toys, tmp_path / "out", *words))
+
+
+def test_unknown_characters_and_bad_rows_are_in_the_report(toys, tmp_path, caplog):
+    suite = tmp_path / "odd.yaml"
+    suite.write_text(
+        "name: odd\ntitle: Odd\nsets:\n- {name: odd, label: ODD, jsonl: odd.jsonl, kind: rank}\n"
+    )
+    rows = [
+        {"inputs": f"the river {i} 日本語", "targets": "yes", "choices": ["yes", "no"]}
+        for i in range(10)
+    ]
+    lines = [json.dumps(row) for row in rows]
+    (tmp_path / "odd.jsonl").write_text("\n".join([*lines[:5], "{cut", *lines[5:]]) + "\n")
+    words = [
+        str(toys / "model"),
+        "--suite",
+        str(suite),
+        "--tasks",
+        str(tmp_path),
+        "--device",
+        "cpu",
+    ]
+    with pytest.raises(UserError, match=r"odd.jsonl: line 6 is not JSON"):
+        main([*words, "--out", str(tmp_path / "none")])
+    with caplog.at_level("WARNING"):
+        main([*words, "--out", str(tmp_path / "out"), "--max-bad-rows", "1"])
+    report = (tmp_path / "out/report.md").read_text("utf-8")
+    assert "bad rows are left out (--max-bad-rows 1)" in report and "1 unreadable row" in report
+    assert "ODD: " in report and "30 of " in report.split("ODD: ")[1]
+    assert "ODD: " in caplog.text and "are not in the vocabulary" in caplog.text
+    (result,) = read_results(tmp_path / "out").values()
+    assert result["characters"]["unknown"] == 30
+    whole_lines = [json.dumps({**row, "inputs": "日本語の文章"}) for row in rows]
+    (tmp_path / "odd.jsonl").write_text("\n".join(whole_lines) + "\n")
+    with pytest.raises(UserError, match=r"100.00% of the characters .*--allow-unknown"):
+        main([*words, "--out", str(tmp_path / "script")])
+    main([*words, "--out", str(tmp_path / "script"), "--allow-unknown"])

@@ -479,3 +479,24 @@ def test_the_command_runs_as_a_script(root, tmp_path):
     again = subprocess.run([*command, str(tmp_path / "d"), "--seed", "2"], capture_output=True,
                            text=True)  # fmt: skip
     assert again.returncode == 1 and len(again.stderr.strip().splitlines()) == 1
+
+
+def test_the_share_of_unknown_characters_is_told_and_too_many_are_an_error(pairs, tmp_path, caplog):
+    known = stamp(pairs)["splits"]["train"]
+    assert known["characters"] > 1000 and known["unknown_characters"] == 0
+    text = tmp_path / "text.txt"
+    sentences = [
+        "これは 日本語の 文章です ねえ 漢字かな交じり文 そうですよね それは いいと 思います.",
+        "Here it stands and it was very good.",
+    ]
+    text.write_text("\n\n".join("\n".join(sentences * 3) for _ in range(20)) + "\n", "utf-8")
+    words = ["--held-out", "0", "--lines", "sentence"]
+    with pytest.raises(UserError, match=r"train: .*% of the characters .*--allow-unknown"):
+        made.run(tmp_path, *words, text=text)
+    assert not (tmp_path / "data").exists()
+    with caplog.at_level("WARNING"):
+        data = made.run(tmp_path, *words, "--allow-unknown", text=text)
+    assert "of the characters are not in the vocabulary" in caplog.text
+    made_of = stamp(data)["splits"]["train"]
+    # Of a document's two sentences one has 38 such characters of 39, the other none of 29.
+    assert made_of["unknown_characters"] / made_of["characters"] == pytest.approx(38 / 68, abs=0.1)

@@ -165,3 +165,19 @@ def test_the_command_by_itself(data, tmp_path, root):
     )
     assert done.returncode != 0 and len(done.stderr.strip().splitlines()) == 1
     assert "--teacher" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_unknown_characters_of_the_prompts_are_told(teacher, tmp_path, caplog):
+    (tmp_path / "pairs").mkdir()
+    folder = make_data(tmp_path / "pairs")
+    path = folder / "intermediate.json"
+    stamp = json.loads(path.read_text())
+    for facts in stamp["splits"].values():
+        facts |= {"characters": 1000, "unknown_characters": 600}
+    path.write_text(json.dumps(stamp))
+    with pytest.raises(UserError, match=r"data/train: 60.00% of the characters.*--allow-unknown"):
+        write(folder, teacher, tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
+    with caplog.at_level("WARNING"):
+        write(folder, teacher, tmp_path / "cache", "--allow-unknown")
+    assert "/valid: 60.00% of the characters" in caplog.text

@@ -32,7 +32,7 @@ def split(out, task="SST-2"):
 def test_bad_lines_of_lmbffs_tables_are_left_out_and_counted(bad, tmp_path, caplog):
     kshot(originals.sst2(tmp_path / "clean"), tmp_path / "out")
     insert(originals.sst2(tmp_path / "bad") / "SST-2/train.tsv", *bad)
-    with pytest.raises(UserError, match="bad/SST-2/train.tsv.*more than --max-bad-rows"):
+    with pytest.raises(UserError, match=r"bad/SST-2/train.tsv.*more than --max-bad-rows"):
         kshot(tmp_path / "bad", tmp_path / "never", "--max-bad-rows", len(bad) - 1)
     assert not (tmp_path / "never").exists()
     with caplog.at_level(logging.WARNING):
@@ -45,7 +45,7 @@ def test_a_few_are_let_pass_and_many_are_not(tmp_path):
     insert(originals.sst2(tmp_path / "few") / "SST-2/train.tsv", *[b"no label"] * 10)
     assert kshot(tmp_path / "few", tmp_path / "out") == 0
     insert(originals.sst2(tmp_path / "many") / "SST-2/train.tsv", *[b"no label"] * 11)
-    with pytest.raises(UserError, match="11 of 101 rows so far are bad .11 without a column"):
+    with pytest.raises(UserError, match=r"11 of 101 rows so far are bad .11 without a column"):
         kshot(tmp_path / "many", tmp_path / "out")
 
 
@@ -77,7 +77,7 @@ def test_bad_rows_of_a_data_set_of_the_users_own(tmp_path, caplog):
         assert kshot(tmp_path, tmp_path / "out", task=task) == 0
     for reason in ("1 not JSON", "1 'text' not a text", "1 without 'text'", "without a name"):
         assert reason in caplog.text
-    with pytest.raises(UserError, match="--max-bad-rows allows .1."):
+    with pytest.raises(UserError, match=r"--max-bad-rows allows .1."):
         kshot(tmp_path, tmp_path / "none", "--max-bad-rows", "1", task=task)
 
 
@@ -98,7 +98,7 @@ def test_bad_rows_of_an_augmented_file(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         check_augmented(task, path, None)
     assert "more.jsonl: 2 of 23 rows were left out: 2 without its texts" in caplog.text
-    with pytest.raises(UserError, match="line 21 has no 1 texts.*--max-bad-rows allows .1."):
+    with pytest.raises(UserError, match=r"line 21 has no 1 texts.*--max-bad-rows allows .1."):
         check_augmented(task, path, 1)
     table = tmp_path / "more.tsv"
     table.write_bytes(b"sentence\tlabel\na fine one\t?\ncut\ncaf\xe9\t0\nanother\t0\n")

@@ -113,3 +113,19 @@ def test_batches_leave_no_row_out(size):
     )
     assert sorted(i for batch in batches for i in batch) == list(range(11))
     assert max(map(len, batches)) == size
+
+
+def test_text_in_another_script_is_refused_unless_allowed(splits, model, tmp_path):
+    folder = fewshot.split(splits)
+    other = tmp_path / "split"
+    other.mkdir()
+    for path in folder.iterdir():
+        text = path.read_text("utf-8")
+        lines = text.split("\n") if path.suffix == ".tsv" else [text]
+        head, *rest = lines
+        rest = [f"日本語の文章です\t{line.partition(chr(9))[2]}" if line else "" for line in rest]
+        (other / path.name).write_text("\n".join([head, *rest]), "utf-8")
+    with pytest.raises(Exception) as error:
+        train(other, tmp_path / "run", f"--init-from={model}")
+    assert "100.00% of the characters are not in the vocabulary" in user_message(error.value)
+    train(other, tmp_path / "run", f"--init-from={model}", "--allow-unknown", "--max-update=1")

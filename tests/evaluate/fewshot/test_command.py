@@ -164,3 +164,33 @@ def test_an_unreadable_split_is_one_line(content, said, model, tmp_path):
         main([*words, "--seeds", "13", "--rows", "prompt", "--out", str(tmp_path / "out")])
     assert "\n" not in str(error.value)
     assert not (tmp_path / "out").exists()  # nothing half-written
+
+
+def test_a_task_in_another_script_is_refused_unless_allowed(model, tmp_path, caplog):
+    table = tmp_path / "tasks/SST-2"
+    table.mkdir(parents=True)
+    for name in ("train", "dev"):
+        rows = [f"日本語の文章です {i}\t{i % 2}" for i in range(20)]
+        (table / f"{name}.tsv").write_text("\n".join(["sentence\tlabel", *rows]) + "\n", "utf-8")
+    words = [
+        "--model",
+        model,
+        "--tasks",
+        str(tmp_path / "tasks"),
+        "--task",
+        "sst2",
+        "--seeds",
+        "13",
+    ]
+    words += ["--rows", "zero-shot", "--k", "4", "--jobs", "1", "--device", "cpu"]
+    with pytest.raises(
+        UserError, match=r"^sst2 in the vocabulary of .*% of the characters.*unknown"
+    ):
+        main([*words, "--out", str(tmp_path / "out")])
+    with caplog.at_level("WARNING"):
+        assert main([*words, "--out", str(tmp_path / "out"), "--allow-unknown"]) == 0
+    assert caplog.text.count("of the characters are not in the vocabulary") == 1
+    one = ["predict", model, "--task", "sst2", "--text", "日本語"]
+    with pytest.raises(UserError, match=r"--text: 100.00% of the characters"):
+        main(one)
+    assert main([*one, "--allow-unknown"]) == 0
