@@ -1,7 +1,8 @@
 """What a text file holds: plain text, or rows, in which form.
 
 The content decides, and must not take prose for rows: many a text begins with a brace, and almost
-every one has commas and tabs. So CSV and TSV are recognised by the name alone.
+every one has commas and tabs. So CSV and TSV are recognised by the name alone, but not where the
+content is JSON or WikiExtractor's for certain.
 """
 
 import json
@@ -33,17 +34,27 @@ def form_of(name, stream):
 
     >>> from io import BytesIO
     >>> from fairseq_metro.sources.streams import Stream
-    >>> form_of("part-0", Stream(BytesIO(b'{"text": "a row"}\\n'))), form_of("a.csv", None)
-    ('json', 'csv')
+    >>> form_of("part-0", Stream(BytesIO(b'{"text": "a row"}\\n')))
+    'json'
+    >>> form_of("a.csv", Stream(BytesIO(b"id,text\\n"))), form_of("a.csv", Stream(BytesIO(b"{}\\n{}")))
+    ('csv', 'json')
     """
-    by_name = form_by_name(name)
-    if by_name is not None:
-        return by_name
-    head = stream.peek(HEAD)
-    if _is_json(head, whole=len(head) < HEAD):
-        return JSON
+    by_name, head = form_by_name(name), stream.peek(HEAD)
     first = head.lstrip().split(b"\n", 1)[0]
-    return WIKI if DOC_START.fullmatch(first.decode("utf-8", "replace")) else TEXT
+    if DOC_START.fullmatch(first.decode("utf-8", "replace")):
+        return WIKI
+    if by_name is None:
+        return JSON if _is_json(head, whole=len(head) < HEAD) else TEXT
+    return JSON if by_name != JSON and holds_json(head) else by_name
+
+
+def holds_json(head):
+    """Whether a file's first bytes are objects, a line each, whatever its name says.
+
+    >>> holds_json(b'{"text": "a row"}\\n{"text": "an'), holds_json(b'{"a": 1},2\\n')
+    (True, False)
+    """
+    return _is_object(head.lstrip().split(b"\n", 1)[0]) and _is_json(head, whole=len(head) < HEAD)
 
 
 def form_by_name(name):

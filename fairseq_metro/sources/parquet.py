@@ -82,5 +82,6 @@ def _text(raw, field, member):
         pass
     try:
         return decode(raw, member)
-    except UserError as error:
-        return Unusable("not UTF-8", str(error).removeprefix(f"{member.place}: line 1, "))
+    except UserError as error:  # its remedy is for a file of text
+        words = str(error).removeprefix(f"{member.place}: line 1, ").split(";")[0]
+        return Unusable("not UTF-8", f"{words}; write column {field!r} as UTF-8")

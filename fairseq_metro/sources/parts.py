@@ -8,11 +8,13 @@ from fairseq_metro.sources.bad_rows import BadRows
 from fairseq_metro.sources.decoding import as_utf8, decode
 from fairseq_metro.sources.forms import (
     FORMS,
+    HEAD,
     PARQUET,
     TEXT,
     begins_as_parquet,
     form_by_name,
     form_of,
+    holds_json,
 )
 from fairseq_metro.sources.lines import byte_lines, line_blocks
 from fairseq_metro.sources.opening import Member, members
@@ -76,9 +78,9 @@ def parts(path, reading):
     """
     for member in members(path):
         with readable(member.place):
-            form = reading.form or form_by_name(member.name)
-            marked = begins_as_parquet(member.stream.peek(5))
-            if form == PARQUET or (form is None and marked):
+            form, head = reading.form, member.stream.peek(HEAD)
+            named = form_by_name(member.name) == PARQUET and not holds_json(head)
+            if form == PARQUET or (form is None and (begins_as_parquet(head) or named)):
                 yield Part(member, PARQUET, member.stream, reading)
                 continue
             stream = as_utf8(member, reading.bad_rows)

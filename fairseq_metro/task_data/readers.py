@@ -21,6 +21,7 @@ from fairseq_metro.task_data.parquet import parquet_file, read_parquet
 # A cell may be an article; csv's own limit is 131,072 characters.
 csv.field_size_limit(1 << 27)
 DELIMITERS = {"csv": ",", "tsv": "\t"}
+NO_JSON = (*DELIMITERS, "parquet")
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -36,11 +37,14 @@ def format_of(path):
 
 
 def kind_of(path, layout):
-    """The format of a file: its layout's, or what its name says, or its content.
+    """The format of a file: its layout's, or what its name says, or its content; the content also
+    where it is JSON and the name says a table.
 
     Raises :class:`UserError` for one that is not known.
     """
-    kind = layout.format or format_of(path) or format_inside(path)
+    kind = layout.format or format_of(path)
+    if kind is None or (layout.format is None and kind in NO_JSON):
+        kind = format_inside(path) or kind
     if kind not in READERS:
         raise UserError(f"{path}: unknown format {kind!r}; known: {', '.join(sorted(READERS))}")
     return kind

@@ -55,8 +55,6 @@ def _label(value, field, feature, mapping, where):
             f"{where()} has no label (field {field!r}: {value!r}); use a split that has labels",
             "without a label",
         )
-    if isinstance(value, str) and value not in mapping and value.strip():
-        value = value.strip()
     if isinstance(value, str | int) and value in mapping:
         return mapping[value]
     label = _among(value, kind, known)
@@ -87,7 +85,6 @@ def _as_int(value):
     text = str(value).strip().lower()
     if text in _WORDS:
         return int(_WORDS[text])
-    text = text.removesuffix(".0")  # a table in which some labels are missing has decimals
     return int(text) if text.isdecimal() else None
 
 

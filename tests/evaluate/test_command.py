@@ -328,11 +328,11 @@ def test_exemplars_of_the_rows_that_are_evaluated_are_refused(toys, tmp_path):
 def test_unknown_characters_and_bad_rows_are_in_the_report(toys, tmp_path, caplog):
     suite = tmp_path / "odd.yaml"
     suite.write_text(
-        "name: odd\ntitle: Odd\nsets:\n- {name: odd, label: ODD, jsonl: odd.jsonl, kind: rank}\n"
+        "version: 1\nname: odd\nsets: [{dataset: odd, label: ODD, jsonl: odd.jsonl}]\n"
     )
     rows = [
-        {"inputs": f"the river {i} 日本語", "targets": "yes", "choices": ["yes", "no"]}
-        for i in range(10)
+        {"inputs": "the river 日本語", "targets": "yes", "choices": ["yes", "no"]}
+        for _ in range(10)
     ]
     lines = [json.dumps(row) for row in rows]
     (tmp_path / "odd.jsonl").write_text("\n".join([*lines[:5], "{cut", *lines[5:]]) + "\n")

@@ -4,8 +4,10 @@ import subprocess
 import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.errors import UserError, shown_names
 from fairseq_metro.prompts import collection, find_templates
 
 FILE = """
@@ -131,3 +133,20 @@ def test_choices_of_our_own_templates_stand_in_the_order_of_the_labels():
     subj = {t.name: t.fixed_choices for t in find_templates("own").of("subj")}
     assert subj["tells what happens"] == ("No", "Yes")
     assert subj["writer's feelings"] == ("Yes", "No")
+
+
+@given(st.text(max_size=8), st.lists(st.text(max_size=8), max_size=6))
+def test_the_nearest_names_are_others_and_known(name, known):
+    words = collection.nearest(name, [*known, name])
+    others = sorted({other for other in known if other != name})
+    if words.startswith("nearest: "):
+        assert any(shown_names([other]) in words for other in others)
+        assert shown_names([name]) not in words.removeprefix("nearest: ").split(", ")
+    else:
+        number = "no other is" if not others else f"{len(others)} other"
+        assert words.startswith(number)
+
+
+def test_names_are_near_in_any_case_of_letters():
+    assert collection.nearest("SST2", ["mr", "sst2"]) == "nearest: sst2"
+    assert collection.nearest("text", ["text ", "text"]) == "nearest: 'text '"

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from fairseq_metro.errors import UserError
 from fairseq_metro.sources import BadRows, Reading, documents_of, row_limit
+from fairseq_metro.sources.forms import form_of
+from fairseq_metro.sources.streams import Stream
 
 TEXTS = st.lists(
     st.text(st.characters(exclude_categories=["Cs"]), min_size=1), min_size=1, max_size=8
@@ -282,3 +284,62 @@ def test_parquet_in_an_archive_is_read_and_a_damaged_one_is_one_line(folder):
     for damaged in (content[:-20], content[:40] + bytes(len(content) - 80) + content[-40:]):
         with pytest.raises(UserError, match="t: not a whole parquet file"):
             read(folder / "t", damaged)
+
+
+def test_a_name_that_says_another_form_than_the_content_does_not_decide(tmp_path):
+    rows = b'{"text": "a row of text"}\n{"text": "another row"}\n'
+    for name in ("a.csv", "b.TSV", "c.parquet", "d.csv.gz"):
+        path = tmp_path / name
+        path.write_bytes(gzip.compress(rows) if name.endswith("gz") else rows)
+        assert read(path)[0] == ["a row of text", "another row"]
+    wiki = tmp_path / "e.jsonl"
+    wiki.write_text('<doc id="1" url="u" title="T">\nT\n\nIts text.\n</doc>\n')
+    assert read(wiki)[0] == ["T\n\nIts text."]
+    assert [form_of("a.csv", Stream(io.BytesIO(b))) for b in (b"a,b\n" + rows, b"text\n")] == [
+        "csv"
+    ] * 2
+    with pytest.raises(UserError, match="not a whole parquet file"):
+        read(tmp_path / "f.parquet", b"prose, and no table")
+
+
+def test_blanks_around_a_header_are_no_part_of_the_names(folder):
+    assert read(folder / "h.csv", "id, text \n1,good\n")[0] == ["good"]
+    assert read(folder / "h.tsv", "id\t text\n1\tgood\n")[0] == ["good"]
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"), [("text ", "'text '"), ("t\u0435xt", "'t.u0435xt'"), ("te\u200bxt", "u200b")]
+)
+def test_a_message_never_says_that_there_is_what_is_missing(folder, name, shown):
+    with pytest.raises(UserError, match=f"no text in field 'text' .there is: .*{shown}") as error:
+        read(folder / "odd.jsonl", json.dumps({name: "a"}) + "\n")
+    assert "there is: text)" not in str(error.value)
+
+
+def test_the_limit_that_a_message_names_is_the_one_that_was_passed(folder):
+    good = '{"text": "a"}\n' * 100
+    for content, limit in ((good + "\xff\n" * 3, None), (good + "null\n" * 3, 2)):
+        raw = content.encode("latin-1")
+        with pytest.raises(UserError, match="3 of 103 rows so far are bad") as error:
+            counts = BadRows(limit)
+            for line in raw.splitlines():
+                good_line = line.startswith(b"{")
+                if good_line:
+                    counts.good()
+                else:
+                    counts.add("bad", "a: line 101: bad", of_file=line == b"\xff")
+            counts.end_of_file()
+        words = "0.1% of the rows where the file itself is damaged" if limit is None else "2"
+        assert f"--max-bad-rows allows ({words})" in str(error.value)
+
+
+def test_bytes_in_parquet_are_no_reason_to_convert_the_file(folder):
+    pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    from pyarrow import parquet
+
+    path = folder / "bytes.parquet"
+    parquet.write_table(pyarrow.table({"text": [b"good"] * 9 + [b"caf\xe9"]}), path)
+    texts, counts = read(path)
+    assert texts == ["good"] * 9 and counts.reasons == {"not UTF-8": 1}
+    (sentence,) = counts.summary()
+    assert "iconv" not in sentence and "write column 'text' as UTF-8" in sentence

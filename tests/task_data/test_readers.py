@@ -136,3 +136,15 @@ def test_parquet_comes_back(tmp_path, start, stop):
     parquet.write_table(pyarrow.Table.from_pylist(rows), path, row_group_size=3)
     assert rows_of(path, start, stop) == rows[start:stop]
     assert count_records(path, Layout()) == 10
+
+
+def test_json_under_the_name_of_a_table_is_read_as_json(tmp_path):
+    rows = [{"text": "a", "label": 0}, {"text": "b, c", "label": 1}]
+    content = "".join(json.dumps(row) + "\n" for row in rows)
+    for name in ("a.csv", "b.tsv", "c.parquet"):
+        assert rows_of(write(tmp_path / name, content)) == rows
+        assert count_records(tmp_path / name, Layout()) == 2
+
+
+def test_blanks_around_a_header_are_no_part_of_the_names(tmp_path):
+    assert rows_of(write(tmp_path / "t.csv", "id, text\n1,a\n")) == [{"id": "1", "text": "a"}]
