@@ -3,10 +3,12 @@
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from fairseq.dataclass import ChoiceEnum
 from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_REGISTRY
 from fairseq.tasks import register_task
+from omegaconf import II
 
 from fairseq_metro.data.blocks import BREAK_MODES
 from fairseq_metro.data.indexed import STAMP as TEXT_STAMP
@@ -82,6 +84,7 @@ class PromptDistillationTaskConfig(TextTaskConfig):
             "this, so that rare ones are favoured (DistilBERT: 0.7); 0: all alike"
         },
     )
+    max_tokens: Any = II("dataset.max_tokens")
 
 
 @register_task(NAME, dataclass=PromptDistillationTaskConfig)

@@ -347,6 +347,16 @@ def test_flans_ablations_differ_as_the_paper_says():
     assert len(soft) == 8 * 2 * 2  # SuperGLUE, of 32 rows and of all, on T5 and on the tuned T5
 
 
+def test_a_soft_prompts_scores_name_the_model_behind_it():
+    """A checkpoint's own path to it is not followed."""
+    commands = {step.key: step.command for step in steps_of("flan_prompt_tuning")}
+    tuned = [key for key in commands if key.startswith("finetune") and "-soft-" in key]
+    assert len(tuned) == 32
+    for key in tuned:
+        scores = commands[key.replace("finetune", "evaluate")].options
+        assert option(scores, "--frozen-model") == [dict(commands[key].environment)["INIT"]]
+
+
 def test_what_needs_a_users_templates_says_so():
     needing = [
         step for name in ORIGINALS for step in steps_of(name) if step.requires == ("TEMPLATES",)

@@ -138,11 +138,8 @@ def _soft_prompts(settings, size, scale):
                     models.tuned(soft, size, start, models.prompts_of(data, size), fields, scale,
                                  "finetune_soft_prompt.sh", "soft_prompt")
                 )  # fmt: skip
-                found.append(
-                    models.evaluated(
-                        soft, f"$WORK/tuned-{soft}", SUITE, fields, ("--sets", dataset)
-                    )
-                )
+                options = ("--sets", dataset, "--frozen-model", start)
+                found.append(models.evaluated(soft, f"$WORK/tuned-{soft}", SUITE, fields, options))
     return found
 
 
