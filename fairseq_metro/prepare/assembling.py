@@ -8,6 +8,7 @@ import numpy as np
 
 from fairseq_metro.data.characters import Characters
 from fairseq_metro.data.indexed import IndexedWriter
+from fairseq_metro.data.vocabulary import UNKNOWN
 from fairseq_metro.prepare.encoding import END
 
 FIRST_ORDINARY = 4  # ids below are fairseq's specials
@@ -59,7 +60,6 @@ class Assembler:
             self._write([END], [1], "\n")
         self._write(encoded.tokens, encoded.sizes, encoded.text)
         self._boundary = encoded.boundary_after
-        self._facts["unknown"] += encoded.unknown
         self._facts["unknown_characters"] += encoded.unknown_characters
         self._counts += np.bincount(encoded.tokens, minlength=len(self._counts))
 
@@ -94,7 +94,7 @@ class Assembler:
             "lines": self._facts["lines"],
             "documents": self._facts["documents"] + (self._facts["lines"] > 0),
             "tokens": self._facts["tokens"],
-            "unknown": self._facts["unknown"],
+            "unknown": int(self._counts[UNKNOWN]),
             "unknown_characters": self._facts["unknown_characters"],
             "characters": self.characters().all,
             "dropped": self._facts["dropped"],

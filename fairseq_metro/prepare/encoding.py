@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fairseq_metro.data.indexed import token_type
-from fairseq_metro.data.vocabulary import UNKNOWN, Vocabulary
+from fairseq_metro.data.vocabulary import Vocabulary
 from fairseq_metro.prepare.workers import Workers
 
 END = 2  # </s>
@@ -26,7 +26,6 @@ class Encoded:
     boundary_before: bool
     boundary_after: bool
     dropped: int
-    unknown: int
     unknown_characters: int = 0
     text: str = ""  # the pieces route: the same lines as symbols
 
@@ -65,11 +64,9 @@ def encode_chunk(vocabulary, chunk, blank_ends_document, as_text=False):
     if as_text:
         words = iter([line for line in spelled if line])
         text = "".join(f"{next(words)}\n" if size else "\n" for size in sizes)
-    unknown = int((tokens == UNKNOWN).sum())
     return Encoded(
-        whole, (sizes + 1).astype(np.int32), bool(before), bool(after), dropped, unknown,
-        unknown_characters,
-        text,
+        whole, (sizes + 1).astype(np.int32), bool(before), bool(after), dropped,
+        unknown_characters, text,
     )  # fmt: skip
 
 

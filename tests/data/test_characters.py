@@ -2,12 +2,14 @@
 
 import json
 import logging
+import random
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairseq_metro.data.characters import Characters
+from fairseq_metro.data.characters import MOST_COUNTED, CharacterCounter, Characters
 from fairseq_metro.data.vocabulary import UNKNOWN
 from fairseq_metro.errors import UserError
 from fairseq_metro.prepare import binarize
@@ -92,3 +94,30 @@ def test_prompts_in_another_script_are_refused(tmp_path, caplog):
     with caplog.at_level(logging.INFO):
         assert prompts.main(list(map(str, [*words, "--allow-unknown"]))) in (0, None)
     assert "of the characters are not in the vocabulary" in caplog.text
+
+
+def test_many_unknown_characters_are_estimated_closely_and_few_are_exact():
+    vocabulary = samples.vocabulary()
+    rng = random.Random(3)
+    texts = [
+        " ".join(rng.choice(["the", "日", "river", "漢字語の", "€€é"]) for _ in range(1 + i % 9))
+        for i in range(3000)
+    ]
+    for some in (texts[:40], texts):
+        tokens, sizes, unknown = vocabulary.encode_counted(some)
+        exact = sum(c not in KNOWN for text in some for c in text if c != " ")
+        if len(some) == 40:
+            assert unknown == exact
+        else:
+            assert unknown == pytest.approx(exact, rel=0.1)
+    # The work does not grow with the number of texts.
+    asked = []
+    counter = CharacterCounter(
+        SimpleNamespace(
+            normalize=lambda wholes: asked.append(len(wholes)) or wholes,
+            id_to_piece=vocabulary.processor.id_to_piece, is_byte=vocabulary.processor.is_byte,
+        ),
+        vocabulary._piece_indices, len(vocabulary), UNKNOWN,
+    )  # fmt: skip
+    counter.unknown(texts, tokens, sizes)
+    assert asked[0] <= MOST_COUNTED
