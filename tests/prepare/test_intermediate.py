@@ -500,3 +500,21 @@ def test_the_share_of_unknown_characters_is_told_and_too_many_are_an_error(pairs
     made_of = stamp(data)["splits"]["train"]
     # Of a document's two sentences one has 38 such characters of 39, the other none of 29.
     assert made_of["unknown_characters"] / made_of["characters"] == pytest.approx(38 / 68, abs=0.1)
+
+
+def test_text_of_which_no_sentence_has_tokens_enough_names_the_vocabulary(tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("これは日本語の文章です。漢字かな交じり文。\n\n" * 20, "utf-8")
+    with pytest.raises(UserError, match=r"100.00% of the characters .*--allow-unknown"):
+        made.run(tmp_path, text=text)
+    with pytest.raises(UserError, match="no document keeps 4 sentences"):
+        made.run(tmp_path, "--allow-unknown", text=text)
+    assert not (tmp_path / "data").exists()
+
+
+def test_text_that_cannot_be_read_leaves_nothing_behind(tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_bytes(b"caf\xe9 au lait\n" * 20)
+    with pytest.raises(UserError, match="is not UTF-8"):
+        made.run(tmp_path, text=text)
+    assert not (tmp_path / "data").exists()

@@ -66,10 +66,16 @@ def make(plan, building):
         plan.tokenizer_place, plan.lines, plan.group.least_tokens, plan.group.least_sentences,
         plan.seed,
     )  # fmt: skip
-    facts = collect(
-        folder, plan.sources, plan.documents, plan.reading, rules, plan.workers,
-        plan.sentence_settings(),
-    )  # fmt: skip
+    begun = folder.exists()
+    try:
+        facts = collect(
+            folder, plan.sources, plan.documents, plan.reading, rules, plan.workers,
+            plan.sentence_settings(),
+        )  # fmt: skip
+    except UserError:
+        if not begun:  # bad input leaves nothing behind
+            remove(building, plan.dest)
+        raise
     check_sentences(facts, plan, where, building)
     sentences = Sentences(folder)
     counts = write_sides(sentences, plan.held_out, plan.group)
@@ -96,6 +102,7 @@ def check_sentences(facts, plan, where, building):
     if facts["sentences"]:
         return
     remove(building, plan.dest)
+    characters_of(facts).refuse(where, plan.allow_unknown)
     if facts["documents_left_out"]:
         raise UserError(
             f"{where}: no document keeps {plan.group.least_sentences} sentences of "

@@ -19,12 +19,16 @@ from fairseq_metro.prepare.intermediate.reading import SENTENCE, jobs, paragraph
 from fairseq_metro.prepare.intermediate.splitting import sentences_of
 from fairseq_metro.prepare.workers import Workers
 from fairseq_metro.smash.tokenizers import load_tokenizer
+from fairseq_metro.sources import mended
 
 FILES = TEXT, ENDS, PLACES, DOCUMENTS, BOUNDS = (
     "text.bin", "ends.bin", "places.bin", "documents.bin", "bounds.bin",
 )  # fmt: skip
 ROW = np.dtype([("number", np.int64), ("draw", np.uint64)])
-COUNTS = ("documents", "documents_left_out", "sentences", "sentences_left_out")
+COUNTS = (
+    "documents", "documents_left_out", "sentences", "sentences_left_out", "characters",
+    "unknown_characters",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,8 @@ def _long_enough(sentence, least, tokenizer):
 
 
 def sentences_in(job, rules, tokenizer):
-    """The :class:`Found` of one job (:func:`~.reading.jobs`)."""
+    """The :class:`Found` of one job (:func:`~.reading.jobs`); its counts of characters are those of a
+    job of which no sentence is kept."""
     first, texts = job
     texts_kept, places, rows, bounds = [], [], [], []
     counts = dict.fromkeys(COUNTS, 0)
@@ -100,6 +105,9 @@ def sentences_in(job, rules, tokenizer):
         places += [place for place, _ in kept]
         bounds.append(len(places))
         texts_kept += [sentence.encode() for _, sentence in kept]
+    if not texts_kept:  # perhaps the vocabulary makes one <unk> of each sentence
+        characters = tokenizer.characters([mended(" ".join(text.split()))[0] for text in texts])
+        counts["characters"], counts["unknown_characters"] = characters.all, characters.unknown
     ends = np.cumsum([0, *map(len, texts_kept)], dtype=np.int64)[1:]
     return Found(
         b"".join(texts_kept), ends, np.array(places, np.int32), np.array(rows, ROW),
