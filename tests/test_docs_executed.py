@@ -71,6 +71,8 @@ ELSEWHERE = {
         "tests/prompts/test_flan_import.py::test_fields_are_whole",
     "python preprocess/prompted_data.py --mixture t0-original-prompts":
         "tests/mixtures/test_ready_made.py::test_t0s_mixtures_of_fewer_prompts",
+    "SCALE=paper DATA=data-bin/mine":
+        "tests/reproduce/test_rehearsal.py::test_every_kind_of_command_runs_to_its_end",
     "fairseq-metro lm-eval": "tests/evaluate/test_harness_command.py",
 }  # fmt: skip
 # What a page has its reader make, so that it is not there at its beginning.
