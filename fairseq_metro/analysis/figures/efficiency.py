@@ -105,19 +105,23 @@ def running_totals(kept, record):
 def spent(log, update, run):
     """(seconds on the run's clock, tokens seen) after ``update`` updates.
 
-    log: read with :func:`running_totals`. Raises :class:`UserError` where it has not got that far.
+    log: read with :func:`running_totals`. A run may end less than a logging interval after its last
+    line, at the speed that this has. Raises :class:`UserError` where it has not got that far.
     """
-    last = Record(0, {"seconds": 0.0, "tokens": 0.0})
+    before = last = Record(0, {"seconds": 0.0, "tokens": 0.0})
     for record in log.train:
         if not record.values:
             raise UserError(f"{run}: its log has no 'wall' or 'wpb'; log with --log-format json")
-        if record.update >= update:
-            share = (update - last.update) / (record.update - last.update)
-            pairs = ((last.values[key], record.values[key]) for key in ("seconds", "tokens"))
-            seconds, tokens = (one + share * (other - one) for one, other in pairs)
-            return seconds, tokens
-        last = record
-    raise UserError(f"{run}: its log ends at update {last.update}, before {update}")
+        before, last = last, record
+        if last.update >= update:
+            break
+    interval = last.update - before.update
+    if not interval or update - last.update >= interval:
+        raise UserError(f"{run}: its log ends at update {last.update}, before {update}")
+    share = (update - before.update) / interval
+    pairs = ((before.values[key], last.values[key]) for key in ("seconds", "tokens"))
+    seconds, tokens = (start + share * (end - start) for start, end in pairs)
+    return seconds, tokens
 
 
 def mean_score(scores, tasks):

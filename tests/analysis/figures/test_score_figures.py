@@ -204,6 +204,12 @@ def test_a_log_that_ends_too_early_is_one_line(tmp_path):
     log = read_log(log_of(tmp_path / "run", clocked) / "train.log", running_totals)
     with pytest.raises(UserError, match="its log ends at update 400, before 500"):
         efficiency.spent(log, 500, "run")
+    # The last updates come after the last line, at its speed.
+    before, last = log.train[-2:]
+    beyond = last.update + 0.4 * (last.update - before.update)
+    later = [last.values[key] + 0.4 * (last.values[key] - before.values[key])
+             for key in ("seconds", "tokens")]  # fmt: skip
+    assert efficiency.spent(log, beyond, "run") == pytest.approx(later)
 
 
 def test_points_of_figure_4(tmp_path, folders, monkeypatch):
