@@ -75,7 +75,12 @@ def in_words(changes):
 
 
 def update_changes(then, now):
-    """As :func:`changed_options`, of the options that make up an update; [] where it stays as large."""
+    """As :func:`changed_options`, for the options that make up an update; [] where its size stays.
+
+    [], too, where ``now`` has no ``dataset`` section: a task that stands alone knows of no update.
+    """
+    if not now.get("dataset"):
+        return []
     old, new = _update(then), _update(now)
     if _amounts(**old) == _amounts(**new):
         return []

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from fairseq_metro.errors import UserError
+from fairseq_metro.tasks.resuming import update_changes
 from tests import distillation, prompted
 from tests.recording import VARIABLE, recorded_samples, samples_of
 from tests.tasks.test_prompt_finetuning import command as finetuning_command
@@ -139,6 +140,13 @@ def test_options_with_another_value_are_named(data, tmp_path):
     ):  # fmt: skip
         assert words in said
     assert said.count("(was") == 6 and "\n" not in said
+
+
+def test_a_task_that_stands_alone_changes_no_update():
+    then = {"dataset": {"batch_size": 8}, "optimization": {"update_freq": [2]}}
+    assert update_changes(then, {"task": {}}) == []
+    now = {"dataset": {"batch_size": 4}, "optimization": {"update_freq": [2]}}
+    assert update_changes(then, now) == [("batch_size", "4", "8")]
 
 
 def test_places_speed_and_how_often_to_look_are_not_named(data, tmp_path):
