@@ -40,13 +40,7 @@ setup(
     },
     entry_points={
         "console_scripts": [
-            "fairseq-metro = fairseq_metro.commands:main",
-            "metro-corpus = fairseq_metro.commands:corpus",
-            "metro-vocabulary = fairseq_metro.commands:vocabulary",
-            "metro-binarize = fairseq_metro.commands:binarize",
-            "metro-parameters = fairseq_metro.commands:parameters",
-            "metro-health = fairseq_metro.commands:health",
-            "metro-summary = fairseq_metro.commands:summary",
+            "fairseq-metro = fairseq_metro.cli:main",
         ],
         # lm-evaluation-harness from the version on that looks for it; else: fairseq-metro lm-eval
         "lm_eval.models": ["fairseq_metro = fairseq_metro.evaluate.harness:FairseqMetroLM"],

@@ -221,7 +221,7 @@ def fewshot_row(models, work, args):
     seeds, lrs = ["13", "21"][: args.splits], ["1e-5", "2e-5", "5e-5"]
     out = work / f"fewshot-{os.getpid()}"
     words = [
-        sys.executable, ROOT / "eval" / "fewshot.py", "--model", models["student"][0], "--tasks",
+        sys.executable, "-m", "fairseq_metro", "fewshot", "--model", models["student"][0], "--tasks",
         work / "tasks", "--task", "sst2", "--rows", "prompt", "--seeds", *seeds, "--lr", *lrs,
         "--batch", "4", "--steps", args.steps, "--jobs", 1, "--device", "cpu", "--out", out,
     ]  # fmt: skip

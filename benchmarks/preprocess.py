@@ -157,7 +157,7 @@ def run(*command):
 def binarize(text, valid, vocab, dest, workers):
     """Our side: the command a person types."""
     run(
-        ROOT / "preprocess" / "binarize.py", "--vocab", vocab, "--train", text, "--valid", valid,
+        "-m", "fairseq_metro", "binarize", "--vocab", vocab, "--train", text, "--valid", valid,
         "--dest", dest, "--workers", workers,
     )  # fmt: skip
 

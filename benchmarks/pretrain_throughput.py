@@ -47,10 +47,10 @@ from fairseq_metro.kernels import choice  # noqa: E402
 from fairseq_metro.logs import quieted  # noqa: E402
 from fairseq_metro.models.metro_t5 import ARCHITECTURES, MetroT5Config, MetroT5Model  # noqa: E402
 from fairseq_metro.models.metro_t5.initialization import initialize  # noqa: E402
-from fairseq_metro.models.metro_t5.parameters import VOCABULARY  # noqa: E402
 from fairseq_metro.models.symbols import Symbols  # noqa: E402
 from fairseq_metro.optim.fused_adam import FusedAdamW  # noqa: E402
 from fairseq_metro.planning.costs import flops_per_token  # noqa: E402
+from fairseq_metro.planning.parameters import VOCABULARY  # noqa: E402
 from fairseq_metro.recipes import choices  # noqa: E402
 from fairseq_metro.stamp import commit  # noqa: E402
 

@@ -70,9 +70,9 @@ def prepare(text, work, vocabulary_size, valid_lines, required_words=None):
     vocab = ["--out", work / "vocab", "--vocab-size", vocabulary_size, "--lowercase"]
     if required_words:
         vocab += ["--require-words", required_words]
-    sh(python, "preprocess/train_vocabulary.py", "--input", *files, *vocab)
+    sh(python, "-m", "fairseq_metro", "vocabulary", "--input", *files, *vocab)
     splits = ["--train", *files, "--valid", work / "valid.txt", "--dest", work / "data"]
-    sh(python, "preprocess/binarize.py", "--vocab", work / "vocab", *splits)
+    sh(python, "-m", "fairseq_metro", "binarize", "--vocab", work / "vocab", *splits)
     return work / "data"
 
 

@@ -182,7 +182,7 @@ def tasks(folder):
 def ours(folder, place, args):
     """The command a person types."""
     run(
-        ROOT / "preprocess/prompted_data.py", "--mixture", folder / "mixture.yaml",
+        "-m", "fairseq_metro", "prompts", "--mixture", folder / "mixture.yaml",
         "--tasks", folder / "tasks", "--vocab", args.vocab, "--dest", place, "--split", "train",
         "--workers", args.workers,
     )  # fmt: skip

@@ -50,7 +50,7 @@ def build(vocabulary, args):
     data = args.work.resolve() / f"data-{vocabulary.hash[:12]}"
     templates = ["--templates", args.templates.resolve()] if args.templates else []
     sh(
-        sys.executable, "preprocess/prompted_data.py", "--mixture", args.mixture,
+        sys.executable, "-m", "fairseq_metro", "prompts", "--mixture", args.mixture,
         "--tasks", args.tasks.resolve(), *templates, "--vocab", vocabulary.path, "--dest", data,
         "--split", "train", "valid", "heldout", "--valid-rows", args.valid_rows,
         "--evaluation-overlap", "drop",

@@ -34,7 +34,8 @@ from benchmarks.reproduction_cells import (  # noqa: E402
 from benchmarks.reproduction_pair import append, lines_of  # noqa: E402
 from benchmarks.reproduction_tables import finish  # noqa: E402
 from fairseq_metro.errors import UserError, run_command  # noqa: E402
-from fairseq_metro.planning.plan import AUTHORS_RUNS, GPUS  # noqa: E402
+from fairseq_metro.planning.gpus import GPUS  # noqa: E402
+from fairseq_metro.planning.plan import AUTHORS_RUNS  # noqa: E402
 from fairseq_metro.reproduce import steps  # noqa: E402
 from fairseq_metro.reproduce.commands import VARIABLES  # noqa: E402
 from fairseq_metro.reproduce.compute import compute_ratio, flops  # noqa: E402

@@ -146,7 +146,7 @@ def train(run, words):
 
 
 def write_documents(text, path):
-    """The text as documents that ``preprocess/intermediate.py`` reads: a blank line between them, a
+    """The text as documents that ``fairseq-metro intermediate`` reads: a blank line between them, a
     paragraph a line. Reviews and news come so; books and speeches are cut every 20 paragraphs."""
     blocks = []
     for name in ("movie_reviews.txt", "abc.txt"):
@@ -166,13 +166,13 @@ def prompts_stage(args):
         write_documents(args.text.resolve(), work / "documents.txt")
     for group in args.groups:
         sh(
-            sys.executable, "preprocess/intermediate.py", "--group", group, "--input",
+            sys.executable, "-m", "fairseq_metro", "intermediate", "--group", group, "--input",
             work / "documents.txt", "--vocab", work / "vocab", "--dest", work / group, "--size",
             SIZES[group], "--held-out", 0.02, "--valid-size", 999, "--seed", 1, "--workers", 1,
         )  # fmt: skip
         for teacher in args.teachers:
             sh(
-                sys.executable, "preprocess/cache_teacher.py", work / group, "--teacher",
+                sys.executable, "-m", "fairseq_metro", "cache-teacher", work / group, "--teacher",
                 work / teacher, "--dest", work / f"{group}-{teacher}", "--device", "cpu",
             )  # fmt: skip
 

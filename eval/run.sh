@@ -38,7 +38,7 @@ elif [ -z "${HUB:-}" ]; then
     TASKS=$CHECKPOINT/tasks                      # where quickstart_prompts.sh left them
     if [ ! -e "$TASKS/docstring_tasks.json" ]; then
         TASKS=$PWD/runs/demonstration_tasks      # the same for all models: they depend on no vocabulary
-        python preprocess/docstring_tasks.py --out "$TASKS"
+        python -m fairseq_metro docstring-tasks --out "$TASKS"
     fi
     words+=(--tasks "$TASKS")
 fi

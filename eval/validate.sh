@@ -4,7 +4,7 @@
 # SPLIT (default valid) and TOKENS per batch (default 4096) can be set too.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-: "${DATA:?set DATA to a folder written by preprocess/binarize.py}"
+: "${DATA:?set DATA to a folder written by fairseq-metro binarize}"
 : "${CHECKPOINT:?set CHECKPOINT to a file written by fairseq-train}"
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 exec fairseq-validate "$DATA" --user-dir fairseq_metro --task metro_t5 --path "$CHECKPOINT" \

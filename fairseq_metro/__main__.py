@@ -2,7 +2,7 @@
 
 import sys
 
-from fairseq_metro.commands import main
+from fairseq_metro.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -28,7 +28,7 @@ def load(source, device=None, frozen_model=None):
 
     source: a run's folder (its newest ``checkpoint_last.pt``, in it or one folder below), one of its
     checkpoint files or ``RUN@UPDATES``, with a vocabulary folder ``vocab/`` beside; or a Hugging Face
-    folder, of METRO-T0 (as ``eval/export_authors.py`` writes it) or of T5. device: "cpu", "cuda", ...;
+    folder, of METRO-T0 (as ``fairseq-metro export`` writes it) or of T5. device: "cpu", "cuda", ...;
     None: a GPU where there is one. frozen_model: of a soft prompt, the model it was trained with. A
     METRO-T5 model leaves its auxiliary model and RTD head behind.
 

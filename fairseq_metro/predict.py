@@ -4,13 +4,13 @@ One line is printed for each text: the output, or the choice. With --json it is 
 and "output", and with choices "choices" and their "scores", natural logarithms of probabilities.
 """
 
-import argparse
 import json
 import logging
 import sys
 from pathlib import Path
 
 import fairseq_metro
+from fairseq_metro.arguments import CommandParser
 from fairseq_metro.data.characters import add_allow_unknown
 from fairseq_metro.errors import UserError
 from fairseq_metro.evaluate.options import FROZEN_MODEL
@@ -20,11 +20,9 @@ from fairseq_metro.sources import STANDARD_INPUT, mended, text_lines
 logger = logging.getLogger(__name__)
 
 
-@messages_on_stderr(logging.WARNING)
-def main(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def parser():
+    """The command's options."""
+    parser = CommandParser(description=__doc__)
     add = parser.add_argument
     add("folder", type=Path, metavar="DIR",
         help="a run's folder, one of its checkpoints, or an exported Hugging Face folder")  # fmt: skip
@@ -40,7 +38,12 @@ def main(argv=None):
     add("--device", help="cpu, cuda, cuda:1, ... (default: a GPU where there is one)")
     add("--frozen-model", type=Path, metavar="DIR", help=FROZEN_MODEL)
     add_allow_unknown(add)
-    args = parser.parse_args(argv)
+    return parser
+
+
+@messages_on_stderr(logging.WARNING)
+def main(argv=None):
+    args = parser().parse_args(argv)
     texts = texts_of(args.input)
     options = {"beam": args.beam, "max_len_b": args.max_len, "min_len": args.min_len}
     options = {name: value for name, value in options.items() if value is not None}

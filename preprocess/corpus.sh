@@ -7,9 +7,9 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 command -v fairseq-train >/dev/null || PATH=$root/.venv/bin:$PATH
 WORKERS=${WORKERS:-$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)}
-python "$root/preprocess/documents.py" --source "${SOURCES[@]}" --out "$OUT/documents" ${PLAN:+--plan}
+python -m fairseq_metro documents --source "${SOURCES[@]}" --out "$OUT/documents" ${PLAN:+--plan}
 [ -z "${PLAN:-}" ] || exit 0
-python "$root/preprocess/train_vocabulary.py" --input "$OUT"/documents/train/*.zst --out "$OUT/vocab" \
+python -m fairseq_metro vocabulary --input "$OUT"/documents/train/*.zst --out "$OUT/vocab" \
   --vocab-size "$VOCAB_SIZE" --normalization metro $CASE
-python "$root/preprocess/binarize.py" --vocab "$OUT/vocab" --train "$OUT"/documents/train/*.zst \
+python -m fairseq_metro binarize --vocab "$OUT/vocab" --train "$OUT"/documents/train/*.zst \
   --valid "$OUT"/documents/valid/*.zst --dest "$OUT/data" --shards "${SHARDS:-$DEFAULT_SHARDS}" --workers "$WORKERS"

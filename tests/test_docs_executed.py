@@ -67,9 +67,9 @@ ELSEWHERE = {
     "TEXT=text TASKS=tasks": "tests/reproduce/test_runner.py",
     "python benchmarks/reproduction_pair.py": "tests/reproduce/test_judging.py::test_the_pairs_report",
     "fairseq-metro import-flan": "tests/prompts/test_flan_import.py::test_sets_and_counts",
-    "python preprocess/prompted_data.py --mixture flan --templates":
+    "fairseq-metro prompts --mixture flan --templates":
         "tests/prompts/test_flan_import.py::test_fields_are_whole",
-    "python preprocess/prompted_data.py --mixture t0-original-prompts":
+    "fairseq-metro prompts --mixture t0-original-prompts":
         "tests/mixtures/test_ready_made.py::test_t0s_mixtures_of_fewer_prompts",
     "SCALE=paper DATA=data-bin/mine":
         "tests/reproduce/test_rehearsal.py::test_every_kind_of_command_runs_to_its_end",

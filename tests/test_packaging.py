@@ -123,7 +123,7 @@ def test_it_works_in_a_fresh_environment(version, built, tmp_path):
         f"pip install -q --no-deps {built[0]}; mv fairseq_metro elsewhere; fairseq-metro --version; "
         "folder=$(python -W ignore -c "
         "'import fairseq_metro, os; print(os.path.dirname(fairseq_metro.__file__))'); echo $folder; "
-        "head -n 150 README.md > a.txt; tail -n +151 README.md > b.txt; "
+        "head -n 110 README.md > a.txt; tail -n +111 README.md > b.txt; "
         "fairseq-metro vocabulary --input README.md --out vocab --vocab-size 300; "
         "fairseq-metro binarize --vocab vocab --train a.txt --valid b.txt --dest bin; "
         "fairseq-train bin --user-dir $folder --task metro_t5 --arch metro_t5_tiny "

@@ -7,11 +7,11 @@
 #
 # INIT       what it begins with: a pretrained run's folder or checkpoint, RUN@UPDATES for one that it
 #            kept, an authors' or a Hugging Face folder
-# DATA       folder written by preprocess/prompted_data.py; or
+# DATA       folder written by fairseq-metro prompts; or
 # TASKS      the folder of raw task files: DATA (then by default data-bin/flan) is made of them
 #            first, with the vocabulary beside INIT (VOCAB= another) and the installed templates
 #            (TEMPLATES= others); what is there already is kept. MIXTURE=FILE.yaml: another mixture
-# PROMPT_OPTIONS   with TASKS: more options of preprocess/prompted_data.py, such as "--hold-out nli"
+# PROMPT_OPTIONS   with TASKS: more options of fairseq-metro prompts, such as "--hold-out nli"
 # ARCH       tiny | small | base | basepp | largepp (default base)
 # MODEL      metro (default) | t5: METRO-T5's main model or our T5 | hf: Hugging Face's T5, where basepp
 #            and largepp mean its base and large (v1.1: --arch hf_t5_v1_1_base at the end)

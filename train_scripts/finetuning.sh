@@ -20,11 +20,11 @@ vocabulary_of_start() {
 # already is kept as it is.
 make_data() {
   local vocabulary words=(--mixture "$1" --tasks "$TASKS" --dest "$DATA" --max-source-length "$2")
-  (( ${MACHINES:-1} == 1 )) || refuse "TASKS with several machines: run preprocess/prompted_data.py on one of them first, then give DATA alone"
+  (( ${MACHINES:-1} == 1 )) || refuse "TASKS with several machines: run fairseq-metro prompts on one of them first, then give DATA alone"
   [[ -z ${TEMPLATES:-} ]] || words+=(--templates "$TEMPLATES")
   vocabulary=$(vocabulary_of_start) || exit 2
   # shellcheck disable=SC2206  # several words
-  step python preprocess/prompted_data.py "${words[@]}" --vocab "$vocabulary" ${PROMPT_OPTIONS:-}
+  step python -m fairseq_metro prompts "${words[@]}" --vocab "$vocabulary" ${PROMPT_OPTIONS:-}
 }
 
 # value_of OPTION WORDS...: the word behind the last OPTION among these.
@@ -47,7 +47,7 @@ finetune() {
   done
   name=${mixture##*/} name=${name%.yaml} name=${name//+/p}
   SAVE=${SAVE:-checkpoints/${name}_${MODEL}_$ARCH}
-  [[ -n ${DATA:-} || -n ${TASKS:-} ]] || refuse "set DATA to a folder written by preprocess/prompted_data.py, or TASKS to the folder of the raw task files"
+  [[ -n ${DATA:-} || -n ${TASKS:-} ]] || refuse "set DATA to a folder written by fairseq-metro prompts, or TASKS to the folder of the raw task files"
   local row=(--recipe "$recipe" --size "$ARCH" --model "$MODEL" --processes "$PROCESSES"
     --machines "${MACHINES:-1}" --batch "${BATCH:-}" --tokens-per-process "${TOKENS:-}"
     --init-from "$INIT" --save-dir "$SAVE")

@@ -2,7 +2,7 @@
 # METRO-T5 pretraining (METRO-T0, sections 4 and 5; sizes and rates of Table 5).
 #   DATA=data-bin/mine ARCH=small PROCESSES=2 bash train_scripts/pretrain_metro.sh [fairseq-train options]
 #
-# DATA       folder(s) written by preprocess/binarize.py, joined by ':'
+# DATA       folder(s) written by fairseq-metro binarize, joined by ':'
 # ARCH       tiny | small | base | basepp | largepp
 # PROCESSES  GPUs of this machine, or processes on its CPU (default 1)
 # SAVE       run folder (default checkpoints/metro_t5_$ARCH)
@@ -18,7 +18,7 @@
 # the released rates as well. All numbers: fairseq_metro/planning/pretraining.yaml.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-: "${DATA:?set DATA to a folder written by preprocess/binarize.py}"
+: "${DATA:?set DATA to a folder written by fairseq-metro binarize}"
 ARCH=${ARCH:-base} PROCESSES=${PROCESSES:-1}
 SAVE=${SAVE:-checkpoints/metro_t5_$ARCH}
 # shellcheck source=train_scripts/sizes.sh

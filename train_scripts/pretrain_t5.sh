@@ -4,7 +4,7 @@
 #   DATA=data-bin/mine ARCH=small PROCESSES=2 bash train_scripts/pretrain_t5.sh [fairseq-train options]
 #   ... bash train_scripts/pretrain_t5.sh --decoding-target all      Table 4, All-token LM loss
 #
-# DATA       folder(s) written by preprocess/binarize.py, joined by ':'
+# DATA       folder(s) written by fairseq-metro binarize, joined by ':'
 # ARCH       tiny | small | base | basepp | largepp
 # PROCESSES  GPUs of this machine, or processes on its CPU (default 1)
 # SAVE       run folder (default checkpoints/t5_$ARCH)
@@ -18,7 +18,7 @@
 # Tokens are those of the text, before sentinels take their places, as in METRO-T5's batches.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-: "${DATA:?set DATA to a folder written by preprocess/binarize.py}"
+: "${DATA:?set DATA to a folder written by fairseq-metro binarize}"
 ARCH=${ARCH:-base} PROCESSES=${PROCESSES:-1}
 SAVE=${SAVE:-checkpoints/t5_$ARCH}
 # shellcheck source=train_scripts/sizes.sh

@@ -68,15 +68,15 @@ after_environment=$SECONDS
 
 make_corpus() {
     rm -rf "$RUN/corpus"
-    if [ ${#texts[@]} -eq 0 ]; then python preprocess/default_corpus.py --valid-share 0.05 --out "$RUN/corpus"
+    if [ ${#texts[@]} -eq 0 ]; then python -m fairseq_metro corpus --valid-share 0.05 --out "$RUN/corpus"
     else split_texts; fi
 }
 make_vocabulary() {
     rm -rf "$RUN/vocab"
-    python preprocess/train_vocabulary.py --input "$RUN/corpus/train.txt" --out "$RUN/vocab" --vocab-size "$VOCABULARY" --lowercase
+    python -m fairseq_metro vocabulary --input "$RUN/corpus/train.txt" --out "$RUN/vocab" --vocab-size "$VOCABULARY" --lowercase
 }
 make_data() {
-    python preprocess/binarize.py --vocab "$RUN/vocab" --train "$RUN/corpus/train.txt" --valid "$RUN/corpus/valid.txt" --dest "$RUN/data"
+    python -m fairseq_metro binarize --vocab "$RUN/vocab" --train "$RUN/corpus/train.txt" --valid "$RUN/corpus/valid.txt" --dest "$RUN/data"
 }
 pretrain() {
     train_command "$RUN"
@@ -89,6 +89,6 @@ stage 3 data make_data
 stage 4 pretraining pretrain
 say "$STAGES/$STAGES summary"
 at_work=summary
-python -m fairseq_metro.analysis.summary "$RUN"
+python -m fairseq_metro summary "$RUN"
 at_work=''
 say "finished: $RUN, $((SECONDS - after_environment)) s after the environment; look at $RUN/curves.png"

@@ -95,12 +95,12 @@ claim_run
 
 make_tasks() {
     if [ -n "${TASKS:-}" ]; then say "$TASKS, as it is"; return; fi
-    python preprocess/docstring_tasks.py --out "$RUN/tasks"
+    python -m fairseq_metro docstring-tasks --out "$RUN/tasks"
 }
 make_data() {
     local templates=()
     [ -z "${TEMPLATES:-}" ] || templates=(--templates "$TEMPLATES")
-    python preprocess/prompted_data.py --mixture "$MIXTURE" --tasks "${TASKS:-$RUN/tasks}" "${templates[@]}" \
+    python -m fairseq_metro prompts --mixture "$MIXTURE" --tasks "${TASKS:-$RUN/tasks}" "${templates[@]}" \
         --vocab "$MODEL/vocab" --dest "$RUN/data" --split train valid heldout --valid-rows "$ROWS" --evaluation-overlap drop
 }
 finetune() {

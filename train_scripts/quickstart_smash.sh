@@ -110,14 +110,14 @@ claim_run
 
 make_corpus() {
     rm -rf "$RUN/corpus"
-    if [ ${#texts[@]} -eq 0 ]; then python preprocess/default_corpus.py --valid-share 0.1 --out "$RUN/corpus"
+    if [ ${#texts[@]} -eq 0 ]; then python -m fairseq_metro corpus --valid-share 0.1 --out "$RUN/corpus"
     else split_texts --most-valid-bytes 500000 --share 0.1; fi
 }
 # RUN/tasks/tasks.txt: a line for each few-shot task, its group and its name or file.
 make_tasks() {
     rm -rf "$RUN/tasks"
     if [ -z "${TASKS:-}" ]; then
-        python preprocess/corpus_tasks.py --corpus "$RUN/corpus" --out "$RUN/tasks" --max-length "$LENGTH"
+        python -m fairseq_metro corpus-tasks --corpus "$RUN/corpus" --out "$RUN/tasks" --max-length "$LENGTH"
         for i in "${!tasks[@]}"; do     # one that the text has too few rows for has been left out
             if [ -e "$RUN/tasks/${tasks[$i]}.yaml" ]; then tasks[i]=$RUN/tasks/${tasks[$i]}.yaml; else unset "tasks[$i]"; fi
         done
@@ -132,11 +132,11 @@ tasks_of() { awk -F '\t' -v group="$1" '$1 == group { print $2 }' "$RUN/tasks/ta
 
 make_vocabulary() {
     rm -rf "$RUN/vocab"
-    python preprocess/train_vocabulary.py --input "$RUN/corpus/train.txt" --out "$RUN/vocab" --vocab-size "$VOCABULARY" \
+    python -m fairseq_metro vocabulary --input "$RUN/corpus/train.txt" --out "$RUN/vocab" --vocab-size "$VOCABULARY" \
         --lowercase --require-words "$RUN/tasks/words.txt"
 }
 make_data() {
-    python preprocess/binarize.py --vocab "$RUN/vocab" --train "$RUN/corpus/train.txt" --valid "$RUN/corpus/valid.txt" --dest "$RUN/data"
+    python -m fairseq_metro binarize --vocab "$RUN/vocab" --train "$RUN/corpus/train.txt" --valid "$RUN/corpus/valid.txt" --dest "$RUN/data"
 }
 pretrain() {
     pretrain_command "$1" "$RUN"
@@ -148,9 +148,9 @@ make_prompts() {
     size=$(( $(wc -c < "$RUN/corpus/train.txt") / 300 ))
     size=$(( (size < PROMPTS ? size : PROMPTS) / 3 * 3 ))
     for group in $(groups); do
-        python preprocess/intermediate.py --group "$group" --input "$RUN/corpus/train.txt" --vocab "$RUN/vocab" \
+        python -m fairseq_metro intermediate --group "$group" --input "$RUN/corpus/train.txt" --vocab "$RUN/vocab" \
             --dest "$RUN/prompts/$group" --size "$size" --max-length "$LENGTH" --held-out 0.03 --seed "$SEED"
-        python preprocess/cache_teacher.py "$RUN/prompts/$group" --teacher "$RUN/teacher" --dest "$RUN/prompts/$group/cache"
+        python -m fairseq_metro cache-teacher "$RUN/prompts/$group" --teacher "$RUN/teacher" --dest "$RUN/prompts/$group/cache"
     done
 }
 distil() {
@@ -165,7 +165,7 @@ fewshot() {
     for group in $(groups); do
         mapfile -t of_group < <(tasks_of "$group")
         # shellcheck disable=SC2086  # FEWSHOT: several words
-        python eval/fewshot.py --model "$RUN/student" "$RUN/smash-$group" "$RUN/teacher" --task "${of_group[@]}" --tasks "${TASKS:-$RUN/tasks}" \
+        python -m fairseq_metro fewshot --model "$RUN/student" "$RUN/smash-$group" "$RUN/teacher" --task "${of_group[@]}" --tasks "${TASKS:-$RUN/tasks}" \
             --rows majority zero-shot prompt $FEWSHOT --out "$RUN/fewshot/$group"
     done
 }

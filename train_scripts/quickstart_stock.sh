@@ -74,7 +74,7 @@ after_environment=$SECONDS
 
 make_corpus() {
     rm -rf "$RUN/corpus"
-    if [ ${#texts[@]} -eq 0 ]; then python preprocess/default_corpus.py --valid-share 0.05 --out "$RUN/corpus"
+    if [ ${#texts[@]} -eq 0 ]; then python -m fairseq_metro corpus --valid-share 0.05 --out "$RUN/corpus"
     else split_texts; fi
 }
 # SentencePiece alone, as its spm_train and spm_encode --output_format=piece: a line of pieces for each line.
@@ -115,6 +115,6 @@ stage 3 data make_data
 stage 4 pretraining pretrain
 say "$STAGES/$STAGES summary"
 at_work=summary
-python -m fairseq_metro.analysis.summary "$RUN"
+python -m fairseq_metro summary "$RUN"
 at_work=''
 say "finished: $RUN, $((SECONDS - after_environment)) s after the environment; look at $RUN/curves.png"

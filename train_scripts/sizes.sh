@@ -73,7 +73,7 @@ pretrain() {
     row+=(--mfu "${MFU:-0.3}")
     if [[ -n ${GPU:-} ]]; then row+=(--gpu "$GPU")
     elif [[ -n $mib ]]; then row+=(--gpu-mib "$mib"); fi
-    exec python -m fairseq_metro.planning.plan "${row[@]}" -- "${options[@]}"
+    exec python -m fairseq_metro plan "${row[@]}" -- "${options[@]}"
   fi
   [[ -z $mib ]] || row+=(--gpu-mib "$mib")
   words=$(python -m fairseq_metro.planning.options "${row[@]}" --save-dir "$SAVE" -- "${options[@]}") || exit 2

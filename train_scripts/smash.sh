@@ -33,11 +33,11 @@ filter_of() {
 # make_data GROUP: TEXT's documents to DATA; what is finished there already is kept as it is.
 make_data() {
   local found kind=roberta filter words texts
-  [[ $SETTING != mlm ]] || refuse "TEXT with SETTING=mlm, which reads raw text: run preprocess/binarize.py with the student's vocabulary, then give DATA alone"
-  (( ${MACHINES:-1} == 1 )) || refuse "TEXT with several machines: run preprocess/intermediate.py on one of them first, then give DATA alone"
+  [[ $SETTING != mlm ]] || refuse "TEXT with SETTING=mlm, which reads raw text: run fairseq-metro binarize with the student's vocabulary, then give DATA alone"
+  (( ${MACHINES:-1} == 1 )) || refuse "TEXT with several machines: run fairseq-metro intermediate on one of them first, then give DATA alone"
   [[ $MODEL == roberta ]] || kind=t5
   read -rd '' -a texts <<< "$TEXT" || true   # names and patterns, which the command looks up
-  words=(python preprocess/intermediate.py --group "$1" --input "${texts[@]}")
+  words=(python -m fairseq_metro intermediate --group "$1" --input "${texts[@]}")
   [[ -z ${FIELD:-} ]] || words+=(--field "$FIELD")
   found=$(tokenizer_of_start) || exit 2
   mapfile -t -O "${#words[@]}" words <<< "$found"
@@ -59,7 +59,7 @@ distil() {
   [[ $MODEL == roberta ]] || name+=_$MODEL
   [[ $SETTING == ce ]] || name+=_$SETTING
   SAVE=${SAVE:-checkpoints/smash_$name}
-  [[ -n ${DATA:-} || -n ${TEXT:-} ]] || refuse "set DATA to a folder written by preprocess/intermediate.py, or TEXT to files of documents"
+  [[ -n ${DATA:-} || -n ${TEXT:-} ]] || refuse "set DATA to a folder written by fairseq-metro intermediate, or TEXT to files of documents"
   local row=(--group "$group" --setting "$SETTING" --model "$MODEL" --size "$ARCH" --processes "$PROCESSES"
     --machines "${MACHINES:-1}" --batch "${BATCH:-}" --init-from "$INIT" --teacher "$TEACHER" --cache "$CACHE" --save-dir "$SAVE")
   [[ $PLAN == 0 ]] || row+=(--plan)
@@ -69,7 +69,7 @@ distil() {
     make_data "$group"
   fi
   if [[ -n $CACHE && -n $TEACHER && ! -e $CACHE ]]; then
-    step python preprocess/cache_teacher.py "$DATA" --teacher "$TEACHER" --dest "$CACHE"
+    step python -m fairseq_metro cache-teacher "$DATA" --teacher "$TEACHER" --dest "$CACHE"
   fi
   [[ $PLAN != 0 && ! -e $DATA ]] || row+=(--data "$DATA")
   words=$(python -m fairseq_metro.planning.smash "${row[@]}" -- "${options[@]}") || exit 2

@@ -5,13 +5,13 @@
 #
 # INIT       the student to begin with: a Hugging Face folder, a run's folder or checkpoint
 # TEACHER    the larger model, the same; several joined by ':' are averaged
-# DATA       folder written by preprocess/intermediate.py; or
+# DATA       folder written by fairseq-metro intermediate; or
 # TEXT       files of documents, of which DATA (by default data-bin/smash_pair) is made first, with the
 #            student's vocabulary (VOCAB= another); what is there already is kept. SIZE= so many prompts
 # CACHE      a folder for what the teacher says of every prompt, 2 KB each: made first where it is
 #            missing, then read by this run and every other, instead of running the teacher
 # SETTING    of section 4.3: ce (default) | hidden | attention | rule | temperature, or mlm, which is
-#            DistilBERT's on raw text: DATA is then a folder written by preprocess/binarize.py
+#            DistilBERT's on raw text: DATA is then a folder written by fairseq-metro binarize
 # MODEL      roberta (default) | hf: Hugging Face's T5 | t5: METRO-T5's main model or our T5
 # ARCH       the student's size: of roberta distil (default), base, large, small, tiny; of hf small
 #            (default), base, large, v1_1_small ...; of t5 base (default), basepp, largepp, small, tiny

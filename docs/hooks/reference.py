@@ -10,7 +10,6 @@ import ast
 import contextlib
 import dataclasses
 import enum
-import importlib
 import io
 import logging
 import re
@@ -53,27 +52,24 @@ def with_pictures(path):
 
 def commands():
     """Every command's ``--help``: Markdown."""
-    from fairseq_metro.commands import COMMANDS
+    from fairseq_metro.cli import GROUPS
 
-    parts = [
-        "# Commands",
-        "",
-        "`fairseq-metro NAME`; in a clone `python -m fairseq_metro NAME`.",
-        "",
-    ]
-    for name, (module, text) in COMMANDS.items():
-        parts += [f"## {name}", "", f"{text[0].upper()}{text[1:]}.", "", "```"]
-        parts += [help_of(name, module), "```", ""]
+    parts = ["# Commands", "", "`fairseq-metro NAME`; in a clone `python -m fairseq_metro NAME`.", ""]
+    for group, commands in GROUPS.items():
+        parts += [f"## {group}", ""]
+        for name, command in commands.items():
+            parts += [f"### {name}", "", command.help, "", "```"]
+            parts += [help_of(name, command), "```", ""]
     return "\n".join(parts)
 
 
-def help_of(name, module):
+def help_of(name, command):
     """What a command prints for ``--help``."""
     printed, argv = io.StringIO(), sys.argv
     sys.argv = [f"fairseq-metro {name}"]
     try:
         with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
-            importlib.import_module(f"fairseq_metro.{module}").main(["--help"])
+            command.main(["--help"])
     finally:
         sys.argv = argv
     return printed.getvalue().rstrip()

@@ -1,12 +1,11 @@
 """Health of the auxiliary model and of what depends on it: a picture, and words for known failures.
 
-``metro-health RUN`` (or ``python -m fairseq_metro.analysis.health RUN``) reads ``RUN/train.log``,
+``fairseq-metro health RUN`` reads ``RUN/train.log``,
 or the log itself, of a run of ``--task metro_t5`` at any time, and writes ``health.png`` beside it.
 A second run in ``--baseline`` is drawn dashed; only beside one can leakage be seen. All thresholds
 are ours: neither the paper nor the released code gives any.
 """
 
-import argparse
 import math
 import statistics
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from fairseq_metro.analysis.health_picture import draw_health
 from fairseq_metro.analysis.log import find_log, read_log
+from fairseq_metro.arguments import CommandParser
 from fairseq_metro.errors import UserError, run_command
 
 # Before this share of the planned updates nothing is said: the RTD head starts at p = 0.5 for every
@@ -55,15 +55,20 @@ class Warning:
     text: str
 
 
-def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def parser():
+    """The command's options."""
+    parser = CommandParser(description=__doc__.split("\n")[0])
     parser.add_argument("run", type=Path, help="folder of a run, with its train.log, or a log")
     parser.add_argument("--out", type=Path, help="the picture (default: health.png beside the log)")
     parser.add_argument(
         "--baseline", type=Path, help="a run with i.i.d. masking: drawn dashed, RTD recall compared"
     )
     parser.add_argument("--strict", action="store_true", help="exit with 1 if there is a warning")
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv=None):
+    args = parser().parse_args(argv)
     path = find_log(args.run)
     log = read_metro_log(path)
     baseline = read_metro_log(find_log(args.baseline)) if args.baseline else None

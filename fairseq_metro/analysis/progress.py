@@ -18,20 +18,26 @@ import time
 from collections import deque
 
 from fairseq_metro.analysis import log as logs
+from fairseq_metro.arguments import CommandParser
 from fairseq_metro.errors import UserError, run_command
 
 LOSSES = ("mlm_loss", "rtd_loss", "clm_loss")
 _MAX_UPDATE = re.compile(r"'max_update': (\d+)")
 
 
-def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def parser():
+    """The command's options."""
+    parser = CommandParser(description=__doc__.split("\n")[0])
     parser.add_argument("--log", required=True, help="file that keeps the output (appended to)")
     parser.add_argument(
         "--every", type=float, default=10.0, help="seconds between lines where there is no terminal"
     )
     parser.add_argument("command", nargs=argparse.REMAINDER, help="-- and the command to run")
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv=None):
+    args = parser().parse_args(argv)
     command = args.command[1:] if args.command[:1] == ["--"] else args.command
     if not command:
         raise UserError("no command to run; write it after --: --log FILE -- fairseq-train …")

@@ -5,7 +5,6 @@ fairseq-train left in ``RUN/scores`` or ``RUN/checkpoints/scores``, and the prom
 ``RUN/data``, or the folder that the log names. It writes ``RUN/summary.json`` and ``RUN/bars.png``.
 """
 
-import argparse
 import math
 import re
 import statistics
@@ -17,6 +16,7 @@ import numpy as np
 
 from fairseq_metro.analysis.log import find_log, read_log
 from fairseq_metro.analysis.prompt_bars import draw_bars
+from fairseq_metro.arguments import CommandParser
 from fairseq_metro.errors import UserError, run_command
 from fairseq_metro.files import read_json, write_json
 from fairseq_metro.stamp import make_stamp
@@ -66,13 +66,18 @@ class SetScore:
         return math.sqrt(self.guess * (1 - self.guess) / self.rows)
 
 
-def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def parser():
+    """The command's options."""
+    parser = CommandParser(description=__doc__.split("\n")[0])
     parser.add_argument("run", type=Path, help="folder of a run: checkpoints, scores and train.log")
     parser.add_argument(
         "--data", type=Path, help="the prompted pairs (default: RUN/data, or what train.log names)"
     )
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv=None):
+    args = parser().parse_args(argv)
     log = read_log(find_log(args.run))
     sets, updates = read_scores(args.run, args.data or data_of(args.run, log))
     summary = summarize(sets, updates, log)

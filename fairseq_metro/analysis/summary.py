@@ -1,16 +1,16 @@
 """What a pretraining run learned: a table on the screen, ``summary.json``, ``curves.png``.
 
-``metro-summary RUN`` (or ``python -m fairseq_metro.analysis.summary RUN``) reads ``RUN/train.log``, as
+``fairseq-metro summary RUN`` reads ``RUN/train.log``, as
 the scripts in ``train_scripts/`` leave it beside the checkpoints, or fairseq-hydra-train's own.
 """
 
-import argparse
 import statistics
 import sys
 from pathlib import Path
 
 from fairseq_metro.analysis.curves import draw_curves
 from fairseq_metro.analysis.log import find_log, read_log
+from fairseq_metro.arguments import CommandParser
 from fairseq_metro.errors import UserError, run_command
 from fairseq_metro.files import write_json
 from fairseq_metro.stamp import make_stamp
@@ -36,11 +36,16 @@ METRICS = {
 }
 
 
-def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def parser():
+    """The command's options."""
+    parser = CommandParser(description=__doc__.split("\n")[0])
     parser.add_argument("run", type=Path, help="folder of a run, with its train.log, or a log")
     parser.add_argument("--log", type=Path, help="the log, where it is not RUN/train.log")
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv=None):
+    args = parser().parse_args(argv)
     path = args.log or find_log(args.run)
     folder = args.run.parent if args.run.is_file() else args.run
     log = read_log(path)

@@ -94,8 +94,8 @@ def checked_temperature(kind, options, reads_text):
         has, wanted = ("text", "mlm") if reads_text else ("prompts", "ce or rule")
         raise UserError(
             f"--distillation {kind}: the data folder holds {has}; give --distillation {wanted}, or "
-            "for mlm a folder of text (preprocess/binarize.py, fairseq-preprocess), else of prompts "
-            "(preprocess/intermediate.py, or fairseq-preprocess of lines with one mask symbol each)"
+            "for mlm a folder of text (fairseq-metro binarize, fairseq-preprocess), else of prompts "
+            "(fairseq-metro intermediate, or fairseq-preprocess of lines with one mask symbol each)"
         )
     layers = options["hidden_weight"] or options["attention_weight"]
     if kind == RULE and (layers or options["temperature"] != 1):

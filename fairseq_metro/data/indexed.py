@@ -23,7 +23,7 @@ TYPES = {
 }  # fmt: skip
 STAMP = "stamp.json"
 PARTIAL = ".partial"  # in a data folder: what binarize.py is writing
-AGAIN = "binarize the text again with preprocess/binarize.py"
+AGAIN = "binarize the text again with fairseq-metro binarize"
 
 
 def token_type(vocabulary_size):
@@ -160,9 +160,9 @@ def read_stamp(folder):
     if not path.is_file():
         raise UserError(
             f"{path}: no such file, so this is no finished data folder; make one with "
-            "preprocess/binarize.py"
+            "fairseq-metro binarize"
         )
     stamp = read_json(path)
     if not isinstance(stamp, dict) or not {"vocabulary", "data", "splits"} <= stamp.keys():
-        raise UserError(f"{path}: not a stamp of preprocess/binarize.py; {AGAIN}")
+        raise UserError(f"{path}: not a stamp of fairseq-metro binarize; {AGAIN}")
     return stamp

@@ -1,6 +1,6 @@
 """Prompts of a SMASH task group, one mask each, in batches of like lengths, with what a teacher says.
 
-Reads what ``preprocess/intermediate.py`` wrote. Sample and batch depend on (seed, epoch, index) alone.
+Reads what ``fairseq-metro intermediate`` wrote. Sample and batch depend on (seed, epoch, index) alone.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ from fairseq_metro.errors import UserError
 from fairseq_metro.files import read_json
 
 STAMP = "intermediate.json"
-MAKER = "preprocess/intermediate.py"
+MAKER = "fairseq-metro intermediate"
 LABEL, MASK_POSITION = 0, 5  # columns of the meta rows
 ROBERTA, T5 = "roberta", "t5"
 

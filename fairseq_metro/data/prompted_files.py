@@ -35,7 +35,7 @@ from fairseq_metro.open_files import allow_open_files
 CAPS, MIXTURE, STAMP = "data_cap.json", "mixture.json", "prompted.json"
 SUBSETS = "valid_datasets.json"  # of the authors: data set -> its tasks
 VALID = "valid"
-AGAIN = "build the data again with preprocess/prompted_data.py"
+AGAIN = "build the data again with fairseq-metro prompts"
 RULES = ("metro", "t0", "flan", "temperature")
 
 

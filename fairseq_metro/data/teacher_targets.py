@@ -17,7 +17,7 @@ from fairseq_metro.errors import UserError
 from fairseq_metro.files import read_json
 
 TAGS = "cache.json"
-MAKER = "preprocess/cache_teacher.py"
+MAKER = "fairseq-metro cache-teacher"
 KINDS = VECTORS, TOP_K = "vectors", "top-k"
 FILES = {VECTORS: ("vectors",), TOP_K: ("ids", "logp")}
 TABLE, BIAS = "table.npy", "bias.npy"

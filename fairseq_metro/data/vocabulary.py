@@ -34,7 +34,7 @@ VERSION = 1
 SPECIALS = ("<s>", "<pad>", "</s>", "<unk>")  # fairseq's own first four, not in dict.txt
 UNKNOWN = 3
 ROLES = ("mask", "pretraining_decoder_start", "decoder_start", "end_of_target")
-MAKE = "make one with preprocess/train_vocabulary.py"
+MAKE = "make one with fairseq-metro vocabulary"
 
 
 class Vocabulary:

@@ -1,15 +1,15 @@
-"""``eval/bm25.py``: passages of a user's corpus for each row of a data set, by BM25 (bm25s).
+"""``fairseq-metro passages``: passages of a user's corpus for each row of a data set, by BM25 (bm25s).
 
 METRO-T0 retrieves from MS MARCO's passages with a dense retriever; this is the plain stand-in that
 needs no GPU. OUT has a line for each row, {"row": n, "passages": [best first]}, for
 ``fairseq-metro evaluate --passages OUT``.
 """
 
-import argparse
 import json
 import logging
 from pathlib import Path
 
+from fairseq_metro.arguments import CommandParser
 from fairseq_metro.errors import UserError
 from fairseq_metro.evaluate.corpus_files import BY_FORM, corpus_files, texts_of
 from fairseq_metro.evaluate.passages import FIELD
@@ -23,11 +23,9 @@ logger = logging.getLogger(__name__)
 AT_ONCE = 1024  # queries
 
 
-@messages_on_stderr()
-def main(argv=None):
-    parser = argparse.ArgumentParser(
-        prog="bm25.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def parser():
+    """The command's options."""
+    parser = CommandParser(description=__doc__)
     add = parser.add_argument
     add("--corpus", nargs="+", required=True, metavar="FILE",
         help=f"Where the passages are, each a line or a row. {TEXT_FILES}")  # fmt: skip
@@ -39,7 +37,12 @@ def main(argv=None):
     add("--field", default="question", help="of a row that is its query (default: question)")
     add("--passages", type=int, default=10, metavar="N", help="for each row (default: 10)")
     add("--out", type=Path, required=True, metavar="FILE")
-    args = parser.parse_args(argv)
+    return parser
+
+
+@messages_on_stderr()
+def main(argv=None):
+    args = parser().parse_args(argv)
     if args.passages < 1:
         raise UserError(f"--passages is {args.passages}, must be at least 1")
     library()

@@ -1,8 +1,8 @@
 """What a person can say to ``eval/run.sh`` and ``fairseq-metro evaluate``."""
 
-import argparse
 from pathlib import Path
 
+from fairseq_metro.arguments import CommandParser
 from fairseq_metro.data.characters import add_allow_unknown
 from fairseq_metro.errors import UserError
 from fairseq_metro.evaluate.ranking import RANKS, SUM
@@ -17,7 +17,7 @@ DTYPES = ("float32", "bfloat16", "float16")
 
 def parser():
     """The command's parser."""
-    found = argparse.ArgumentParser(
+    found = CommandParser(
         prog="fairseq-metro evaluate",
         description="Score a model on suites of prompted tasks: a file for each (set, template) run in "
         "OUT/results, then OUT/summary.json, OUT/report.md and pictures. The same command goes on "
@@ -63,7 +63,12 @@ def parser():
     add_allow_unknown(add)
     add("--rank-by", choices=RANKS, default=SUM, help="score of a choice (default: sum)")
     add("--shots", type=int, metavar="K", help="exemplars in each input (default: the suite's, 0)")
-    add("--passages", type=Path, metavar="FILE", help="retrieved passages by row (eval/bm25.py)")
+    add(
+        "--passages",
+        type=Path,
+        metavar="FILE",
+        help="retrieved passages by row (fairseq-metro passages)",
+    )
     add("--most-passages", type=int, metavar="N",
         help="Maximum number of passages behind an input (default: the recipe's).")  # fmt: skip
     add("--recipe", choices=RECIPES, default=PAPER,

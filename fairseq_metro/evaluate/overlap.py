@@ -1,16 +1,16 @@
-"""``eval/overlap.py``: which evaluation rows have word n-grams in common with a pretraining corpus.
+"""``fairseq-metro overlap``: which evaluation rows share word n-grams with a pretraining corpus.
 
 A row's texts are its fields' (no template's words), without those shorter than n words. A row is
 touched where the corpus has one of its n-grams, as GPT-3 counts it with 13 (Brown et al. 2020, C).
 With --results, accuracies of an evaluation on the rows that are touched and those that are not.
 """
 
-import argparse
 import logging
 import statistics
 import sys
 from pathlib import Path
 
+from fairseq_metro.arguments import CommandParser
 from fairseq_metro.errors import UserError
 from fairseq_metro.evaluate.corpus_files import BY_FORM, corpus_files, texts_of
 from fairseq_metro.evaluate.ngrams import Ngrams
@@ -27,11 +27,9 @@ from fairseq_metro.task_data import open_dataset
 logger = logging.getLogger(__name__)
 
 
-@messages_on_stderr()
-def main(argv=None):
-    parser = argparse.ArgumentParser(
-        prog="overlap.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def parser():
+    """The command's options."""
+    parser = CommandParser(description=__doc__)
     add = parser.add_argument
     add("--corpus", nargs="+", required=True, metavar="FILE",
         help=f"The pretraining corpus. {TEXT_FILES}")  # fmt: skip
@@ -43,7 +41,12 @@ def main(argv=None):
     add("--n", type=int, default=13, help="words of an n-gram (default: 13)")
     add("--results", type=Path, metavar="DIR", help="output folder of an evaluation")
     add("--out", type=Path, metavar="FILE", help="write all numbers and the touched rows as JSON")
-    args = parser.parse_args(argv)
+    return parser
+
+
+@messages_on_stderr()
+def main(argv=None):
+    args = parser().parse_args(argv)
     if args.n < 1:
         raise UserError(f"--n is {args.n}, must be at least 1")
     suite = load_suite(args.suite)

@@ -25,14 +25,16 @@ def read_passages(path):
     """A passages file: for each row of the split, in order, its list of texts, best first.
 
     A line is ``{"passages": [str, ...]}``; with ``"row": n`` it must be its own number, from 0.
-    ``eval/bm25.py`` writes such files. Raises :class:`UserError`.
+    ``fairseq-metro passages`` writes such files. Raises :class:`UserError`.
     """
     rows = [
         _passages_of(line, f"{path}: line {number}", number - 1)
         for number, line in text_lines(path)
     ]
     if not rows:
-        raise UserError(f"{Path(path)}: no passages in it; write it again with eval/bm25.py")
+        raise UserError(
+            f"{Path(path)}: no passages in it; write it again with fairseq-metro passages"
+        )
     return rows
 
 

@@ -25,7 +25,7 @@ def trained_mixture(data):
     if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
         raise UserError(
             f"{path}: does not say which data sets and clusters were trained on; give a folder that "
-            "preprocess/prompted_data.py wrote"
+            "fairseq-metro prompts wrote"
         )
     clusters = {task.get("dataset"): task.get("cluster") for task in tasks}
     sets = tuple(MixtureSet(name, name, cluster=cluster) for name, cluster in clusters.items())

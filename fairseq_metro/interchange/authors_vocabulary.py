@@ -6,12 +6,12 @@ sentinels ``<sen000>``, ``<sen001>``, …, which their task appends when it star
 span corruption's targets; fine-tuning and inference start with ``</s>``.
 """
 
-import argparse
 import json
 import logging
 import shutil
 from pathlib import Path
 
+from fairseq_metro.arguments import CommandParser
 from fairseq_metro.data.vocabulary import (
     DICTIONARY,
     MODEL,
@@ -125,12 +125,9 @@ def import_vocabulary(folder, out, sentinels=SENTINELS, lowercase=None):
     return vocabulary
 
 
-@messages_on_stderr()
-def main(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def parser():
+    """The command's options."""
+    parser = CommandParser(description=__doc__)
     add = parser.add_argument
     add("folder", type=Path, help="the authors' folder with sp.model and dict.txt")
     add("--out", required=True, type=Path, help="the vocabulary folder to write")
@@ -139,6 +136,11 @@ def main(argv=None):
     add("--lowercase", choices=LOWERCASE, default="auto",
         help="lower-case text first; auto: if the model's normaliser folds case, as the 32k "
              "vocabulary's does (default: auto)")  # fmt: skip
-    args = parser.parse_args(argv)
+    return parser
+
+
+@messages_on_stderr()
+def main(argv=None):
+    args = parser().parse_args(argv)
     import_vocabulary(args.folder, args.out, args.sentinels, LOWERCASE[args.lowercase])
     return 0

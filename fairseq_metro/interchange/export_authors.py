@@ -1,12 +1,5 @@
-"""Export a model of ours in the authors' formats: a Hugging Face folder, or a training checkpoint.
+"""Export a model of ours in the authors' formats: a Hugging Face folder, or a training checkpoint."""
 
-The Hugging Face folder holds the main model, config.json with every field that their class reads
-(their own converter leaves out relative_attention_max_distance and max_positions), sp.model and
-dict.txt; weights are fp16 as theirs. The training folder holds checkpoint.pt under their names, with
-the auxiliary model and the RTD head. Either also holds vocab/, our vocabulary folder.
-"""
-
-import argparse
 import logging
 import shutil
 from dataclasses import replace
@@ -18,6 +11,7 @@ import torch
 from fairseq_metro.data.vocabulary import DICTIONARY, MODEL, VOCAB_FOLDER, Vocabulary
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import write_json
+from fairseq_metro.interchange import options
 from fairseq_metro.interchange.authors_keys import (
     TOKENS,
     bucket_shift,
@@ -34,24 +28,12 @@ from fairseq_metro.logs import messages_on_stderr
 
 logger = logging.getLogger(__name__)
 
-FORMATS = ("hugging-face", "training")
 CHECKPOINT = "checkpoint.pt"
 
 
 @messages_on_stderr()
 def main(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add("source", type=Path, help="a run's folder of ours, or one of its checkpoints")
-    add("--out", required=True, type=Path, help="the folder to write")
-    add("--format", choices=FORMATS, default=FORMATS[0], help="(default: hugging-face)")
-    add("--fp32", action="store_true", help="Hugging Face weights in fp32 instead of fp16")
-    add("--main-only", action="store_true",
-        help="training format: leave the auxiliary model and the RTD head behind")  # fmt: skip
-    args = parser.parse_args(argv)
+    args = options.export_authors().parse_args(argv)
     if args.format == "training":
         export_training(args.source, args.out, args.main_only)
     else:

@@ -1,13 +1,5 @@
-"""Export any model of ours to a folder that Hugging Face's transformers loads.
+"""Export any model of ours to a folder that Hugging Face's transformers loads."""
 
-A hf_t5 becomes their T5ForConditionalGeneration, a roberta_mlm their RobertaForMaskedLM. A metro_t5
-or t5_transformer has no class of theirs: its folder carries a small one, which needs neither fairseq
-nor this package and is loaded with trust_remote_code=True. The tokenizer gives our ids. SOURCE may
-also be a Hugging Face folder that we read, such as the authors'; --init-from, fairseq-metro evaluate
-and fairseq_metro.load take OUT back.
-"""
-
-import argparse
 import logging
 import tempfile
 from pathlib import Path
@@ -16,7 +8,7 @@ from fairseq_metro.checkpoint_names import find_checkpoint
 from fairseq_metro.data.vocabulary import VOCAB_FOLDER, Vocabulary
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import read_json, write_json
-from fairseq_metro.interchange import export_roberta, hf_t5, roberta
+from fairseq_metro.interchange import export_roberta, hf_t5, options, roberta
 from fairseq_metro.interchange.authors_keys import TOKENS
 from fairseq_metro.interchange.export_code import MODEL_CODE, write_code, write_tokenizer
 from fairseq_metro.interchange.exported import SIZES, exported_config, exported_state
@@ -47,19 +39,7 @@ LONGEST_OUTPUT = 200  # fairseq's max_len_b
 
 @messages_on_stderr()
 def main(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add(
-        "source", type=Path, help="a run's folder, one of its checkpoints, or a Hugging Face folder"
-    )
-    add("--out", required=True, type=Path, help="the folder to write")
-    add("--title", help="heading of the model card (default: the kind of model)")
-    add("--with-auxiliary", action="store_true",
-        help="keep a METRO-T5's auxiliary model and heads (FairseqMetroForPreTraining)")  # fmt: skip
-    args = parser.parse_args(argv)
+    args = options.export_hf().parse_args(argv)
     export_hf(args.source, args.out, args.title, args.with_auxiliary)
     return 0
 

@@ -1,15 +1,10 @@
-"""Export a roberta_mlm model of ours as a Hugging Face folder, which RobertaForMaskedLM loads.
-
-It holds config.json, float32 weights and the tokenizer: RoBERTa's own files where the model was
-imported; for a model trained here vocab/, our SentencePiece vocabulary, and a tokenizer that reads it
-(trust_remote_code=True).
-"""
+"""Export a roberta_mlm model of ours as a Hugging Face folder, which RobertaForMaskedLM loads."""
 
 from functools import partial
 
 from fairseq_metro.data.vocabulary import DICTIONARY, VOCAB_FOLDER
 from fairseq_metro.files import write_json
-from fairseq_metro.interchange import hugging_face
+from fairseq_metro.interchange import hugging_face, options
 from fairseq_metro.interchange.authors_keys import TOKENS
 from fairseq_metro.interchange.export_code import write_tokenizer
 from fairseq_metro.interchange.export_command import export_command
@@ -26,7 +21,7 @@ from fairseq_metro.interchange.training_facts import SECTION
 
 
 def main(argv=None):
-    return export_command(__doc__, read_run, write_folder, argv)
+    return export_command(options.export_roberta(), read_run, write_folder, argv)
 
 
 def their_config(model):

@@ -177,7 +177,7 @@ def _check_symbols(found, vocabulary):
     if theirs.symbols != vocabulary.symbols or model != their_model:
         raise UserError(
             f"--init-from {found.origin}: its vocabulary of {len(theirs)} symbols is another than "
-            f"{vocabulary.path}; import it with eval/import_t5.py and make the data with the "
+            f"{vocabulary.path}; import it with fairseq-metro import-t5 and make the data with the "
             "vocabulary that it writes"
         )
 

@@ -1,11 +1,5 @@
-"""Import a METRO-T5 or METRO-T0 model of the authors: a run's folder of ours that fairseq loads.
+"""Import a METRO-T5 or METRO-T0 model of the authors: a run's folder of ours that fairseq loads."""
 
-SOURCE is a training checkpoint of theirs, or a Hugging Face release folder. Sizes, heads and sharing
-are read from the parameters. The folder written holds checkpoint_last.pt and vocab/; continue
-pretraining from it with --init-from FOLDER.
-"""
-
-import argparse
 import dataclasses
 import logging
 from pathlib import Path
@@ -14,6 +8,7 @@ import torch
 
 from fairseq_metro.data.vocabulary import VOCAB_FOLDER
 from fairseq_metro.errors import UserError
+from fairseq_metro.interchange import options
 from fairseq_metro.interchange.authors_keys import TOKENS
 from fairseq_metro.interchange.authors_vocabulary import LOWERCASE, is_ours
 from fairseq_metro.interchange.model import METRO, read_model
@@ -26,27 +21,7 @@ logger = logging.getLogger(__name__)
 
 @messages_on_stderr()
 def main(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add("source", type=Path, help="their checkpoint file, or their Hugging Face folder")
-    add("--out", required=True, type=Path, help="the run's folder to write")
-    add("--vocab", type=Path,
-        help="folder with their sp.model and dict.txt, or a vocabulary folder made of them "
-             "(default: beside SOURCE)")  # fmt: skip
-    add("--main-only", action="store_true",
-        help="leave the auxiliary model and the RTD head behind")  # fmt: skip
-    add("--max-distance", type=int, metavar="N",
-        help="distance from which on all share the last relative-position bucket (default: as the "
-             "files say)")  # fmt: skip
-    add("--heads", type=int, metavar="N", help="attention heads (default: as the files say)")
-    add("--max-positions", type=int, metavar="N",
-        help="keep only the first N positions (default: all)")  # fmt: skip
-    add("--lowercase", choices=LOWERCASE, default="auto",
-        help="lower-case text first; auto: if the model's normaliser folds case (default)")  # fmt: skip
-    args = parser.parse_args(argv)
+    args = options.import_authors().parse_args(argv)
     import_authors(
         args.source, args.out, args.vocab, args.main_only, args.max_distance, args.heads,
         args.max_positions, LOWERCASE[args.lowercase],

@@ -1,15 +1,9 @@
-"""Import T5 v1.0 or v1.1 from a local Hugging Face folder: a run's folder of ours that fairseq loads.
+"""Import T5 v1.0 or v1.1 from a local Hugging Face folder to a run folder that fairseq loads."""
 
-FOLDER holds config.json, model.safetensors or pytorch_model.bin (or several files and their index),
-and spiece.model. The folder written holds checkpoint_last.pt and vocab/; fine-tune it with
---arch hf_t5_small (or its size) --init-from OUT, data made with OUT/vocab.
-"""
-
-import argparse
 import logging
 import tempfile
-from pathlib import Path
 
+from fairseq_metro.interchange import options
 from fairseq_metro.interchange.hf_t5 import read_folder
 from fairseq_metro.interchange.run_folder import write_run_folder
 from fairseq_metro.logs import messages_on_stderr
@@ -19,13 +13,7 @@ logger = logging.getLogger(__name__)
 
 @messages_on_stderr()
 def main(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("folder", type=Path, help="the Hugging Face folder")
-    parser.add_argument("--out", required=True, type=Path, help="the run's folder to write")
-    args = parser.parse_args(argv)
+    args = options.import_t5().parse_args(argv)
     import_t5(args.folder, args.out)
     return 0
 

@@ -130,7 +130,7 @@ def check_vocabulary(found, vocabulary):
         if first is not None or len(symbols) != rows:
             raise UserError(
                 f"{where}: {folder / 'dict.txt'} and {vocabulary.path / 'dict.txt'} differ "
-                f"(id {first}); make the vocabulary with preprocess/import_vocabulary.py and "
+                f"(id {first}); make the vocabulary with fairseq-metro import-vocabulary and "
                 "binarize with it"
             )
 

@@ -7,13 +7,13 @@ Each file holds what the command of ``planning.options`` sets, in fairseq's own 
 sizes that the architecture function fills in, which fairseq-hydra-train does not call.
 """
 
-import argparse
 import dataclasses
 from functools import cache
 from pathlib import Path
 
 import yaml
 
+from fairseq_metro.arguments import CommandParser
 from fairseq_metro.errors import run_command
 from fairseq_metro.files import atomic_write
 from fairseq_metro.planning.batches import share_out
@@ -145,7 +145,7 @@ def write_all(folder, texts):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = CommandParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", required=True, type=Path, help="folder of the YAML files")
     parser.add_argument("--processes", default="1", help="GPUs or processes of all machines")
     parser.add_argument("--tokens-per-process", default="", help="tokens of a batch of one process")

@@ -11,6 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from fairseq_metro.arguments import CommandParser
 from fairseq_metro.checkpoint_names import named_checkpoint
 from fairseq_metro.data.prompted_files import MIXTURE, splits_of
 from fairseq_metro.errors import UserError, run_command
@@ -103,14 +104,14 @@ def check_folder(data, mixture=None):
     """
     if not Path(data).is_dir():
         raise UserError(
-            f"DATA is {data!r}, no folder; make it with preprocess/prompted_data.py, or give TASKS, "
+            f"DATA is {data!r}, no folder; make it with fairseq-metro prompts, or give TASKS, "
             "the folder of the raw task files"
         )
     splits = splits_of(data)
     if TRAIN not in splits:
         raise UserError(
             f"DATA is {data!r}, a folder without {TRAIN}/data_cap.json; make one with "
-            "preprocess/prompted_data.py"
+            "fairseq-metro prompts"
         )
     validated = [split for split in (VALID, HELDOUT) if split in splits]
     made_of = _mixture_of(Path(data))
@@ -148,7 +149,7 @@ def checked_start(init, planned=False):
 
 def parser():
     """The command line."""
-    made = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    made = CommandParser(description=__doc__.split("\n")[0])
     add = made.add_argument
     add("--recipe", default="t0", help=" | ".join(RECIPES))
     add("--size", default="base", help=" | ".join(SIZES))

@@ -7,9 +7,9 @@ Each holds what the command of ``planning.finetuning`` sets, as ``planning.confi
 pretraining.
 """
 
-import argparse
 from pathlib import Path
 
+from fairseq_metro.arguments import CommandParser
 from fairseq_metro.errors import run_command
 from fairseq_metro.planning.batches import share_sequences
 from fairseq_metro.planning.configs import (
@@ -84,7 +84,7 @@ def text(name, processes=1, batch=None, model="metro"):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = CommandParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", required=True, type=Path, help="folder of the YAML files")
     parser.add_argument("--processes", default="1", help="GPUs or processes of all machines")
     parser.add_argument("--batch", default="", help="sequences of a batch of one process")

@@ -36,7 +36,7 @@ def precision_of(common):
 
 def vocabulary_size(folder, size):
     """Of a data folder's dictionary; without data the authors' for a size."""
-    from fairseq_metro.models.metro_t5.parameters import VOCABULARY
+    from fairseq_metro.planning.parameters import VOCABULARY
 
     if not folder:
         return VOCABULARY[size]

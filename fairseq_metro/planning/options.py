@@ -10,7 +10,9 @@ follow after ``--``; they are not printed, but a batch that has to fit a GPU dep
 import argparse
 import sys
 
+from fairseq_metro.arguments import CommandParser
 from fairseq_metro.errors import run_command
+from fairseq_metro.planning.gpus import GPUS
 from fairseq_metro.planning.words import (
     add_row_arguments,
     chosen,
@@ -24,7 +26,7 @@ from fairseq_metro.planning.words import (
 
 def parser():
     """The command line."""
-    made = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    made = CommandParser(description=__doc__.split("\n")[0])
     add_row_arguments(made)
     made.add_argument("--save-dir", help="run folder")
     made.add_argument(
@@ -35,6 +37,20 @@ def parser():
     )
     made.add_argument("options", nargs="*", help=argparse.SUPPRESS)
     return made
+
+
+def plan_parser():
+    """Options of ``fairseq-metro plan``."""
+    parser = CommandParser(
+        description="Estimate memory, FLOPs and hours of a pretraining run before it starts.",
+        epilog="Options of fairseq-train may follow after --.",
+    )
+    add_row_arguments(parser)
+    parser.add_argument("--gpu", default="a100-80", help=f"{', '.join(GPUS)} or MEMORY_GB:TFLOPS")
+    parser.add_argument("--gpu-mib", help="memory of the GPU at hand in MiB, its kind is guessed")
+    parser.add_argument("--mfu", type=float, default=0.3, help="share of the peak (default 0.3)")
+    parser.add_argument("options", nargs="*", help=argparse.SUPPRESS)
+    return parser
 
 
 def main(argv=None):

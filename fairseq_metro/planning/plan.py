@@ -1,18 +1,16 @@
 """What a pretraining will cost, before anything starts: ``python -m fairseq_metro.planning.plan``.
 
-    python -m fairseq_metro.planning.plan --size base --processes 8 --gpu a100-40 -- --bf16
+    python -m fairseq_metro plan --size base --processes 8 --gpu a100-40 -- --bf16
     PLAN=1 DATA=data-bin/mine bash train_scripts/pretrain_metro.sh --bf16
 
 Everything said is an estimate; the formulas are in ``fairseq_metro/planning/costs.py``. What stands
 after ``--`` are options of fairseq-train.
 """
 
-import argparse
-from dataclasses import dataclass
-
 from fairseq_metro.errors import UserError, run_command
 from fairseq_metro.planning import costs
 from fairseq_metro.planning.batches import real_tokens
+from fairseq_metro.planning.gpus import GPUS, gpu_named, gpu_of
 from fairseq_metro.planning.memory import (
     RESERVED,
     memory_of,
@@ -21,58 +19,16 @@ from fairseq_metro.planning.memory import (
     target_share,
     vocabulary_size,
 )
+from fairseq_metro.planning.options import plan_parser
 from fairseq_metro.planning.words import (
-    add_row_arguments,
     chosen,
     first_folder,
     positive,
     words,
 )
 
-
-@dataclass(frozen=True)
-class GPU:
-    """memory in GiB; peaks in TFLOP/s, dense, of half precision and of float32."""
-
-    name: str
-    memory: float
-    half: float
-    single: float
-
-
-GPUS = {
-    gpu.name: gpu
-    for gpu in (
-        GPU("v100-16", 16, 125, 15.7),
-        GPU("a100-40", 40, 312, 19.5),
-        GPU("a100-80", 80, 312, 19.5),
-        GPU("h100", 80, 989, 67),
-        GPU("h200", 140, 989, 67),
-    )
-}
-
 # METRO-T0, A.6: GPUs (A100 of 40 GB) and hours of the authors' METRO-T5 runs.
 AUTHORS_RUNS = {"base": (64, 20.8), "basepp": (128, 159), "largepp": (256, 289)}
-
-
-def gpu_named(text):
-    """A :class:`GPU` from its name or from ``MEMORY_GB:TFLOPS``."""
-    if text in GPUS:
-        return GPUS[text]
-    try:
-        memory, peak = (float(number) for number in text.split(":"))
-        if memory <= 0 or peak <= 0:
-            raise ValueError
-    except ValueError:
-        raise UserError(
-            f"--gpu is {text!r}, must be {', '.join(GPUS)}, or MEMORY_GB:TFLOPS such as 48:150"
-        ) from None
-    return GPU(text, memory, peak, peak)
-
-
-def gpu_of(mib):
-    """The kind of GPU whose memory is nearest; of two, the older."""
-    return min(GPUS.values(), key=lambda gpu: abs(gpu.memory - mib / 1024))
 
 
 def duration(seconds):
@@ -162,15 +118,7 @@ def report(args, extra):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__.split("\n")[0], epilog="after --: options of fairseq-train"
-    )
-    add_row_arguments(parser)
-    parser.add_argument("--gpu", default="a100-80", help=f"{', '.join(GPUS)} or MEMORY_GB:TFLOPS")
-    parser.add_argument("--gpu-mib", help="memory of the GPU at hand in MiB, its kind is guessed")
-    parser.add_argument("--mfu", type=float, default=0.3, help="share of the peak (default 0.3)")
-    parser.add_argument("options", nargs="*", help=argparse.SUPPRESS)
-    args = parser.parse_args(argv)
+    args = plan_parser().parse_args(argv)
     if args.gpu_mib:
         args.gpu = gpu_of(positive("--gpu-mib", args.gpu_mib)).name
     if not 0 < args.mfu <= 1:

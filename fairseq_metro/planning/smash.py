@@ -11,6 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from fairseq_metro.arguments import CommandParser
 from fairseq_metro.checkpoint_names import named_checkpoint
 from fairseq_metro.errors import UserError, run_command
 from fairseq_metro.files import read_json
@@ -100,7 +101,7 @@ def check_teacher(row, teacher, cache, planned=False):
     if row.taught and not (teacher or cache):
         raise UserError(
             "TEACHER is not set; name the larger model, a Hugging Face folder or a run's, or CACHE, "
-            "what preprocess/cache_teacher.py wrote"
+            "what fairseq-metro cache-teacher wrote"
         )
     for path in filter(None, (teacher or "").split(":")):
         if not planned and not Path(path).exists():
@@ -116,12 +117,12 @@ def check_folder(data, row):
         if not Path(data, "train.idx").is_file():
             raise UserError(
                 f"DATA is {data!r}, but SETTING={row.setting} reads raw text: give a folder written "
-                "by preprocess/binarize.py"
+                "by fairseq-metro binarize"
             )
         return None, Path(data, "valid.idx").is_file()
     if not Path(data).is_dir():
         raise UserError(
-            f"DATA is {data!r}, no folder; make it with preprocess/intermediate.py, or give TEXT, the "
+            f"DATA is {data!r}, no folder; make it with fairseq-metro intermediate, or give TEXT, the "
             "documents"
         )
     try:  # by hand: who reads prompts imports torch, which takes seconds
@@ -130,7 +131,7 @@ def check_folder(data, row):
         examples, validated = stamp["splits"]["train"]["examples"], VALID in stamp["splits"]
     except (UserError, OSError, KeyError, TypeError):
         raise UserError(
-            f"DATA is {data!r}, without a whole {STAMP}; make it with preprocess/intermediate.py"
+            f"DATA is {data!r}, without a whole {STAMP}; make it with fairseq-metro intermediate"
         ) from None
     if name in GROUPS and name != row.group:
         raise UserError(f"DATA is {data!r}, of the group {name}, not of {row.group}")
@@ -160,7 +161,7 @@ def checked_start(init, planned=False):
 
 def parser():
     """The command line."""
-    made = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    made = CommandParser(description=__doc__.split("\n")[0])
     add = made.add_argument
     add("--group", default=GROUPS[0], help=" | ".join(GROUPS))
     add("--setting", default=SETTINGS[0], help=" | ".join(SETTINGS))

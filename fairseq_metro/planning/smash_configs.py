@@ -7,9 +7,9 @@ Each holds what the command of ``planning.smash`` sets, as ``planning.configs`` 
 The task group, of pairs or of single sentences, is the data's.
 """
 
-import argparse
 from pathlib import Path
 
+from fairseq_metro.arguments import CommandParser
 from fairseq_metro.errors import run_command
 from fairseq_metro.planning.batches import share_sequences
 from fairseq_metro.planning.configs import training, write_all, yaml_text
@@ -85,7 +85,7 @@ def text(name, processes=1, batch=None):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = CommandParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", required=True, type=Path, help="folder of the YAML files")
     parser.add_argument("--processes", default="1", help="GPUs or processes of all machines")
     parser.add_argument("--batch", default="", help="prompts of a batch of one process")

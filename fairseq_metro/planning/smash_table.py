@@ -49,7 +49,7 @@ class Distillation:
 
     @property
     def reads_text(self):
-        """Whether the data is raw text, of ``preprocess/binarize.py``, instead of prompts."""
+        """Whether the data is raw text, of ``fairseq-metro binarize``, instead of prompts."""
         return self.length is not None
 
     @property

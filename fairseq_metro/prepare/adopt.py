@@ -1,10 +1,5 @@
-"""Give folders of ``fairseq-preprocess --only-source`` the stamp and the vocabulary of our own data.
+"""Give folders of ``fairseq-preprocess --only-source`` the stamp and the vocabulary of our own data."""
 
-DATA/stamp.json and DATA/vocab/ are added; what is there stays as it is. Training then starts without
-reading all tokens first, and every command takes the folder as one of binarize.py's.
-"""
-
-import argparse
 import contextlib
 import logging
 import os
@@ -33,6 +28,7 @@ from fairseq_metro.errors import UserError
 from fairseq_metro.files import sha256_file, write_json, writing
 from fairseq_metro.interchange.roberta_vocabulary import has_tokenizer, open_vocabulary
 from fairseq_metro.logs import messages_on_stderr
+from fairseq_metro.prepare import options
 from fairseq_metro.prepare.folder_lock import locked, terminated_as_interrupted
 from fairseq_metro.stamp import make_stamp
 
@@ -43,19 +39,7 @@ WORK = ".adopting"  # in DATA: what is being written
 
 @messages_on_stderr()
 def main(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add = parser.add_argument
-    add("data", nargs="+", metavar="DATA",
-        help="folders of fairseq-preprocess with one dictionary, or several joined by ':'")  # fmt: skip
-    add("--vocab", type=Path, metavar="DIR",
-        help="vocabulary folder whose dict.txt the data was made with (default: the data's own "
-             "dict.txt, completed)")  # fmt: skip
-    add("--sentencepiece-model", type=Path, metavar="FILE",
-        help="the SentencePiece model that made the data's pieces; without it nothing that needs "
-             "text works with models trained on the data")  # fmt: skip
-    args = parser.parse_args(argv)
+    args = options.adopt().parse_args(argv)
     folders = [Path(folder) for data in args.data for folder in data.split(":")]
     with terminated_as_interrupted():
         adopt(folders, args.vocab, args.sentencepiece_model)

@@ -8,7 +8,6 @@ With --shards or --shard-size, DEST/shard0, DEST/shard1, … are data folders of
 test in the first), to be given to fairseq-train joined by colons: one is read per epoch.
 """
 
-import argparse
 import contextlib
 import hashlib
 import logging
@@ -23,6 +22,7 @@ from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
+from fairseq_metro.arguments import CommandParser
 from fairseq_metro.data.characters import Characters, add_allow_unknown
 from fairseq_metro.data.indexed import PARTIAL, STAMP, IndexedTokens, read_stamp
 from fairseq_metro.data.vocabulary import DICTIONARY, VOCAB_FOLDER, Vocabulary
@@ -88,10 +88,7 @@ def main(argv=None):
 
 def parser():
     """The command line."""
-    made = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    made = CommandParser(description=__doc__)
     add = made.add_argument
     add("--vocab", required=True, type=Path, help="vocabulary folder of train_vocabulary.py")
     add("--train", nargs="+", required=True, metavar="FILE",

@@ -7,7 +7,6 @@ valid.txt and corpus.json, which says what went in and what came out. Needs no n
 seconds.
 """
 
-import argparse
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -19,6 +18,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+from fairseq_metro.arguments import CommandParser
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import (
     atomic_write,
@@ -47,12 +47,9 @@ LEAST_DOCUMENT = 200  # characters; a file with less to say is left out
 NOT_READ = {"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__"}
 
 
-@messages_on_stderr()
-def main(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def parser():
+    """The command's options."""
+    parser = CommandParser(description=__doc__)
     parser.add_argument("--out", required=True, type=Path, help="folder for the three files")
     parser.add_argument(
         "--valid-share", type=float, default=0.02,
@@ -62,7 +59,12 @@ def main(argv=None):
         "--workers", type=int, default=available_cores(),
         help="processes; the output does not depend on it (default: all cores, %(default)s)",
     )  # fmt: skip
-    args = parser.parse_args(argv)
+    return parser
+
+
+@messages_on_stderr()
+def main(argv=None):
+    args = parser().parse_args(argv)
     if not 0 < args.valid_share < 1:
         raise UserError(f"--valid-share is {args.valid_share}, must be between 0 and 1")
     write_corpus(args.out, args.valid_share, args.workers)

@@ -7,7 +7,6 @@ lines as of C4, OpenWebText, the Pile; CSV, TSV, parquet), WikiExtractor's outpu
 reached. An interrupted command goes on after the last source that it had finished.
 """
 
-import argparse
 import contextlib
 import hashlib
 import os
@@ -17,6 +16,7 @@ import sys
 import time
 from pathlib import Path
 
+from fairseq_metro.arguments import CommandParser
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import read_json, write_json, writing
 from fairseq_metro.prepare.document_files import TRAIN, VALID, DocumentFiles
@@ -136,8 +136,9 @@ def plan(sources, options, seconds=3.0):
     ]
 
 
-def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def parser():
+    """The command's options."""
+    parser = CommandParser(description=__doc__.split("\n")[0])
     parser.add_argument(
         "--source", nargs="+", required=True,
         help=f"Where the documents are; hf:NAME[:CONFIG] is a data set on the hub. {TEXT_FILES}",
@@ -161,7 +162,11 @@ def main(argv=None):
         help="Do not leave out repeated documents (finding them takes about 60 bytes each).",
     )  # fmt: skip
     parser.add_argument("--plan", action="store_true", help="Print disk and time needed, and stop.")
-    options = parser.parse_args(argv)
+    return parser
+
+
+def main(argv=None):
+    options = parser().parse_args(argv)
     if not 0 <= options.valid_share < 1:
         raise UserError(f"--valid-share is {options.valid_share}, must be at least 0 and below 1")
     reading = reading_of(options)

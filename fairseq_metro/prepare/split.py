@@ -5,13 +5,13 @@ the end of a file. Its side depends on its own text alone: the same documents ar
 documents, in whatever order or company they come; a repeated document is never on both sides.
 """
 
-import argparse
 import hashlib
 import sys
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+from fairseq_metro.arguments import CommandParser
 from fairseq_metro.errors import UserError, run_command
 from fairseq_metro.files import atomic_write
 from fairseq_metro.prepare.inputs import Inputs
@@ -32,8 +32,9 @@ MOST_VALID_BYTES = 150_000
 LEAST_VALID_BYTES = 2_000
 
 
-def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def parser():
+    """The command's options."""
+    parser = CommandParser(description=__doc__.split("\n")[0])
     parser.add_argument("files", nargs="+", metavar="FILE", help=TEXT_FILES)
     parser.add_argument("--out", required=True, type=Path, help="folder for train.txt, valid.txt")
     parser.add_argument(
@@ -46,7 +47,11 @@ def main(argv=None):
         "%(default)s)",
     )  # fmt: skip
     add_reading_options(parser)
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv=None):
+    args = parser().parse_args(argv)
     if not 0 < args.share < 1:
         raise UserError(f"--share is {args.share}, must be between 0 and 1")
     reading = reading_of(args)

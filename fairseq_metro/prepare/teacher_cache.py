@@ -5,7 +5,6 @@ to rounding; or its k likeliest symbols, and the probability of all others as on
 interrupted, the same command goes on where it was. The folder appears when it is whole.
 """
 
-import argparse
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,6 @@ import numpy as np
 import torch
 
 from fairseq_metro.criterions.distillation_losses import averaged_log_probs
-from fairseq_metro.data.characters import add_allow_unknown
 from fairseq_metro.data.intermediate_dataset import (
     T5,
     IntermediateDataset,
@@ -23,7 +21,6 @@ from fairseq_metro.data.intermediate_dataset import (
 )
 from fairseq_metro.data.teacher_targets import (
     BIAS,
-    KINDS,
     TABLE,
     TAGS,
     TOP_K,
@@ -36,6 +33,7 @@ from fairseq_metro.files import read_json, write_json, writing
 from fairseq_metro.interchange.roberta_vocabulary import open_vocabulary
 from fairseq_metro.interchange.teachers import load_teachers
 from fairseq_metro.logs import messages_on_stderr
+from fairseq_metro.prepare import options
 from fairseq_metro.prepare.folder_lock import locked, terminated_as_interrupted
 from fairseq_metro.prepare.intermediate.examples import characters_of
 from fairseq_metro.prepare.intermediate.pace import Pace
@@ -70,31 +68,8 @@ class Plan:
 @messages_on_stderr()
 def main(argv=None):
     with terminated_as_interrupted():
-        cache(plan(parser().parse_args(argv)))
+        cache(plan(options.cache_teacher().parse_args(argv)))
     return 0
-
-
-def parser():
-    """The command line."""
-    made = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = made.add_argument
-    add("data", type=Path, metavar="DATA", help="folder written by preprocess/intermediate.py")
-    add("--teacher", required=True, metavar="DIR[:DIR]",
-        help="a local Hugging Face folder, a run's folder or checkpoint; several, averaged in "
-             "probability, with --cache top-k only")  # fmt: skip
-    add("--cache", choices=KINDS, default=VECTORS, dest="stored",
-        help="what to keep (default: %(default)s)")  # fmt: skip
-    add("--k", type=int, help="with --cache top-k: how many symbols (default: 64)")
-    add("--dest", type=Path, metavar="DIR",
-        help="the cache (default: DATA/cache-, the teacher's hash, -top and k)")  # fmt: skip
-    add("--max-tokens", type=int, default=16384, metavar="N",
-        help="most tokens of a batch, padding counted (default: %(default)s)")  # fmt: skip
-    add("--device", default=None, help="default: a GPU where there is one")
-    add_allow_unknown(add)
-    return made
 
 
 def plan(args):

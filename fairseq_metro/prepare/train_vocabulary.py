@@ -5,7 +5,6 @@ text, options and seed give the same bytes. METRO-T0 used 32,768 pieces uncased 
 --lowercase --normalization metro) and 64,000 cased.
 """
 
-import argparse
 import hashlib
 import io
 import json
@@ -16,6 +15,7 @@ import shutil
 import time
 from pathlib import Path
 
+from fairseq_metro.arguments import CommandParser
 from fairseq_metro.data.normalization import NORMALIZATIONS, Normalizer
 from fairseq_metro.data.own_symbols import OWN_ROLES, OWN_SYMBOLS
 from fairseq_metro.data.vocabulary import (
@@ -50,12 +50,9 @@ LONGEST_SENTENCE = 20_000  # characters; longer lines are cut for training only
 ODD_SPACE = re.compile("[\x0b\x0c\x1c-\x1f\x85\u2028\u2029]")
 
 
-@messages_on_stderr()
-def main(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def parser():
+    """The command's options."""
+    parser = CommandParser(description=__doc__)
     add = parser.add_argument
     add("--input", nargs="+", required=True, metavar="FILE",
         help=f"Text to learn from; - for standard input. {TEXT_FILES}")  # fmt: skip
@@ -79,7 +76,12 @@ def main(argv=None):
         help="train on at most N lines, drawn uniformly (default: 2,000,000)")  # fmt: skip
     add("--seed", type=int, default=1, help="seed of that draw (default: 1)")
     add_reading_options(parser)
-    args = parser.parse_args(argv)
+    return parser
+
+
+@messages_on_stderr()
+def main(argv=None):
+    args = parser().parse_args(argv)
     train_vocabulary(
         args.input, args.out, args.vocab_size, args.lowercase, args.normalization, args.model_type,
         args.byte_fallback, args.require_words, args.input_sentences, args.seed, reading_of(args),

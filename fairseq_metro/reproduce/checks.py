@@ -12,8 +12,8 @@ import yaml
 from fairseq_metro.errors import UserError
 from fairseq_metro.evaluate.suite import load_suite
 from fairseq_metro.models.metro_t5 import ARCHITECTURES, MetroT5Config
-from fairseq_metro.models.metro_t5.parameters import PAPER, VOCABULARY, count
 from fairseq_metro.planning.finetuning_table import finetuning
+from fairseq_metro.planning.parameters import PAPER, VOCABULARY, count
 from fairseq_metro.planning.table import pretraining
 from fairseq_metro.smash.groups import load_group
 from fairseq_metro.smash.tasks import load_task

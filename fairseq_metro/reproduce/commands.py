@@ -12,14 +12,14 @@ VARIABLES = {
     "TASKS": "the folder of task files",
     "TEMPLATES": "FLAN's own templates (fairseq-metro import-flan), which translation has none without",
     "PASSAGES": "five passages for each question of MMLU; the paper's are T5-ANCE's from MS MARCO, "
-    "eval/bm25.py finds others",
+    "fairseq-metro passages finds others",
     "MODELS": "runs student, middle and teacher: DistilRoBERTa, RoBERTa-base and RoBERTa-large "
     "(fairseq-metro import-roberta)",
     "T5_MODELS": "runs student, middle and teacher: T5-small, T5-base and T5-large (fairseq-metro "
     "import-t5)",
     "TEXT": "Wikipedia as files of documents",
-    "RAW_TEXT": "Wikipedia binarized with the student's vocabulary (preprocess/binarize.py)",
-    "AUGMENTED": "training rows translated there and back, ten for each (eval/fewshot.py --help)",
+    "RAW_TEXT": "Wikipedia binarized with the student's vocabulary (fairseq-metro binarize)",
+    "AUGMENTED": "training rows translated there and back, ten for each (fairseq-metro fewshot --help)",
     "LMBFF": "a copy of LM-BFF's repository, with auto_template/ and auto_label_mapping/",
 }
 

@@ -4,8 +4,8 @@ from functools import cache
 from types import SimpleNamespace
 
 from fairseq_metro.models.metro_t5 import ARCHITECTURES, MetroT5Config
-from fairseq_metro.models.metro_t5.parameters import VOCABULARY, count
 from fairseq_metro.planning.costs import flops_per_token
+from fairseq_metro.planning.parameters import VOCABULARY, count
 
 CPU_VOCABULARY = 2129  # 2,000 pieces, 128 sentinels, the mask, fairseq's four
 

@@ -49,7 +49,7 @@ def _check(command):
     words = [*command.options, *(word for group in command.optional for word in group)]
     if command.script and command.script.startswith("train_scripts/"):
         parse_training(training_words(command))
-    elif command.script == "preprocess/prompted_data.py":
+    elif command.program == ("fairseq-metro", "prompts"):
         prompts.chosen_mixture(prompts.parser().parse_args(words))
     elif command.script == "eval/run.sh":
         environment = dict(command.environment)
@@ -59,7 +59,7 @@ def _check(command):
         args = evaluation.parser().parse_args([model, *more])
         evaluation.check(args)
         evaluate_command().suites_of(args)
-    elif command.script == "eval/fewshot.py":
+    elif command.program == ("fairseq-metro", "fewshot"):
         fewshot.check(fewshot.parser().parse_args(words))
     elif command.program[:2] == ("fairseq-metro", "figure"):
         figures.parser(command.program[2]).parse_args(words)

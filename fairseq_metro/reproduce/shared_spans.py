@@ -21,7 +21,6 @@ does not know where a span ends and would often say the next sentinel, which MET
 found with every symbol allowed is told beside (``accuracy_any``).
 """
 
-import argparse
 import json
 import sys
 from collections import Counter
@@ -31,6 +30,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from fairseq_metro.arguments import CommandParser
 from fairseq_metro.checkpoints import read_facts
 from fairseq_metro.data import randomness
 from fairseq_metro.data.blocks import cut_blocks
@@ -228,9 +228,7 @@ def evaluate(run, text, seed=1, limit=None, device="cpu", patterns=PATTERNS):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandParser(description=__doc__)
     add = parser.add_argument
     add("runs", nargs="+", type=Path, metavar="RUN", help="folders of pretraining, or checkpoints")
     add("--text", type=Path, required=True, help="held-out text, UTF-8")

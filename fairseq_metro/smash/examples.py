@@ -1,4 +1,4 @@
-"""Examples of a K-shot folder: made by ``preprocess/kshot.py``, or by LM-BFF's own command."""
+"""Examples of a K-shot folder: made by ``fairseq-metro kshot``, or by LM-BFF's own command."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -35,7 +35,7 @@ def read_split(task, folder, split):
     found = [Example(texts, checked_label(task, where, label)) for where, texts, label in rows]
     if not found:
         path = min(folder.glob(f"{split}.*"), default=folder / split)
-        raise UserError(f"{path}: no row in it; run preprocess/kshot.py again")
+        raise UserError(f"{path}: no row in it; run fairseq-metro kshot again")
     return found
 
 
@@ -61,7 +61,7 @@ def _of_lmbff(task, folder, split):
     path = lmbff.find_file(task, folder, split, stem)
     if path is None:
         raise UserError(
-            f"{folder / stem}.{task.lmbff.format}: no such file; run preprocess/kshot.py"
+            f"{folder / stem}.{task.lmbff.format}: no such file; run fairseq-metro kshot"
         )
     for number, texts, label in lmbff.read_examples(task, path):
         yield f"{path}: line {number}", texts, label
@@ -70,7 +70,7 @@ def _of_lmbff(task, folder, split):
 def _of_dataset(task, folder, split, layout):
     found = sorted(folder.glob(f"{split}.*"))
     if len(found) != 1:
-        raise UserError(f"{folder}: no file {split}.*; run preprocess/kshot.py")
+        raise UserError(f"{folder}: no file {split}.*; run fairseq-metro kshot")
     settings = {key: value for key, value in layout.items() if key not in ("dataset", "features")}
     settings["labels"] = {name: dict(map(tuple, v)) for name, v in settings["labels"].items()}
     description = Description(layout["dataset"], features=layout["features"])

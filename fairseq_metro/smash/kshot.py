@@ -1,9 +1,9 @@
-"""The command ``preprocess/kshot.py``: K-shot splits of few-shot tasks."""
+"""The command ``fairseq-metro kshot``: K-shot splits of few-shot tasks."""
 
-import argparse
 import logging
 from pathlib import Path
 
+from fairseq_metro.arguments import CommandParser
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import atomic_write
 from fairseq_metro.logs import messages_on_stderr
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 def parser():
     """The command's arguments."""
-    found = argparse.ArgumentParser(
+    found = CommandParser(
         description="K-shot train and dev splits by LM-BFF's algorithm, and the original dev file "
         "as test, to OUT/<Task>/<K>-<seed>/; a split that is there is kept. A set published in one "
         f"file first gives its test, drawn by seed {DRAW_SEED}.",

@@ -140,7 +140,7 @@ def training_labels(folder):
         return None
     known = read_json(path)
     if not isinstance(known, dict) or not isinstance(known.get("labels"), dict):
-        raise UserError(f"{path}: no counts of labels in it; remove it and run preprocess/kshot.py")
+        raise UserError(f"{path}: no counts of labels in it; remove it and run fairseq-metro kshot")
     return known["labels"] if known.get("originals") == read_json(stamp).get("originals") else None
 
 

@@ -5,9 +5,9 @@ group and its name or file with a tab between; FILE gets the words and marks, on
 tasks, of all the package's and of its groups, for ``train_vocabulary --require-words``.
 """
 
-import argparse
 from pathlib import Path
 
+from fairseq_metro.arguments import CommandParser
 from fairseq_metro.errors import UserError, run_command
 from fairseq_metro.files import atomic_write
 from fairseq_metro.smash.groups import group_names, load_group
@@ -15,11 +15,16 @@ from fairseq_metro.smash.tasks import load_task, required_words, task_names
 from fairseq_metro.smash.templates import PromptTemplate
 
 
-def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def parser():
+    """The command's options."""
+    parser = CommandParser(description=__doc__.split("\n")[0])
     parser.add_argument("tasks", nargs="+", metavar="TASK", help="a name, or a YAML file")
     parser.add_argument("--words", type=Path, metavar="FILE", help="words of the vocabulary")
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv=None):
+    args = parser().parse_args(argv)
     tasks = {name: load_task(name) for name in args.tasks}
     for name, task in tasks.items():
         if task.group not in group_names():

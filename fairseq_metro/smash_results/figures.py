@@ -1,28 +1,14 @@
-"""``fairseq-metro smash-figure N``: a figure of the SMASH paper from finished few-shot runs.
+"""``fairseq-metro smash-figure N``: a figure of the SMASH paper from finished few-shot runs."""
 
-2a, 2b  the few-shot metric by distillation updates, a curve for each distillation setting: runs of
-        eval/fewshot.py over the checkpoints of each setting's run (``--model RUN/checkpoint_*.pt``)
-3       other templates and label words: runs with LM-BFF's automatic prompts (eval/fewshot.py
-        --auto-templates, --auto-words), or few-shot tasks in files NAME-template-1.yaml,
-        NAME-verbalizer-1.yaml and so on
-4       the metric by the number K of examples a label
-
-A model's role is known by its folder's name (student, smash*, middle, teacher), a setting by
-smash-NAME-*; ``--role`` and ``--series`` say otherwise. Writes OUT/figureN.csv and .png; the picture
-is drawn from the csv's rows. What the paper says of its curves, which it prints without numbers, is
-printed beside.
-"""
-
-import argparse
 import logging
-from pathlib import Path
 
 from fairseq_metro.analysis.figures.plotting import save_picture, write_csv
 from fairseq_metro.errors import UserError
 from fairseq_metro.evaluate.fewshot.cells import PROMPT
 from fairseq_metro.logs import messages_on_stderr
+from fairseq_metro.smash_results import options
 from fairseq_metro.smash_results.drawing import draw
-from fairseq_metro.smash_results.published import names, paper_values, published
+from fairseq_metro.smash_results.published import paper_values, published
 from fairseq_metro.smash_results.reading import (
     ROLES,
     VARIANT,
@@ -35,27 +21,9 @@ from fairseq_metro.smash_results.reading import (
 OURS, PAPER = "ours", "paper"
 
 
-def parser():
-    """The command line."""
-    made = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add = made.add_argument
-    add("number", choices=names("figures"), help="of the paper's figures")
-    add("--results", nargs="+", required=True, metavar="DIR",
-        help="folders of eval/fewshot.py, or files")  # fmt: skip
-    add("--role", nargs="+", metavar="NAME=PATTERN", help="whose run a model's path is")
-    add("--series", nargs="+", metavar="NAME=PATTERN",
-        help="figures 2a, 2b: whose checkpoint a model's path is")  # fmt: skip
-    add("--task", help="figures 2a, 2b: another task than the paper's; 3, 4: this one alone")
-    add("--k", type=int, default=16, help="examples a label, but for figure 4 (default: 16)")
-    add("--out", type=Path, default=Path("."), metavar="DIR", help="default: here")
-    return made
-
-
 @messages_on_stderr(logging.WARNING)
 def main(argv=None):
-    args = parser().parse_args(argv)
+    args = options.figure().parse_args(argv)
     scores = [score for score in read_scores(args.results) if score.row == PROMPT]
     rows = POINTS[args.number](args, scores)
     if not any(row["source"] == OURS for row in rows):

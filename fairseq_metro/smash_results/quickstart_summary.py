@@ -4,7 +4,6 @@
 and the logs of the models; writes ``RUN/summary.json`` and ``RUN/bars.png``.
 """
 
-import argparse
 import math
 import statistics
 import sys
@@ -12,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fairseq_metro.analysis.log import read_log
+from fairseq_metro.arguments import CommandParser
 from fairseq_metro.errors import UserError, run_command
 from fairseq_metro.evaluate.fewshot.cells import (
     MAJORITY,
@@ -68,10 +68,15 @@ class TaskScore:
         return statistics.fmean(ahead), spread
 
 
-def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def parser():
+    """The command's options."""
+    parser = CommandParser(description=__doc__.split("\n")[0])
     parser.add_argument("run", type=Path, help="folder with fewshot/, student/ and teacher/")
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv=None):
+    args = parser().parse_args(argv)
     scores = read_scores(args.run)
     summary = summarize(scores, {name: read_log(args.run / name / "train.log") for name in TRAINED})
     write_json(args.run / "summary.json", summary)

@@ -10,7 +10,6 @@ from fairseq_metro.evaluate.fewshot.report import summarize
 from fairseq_metro.smash.tasks import load_task
 
 # Who a model is, by the name of its run's folder, unless --role says otherwise.
-ROLES = {"student": "student", "smash": "smash*", "middle": "middle", "teacher": "teacher"}
 # A task with another template or label words: NAME-template-1.yaml.
 VARIANT = re.compile(r"(.+)-(template|verbalizer)-(\d+)")
 _CHECKPOINT = re.compile(r"checkpoint_\d+_(\d+)\.pt")  # fairseq's name: epoch, updates
@@ -46,7 +45,7 @@ class Score:
 
 
 def read_scores(places):
-    """Scores of all cells of files, or of folders that eval/fewshot.py wrote: list.
+    """Scores of all cells of files, or of folders that fairseq-metro fewshot wrote: list.
 
     Raises :class:`UserError` for a place without results.
     """
@@ -54,7 +53,7 @@ def read_scores(places):
     for place in map(Path, places):
         path = place / CELLS if place.is_dir() else place
         if not path.is_file():
-            raise UserError(f"{path}: no such file; give a folder that eval/fewshot.py wrote")
+            raise UserError(f"{path}: no such file; give a folder that fairseq-metro fewshot wrote")
         cells |= read_cells(path)
     if not cells:
         raise UserError(f"{', '.join(map(str, places))}: no finished run yet")

@@ -1,13 +1,11 @@
 """``fairseq-metro smash-table N``: a table of the SMASH paper, ours and theirs line by line.
 
 Tables 1 (fine-tuning beside prompts), 2 (main results) and 3 (T5). Ours are finished runs of
-eval/fewshot.py; a model's role is known by its folder's name (student, smash*, middle, teacher), or
-by ``--role``. Writes OUT/tableN.md, .csv and .png.
+fairseq-metro fewshot; a model's role is known by its folder's name (student, smash*, middle,
+teacher), or by ``--role``. Writes OUT/tableN.md, .csv and .png.
 """
 
-import argparse
 import logging
-from pathlib import Path
 
 from fairseq_metro.analysis.figures.plotting import (
     colours_of,
@@ -20,7 +18,8 @@ from fairseq_metro.evaluate.fewshot.cells import OTHER_FORM_OF
 from fairseq_metro.files import atomic_write
 from fairseq_metro.logs import messages_on_stderr
 from fairseq_metro.smash.tasks import load_task, task_names
-from fairseq_metro.smash_results.published import names, paper_values, published
+from fairseq_metro.smash_results import options
+from fairseq_metro.smash_results.published import paper_values, published
 from fairseq_metro.smash_results.reading import (
     ROLES,
     VARIANT,
@@ -33,30 +32,9 @@ from fairseq_metro.smash_results.reading import (
 OURS, PAPER = SOURCES = "ours", "paper"
 
 
-def parser():
-    """The command line."""
-    made = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add = made.add_argument
-    add("number", choices=names("tables"), help="of the paper's tables")
-    add(
-        "--results",
-        nargs="*",
-        default=[],
-        metavar="DIR",
-        help="folders of eval/fewshot.py, or files",
-    )
-    add("--role", nargs="+", metavar="NAME=PATTERN",
-        help=f"whose run a model's path is; names: {', '.join(ROLES)}")  # fmt: skip
-    add("--k", type=int, default=16, help="examples a label (default: %(default)s)")
-    add("--out", type=Path, default=Path("."), metavar="DIR", help="default: here")
-    return made
-
-
 @messages_on_stderr(logging.WARNING)
 def main(argv=None):
-    args = parser().parse_args(argv)
+    args = options.table().parse_args(argv)
     scores = read_scores(args.results) if args.results else []
     lines = table_lines(args.number, scores, parse_patterns(args.role, ROLES), args.k)
     args.out.mkdir(parents=True, exist_ok=True)

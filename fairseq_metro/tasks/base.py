@@ -97,7 +97,7 @@ class TextTask(FairseqTask):
     A task adds ``load_dataset``, and the checks of its own options and of its data's stamp.
     """
 
-    make_data = "preprocess/binarize.py"  # what makes a data folder, for messages
+    make_data = "fairseq-metro binarize"  # what makes a data folder, for messages
     # What to say of a folder of fairseq-preprocess.
     unchecked = "no stamp, so nothing tells that its files belong together and are complete"
 

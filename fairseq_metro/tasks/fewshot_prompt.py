@@ -1,7 +1,7 @@
 """Task ``fewshot_prompt``: one run of few-shot prompt fine-tuning on a K-shot folder.
 
 ``fairseq-train KSHOT_FOLDER --task fewshot_prompt --fewshot-task sst2 --init-from RUN``; the grid
-of runs that a table needs is ``eval/fewshot.py``'s.
+of runs that a table needs is ``fairseq-metro fewshot``'s.
 """
 
 import hashlib
@@ -152,7 +152,7 @@ def characters_of(examples, tok):
 class FewshotPromptTask(TextTask):
     """Cross entropy over label words at the mask; scores by the verbalizer KL."""
 
-    make_data = "preprocess/kshot.py"
+    make_data = "fairseq-metro kshot"
 
     @classmethod
     def setup_task(cls, cfg, **kwargs):

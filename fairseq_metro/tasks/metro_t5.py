@@ -1,4 +1,4 @@
-"""Task ``metro_t5``: METRO-T5 pretraining on documents binarized by ``preprocess/binarize.py``."""
+"""Task ``metro_t5``: METRO-T5 pretraining on documents binarized by ``fairseq-metro binarize``."""
 
 from dataclasses import dataclass, field
 

@@ -37,7 +37,7 @@ class PretrainingTaskConfig(TextTaskConfig):
     data: str = field(
         default="",
         metadata={
-            "help": "folder written by preprocess/binarize.py or fairseq-preprocess --only-source, "
+            "help": "folder written by fairseq-metro binarize or fairseq-preprocess --only-source, "
             "or several shards joined by ':', one for each epoch in turn"
         },
     )

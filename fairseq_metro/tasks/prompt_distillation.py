@@ -46,9 +46,9 @@ class PromptDistillationTaskConfig(TextTaskConfig):
     data: str = field(
         default="",
         metadata={
-            "help": "folder of prompts, written by preprocess/intermediate.py, or by "
+            "help": "folder of prompts, written by fairseq-metro intermediate, or by "
             "fairseq-preprocess --only-source of lines with one mask symbol each; with "
-            "--distillation mlm of text, by preprocess/binarize.py or fairseq-preprocess, or several "
+            "--distillation mlm of text, by fairseq-metro binarize or fairseq-preprocess, or several "
             "shards joined by ':'"
         },
     )
@@ -62,7 +62,7 @@ class PromptDistillationTaskConfig(TextTaskConfig):
     teacher_cache: str = field(
         default="",
         metadata={
-            "help": "or what it said before: a folder written by preprocess/cache_teacher.py; "
+            "help": "or what it said before: a folder written by fairseq-metro cache-teacher; "
             "several of vectors joined by ':' are averaged; with --teacher too, it must be its"
         },
     )
@@ -118,7 +118,7 @@ class PromptDistillationTask(Taught, TextTask):
             if str(getattr(cfg, name)) != str(fields[name].default):
                 raise UserError(
                     f"--{name.replace('_', '-')} is for text, and {cfg.data} holds no text of "
-                    "preprocess/binarize.py; leave it out"
+                    "fairseq-metro binarize; leave it out"
                 )
         super().check_options(cfg)
 

@@ -46,7 +46,7 @@ class PromptFinetuningTaskConfig(TextTaskConfig):
     data: str = field(
         default="",
         metadata={
-            "help": "folder of prompted pairs, written by preprocess/prompted_data.py, by "
+            "help": "folder of prompted pairs, written by fairseq-metro prompts, by "
             "fairseq-preprocess --source-lang SRC --target-lang TGT, or in the METRO-T0 authors' layout"
         },
     )
@@ -92,7 +92,7 @@ class PromptFinetuningTask(TextTask):
     vocabulary's role ``decoder_start`` (METRO-T0, section 5).
     """
 
-    make_data = "preprocess/prompted_data.py"
+    make_data = "fairseq-metro prompts"
 
     def __init__(self, cfg, vocabulary, stamps):
         super().__init__(cfg, vocabulary, stamps)
@@ -119,7 +119,7 @@ class PromptFinetuningTask(TextTask):
         if folder.is_dir() and needed and not cfg.vocab and not (folder / VOCAB_FOLDER).is_dir():
             raise UserError(
                 f"{folder / VOCAB_FOLDER}: no such folder; give the vocabulary that the data was "
-                "made with by --vocab (preprocess/import_vocabulary.py makes it of the authors')"
+                "made with by --vocab (fairseq-metro import-vocabulary makes it of the authors')"
             )
 
     @classmethod

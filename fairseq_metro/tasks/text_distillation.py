@@ -1,6 +1,6 @@
 """``--task prompt_distillation --distillation mlm``: distillation over text (SMASH, 4.3, setting 5).
 
-DATA is text, binarized by preprocess/binarize.py; what DistilBERT does with it (Sanh et al., 2019):
+DATA is text, binarized by fairseq-metro binarize; what DistilBERT does with it (Sanh et al., 2019):
 masked LM with a teacher's distributions and states.
 """
 

@@ -40,7 +40,7 @@ def commands():
     fairseq_metro.register()
     return {
         "fairseq-train": fairseq_cli.train.cli_main,
-        "fairseq-metro": lambda: sys.exit(fairseq_metro.commands.main()),
+        "fairseq-metro": lambda: sys.exit(fairseq_metro.cli.main()),
     }
 
 

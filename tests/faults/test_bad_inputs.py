@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fairseq_metro.commands import COMMANDS
+from fairseq_metro.cli import COMMANDS
 from fairseq_metro.errors import UserError, run_command, user_message
 from fairseq_metro.evaluate.fewshot import loaded
 from tests import distillation
@@ -71,7 +71,7 @@ def ours(name):
     """A console command in this process: argv -> (status, what it said)."""
 
     def run(argv, capsys):
-        module = importlib.import_module(f"fairseq_metro.{COMMANDS[name][0]}")
+        module = importlib.import_module(f"fairseq_metro.{COMMANDS[name].module}")
         capsys.readouterr()
         try:
             status = run_command(module.main, list(map(str, argv)))

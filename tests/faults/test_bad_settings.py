@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from fairseq_metro import mixtures, task_data
-from fairseq_metro.commands import COMMANDS
+from fairseq_metro.cli import COMMANDS
 from fairseq_metro.data.vocabulary import Vocabulary
 from fairseq_metro.errors import UserError
 from fairseq_metro.smash import groups, tasks

@@ -3,7 +3,6 @@
 import ast
 import json
 import os
-import runpy
 
 import numpy as np
 import pytest
@@ -269,7 +268,3 @@ def test_who_may_read_the_weights_is_for_the_umask_to_say(tmp_path, umask, mode)
     finally:
         os.umask(before)
     assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {mode}
-
-
-def test_the_script_is_the_command(root):
-    assert runpy.run_path(str(root / "eval" / "export_hf.py"))["main"] is export_hf.main

@@ -303,9 +303,9 @@ def test_only_the_missing_shard_is_made_again(texts, tmp_path):
 
 
 def spawn(texts, dest, *more, **options):
-    code = "import sys; from fairseq_metro.commands import binarize; sys.exit(binarize())"
+    code = "import sys; from fairseq_metro.cli import main; sys.exit(main())"
     return subprocess.Popen(
-        [sys.executable, "-c", code, *command(texts, dest, *more, **options)],
+        [sys.executable, "-c", code, "binarize", *command(texts, dest, *more, **options)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         # A shell's background job ignores Ctrl-C, and so would what it starts.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
@@ -382,13 +382,19 @@ def test_ctrl_c_is_one_line(texts, tmp_path):
 
 def test_memory_does_not_grow_with_the_text(texts, tmp_path):
     code = (
-        "import re; from fairseq_metro.commands import binarize; binarize(); "
+        "import re; from fairseq_metro.cli import main; main(); "
         "print(re.search(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read())[1])"
     )
     peaks = []
     for copies in (2, 24):  # 1 and 14 MB
         texts.train.write_text(samples.text() * copies, "utf-8")
-        words = [sys.executable, "-c", code, *command(texts, tmp_path / f"{copies}", workers=2)]
+        words = [
+            sys.executable,
+            "-c",
+            code,
+            "binarize",
+            *command(texts, tmp_path / f"{copies}", workers=2),
+        ]
         done = subprocess.run(words, capture_output=True, text=True, check=True)
         peaks.append(int(done.stdout) / 1024)
     assert peaks[1] - peaks[0] < 25, f"{peaks} MiB"
@@ -664,8 +670,8 @@ def test_a_killed_worker_is_one_line(texts, tmp_path):
 def test_the_script_prints_errors_as_one_line(texts, tmp_path, root):
     words = command(texts, tmp_path / "d", train=tmp_path / "nowhere")
     done = subprocess.run(
-        [sys.executable, root / "preprocess" / "binarize.py", *words],
-        capture_output=True, text=True, cwd=tmp_path,
+        [sys.executable, "-m", "fairseq_metro", "binarize", *words],
+        capture_output=True, text=True, cwd=root,
     )  # fmt: skip
     assert done.returncode == 1
     assert done.stderr == f"error: {tmp_path}/nowhere: no such file\n"

@@ -1,4 +1,4 @@
-"""preprocess/intermediate.py: what its files hold, what they do not depend on, what stops it."""
+"""fairseq-metro intermediate: what its files hold, what they do not depend on, what stops it."""
 
 import gzip
 import json
@@ -471,7 +471,7 @@ def test_a_prompt_that_never_fits_stops_before_any_text_is_read(tmp_path):
 
 def test_the_command_runs_as_a_script(root, tmp_path):
     text = made.write_text(tmp_path / "t.txt")
-    command = [sys.executable, str(root / "preprocess/intermediate.py"), "--group", "sentence_pair",
+    command = [sys.executable, "-m", "fairseq_metro", "intermediate", "--group", "sentence_pair",
                "--input", str(text), "--vocab", str(made.vocabulary_folder()), "--dest"]  # fmt: skip
     done = subprocess.run([*command, str(tmp_path / "d")], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""preprocess/prompted_data.py: what the bytes are, what they do not depend on, what stops it."""
+"""fairseq-metro prompts: what the bytes are, what they do not depend on, what stops it."""
 
 import json
 import os
@@ -206,7 +206,7 @@ def test_interrupted_anywhere_the_same_command_ends_with_the_same_bytes(
 def test_a_killed_run_goes_on_after_its_last_finished_data_set(tmp_path, root):
     toys.write_all(tmp_path, rows=4000)
     words = ["--split", "train", "heldout", "valid"]
-    script = [sys.executable, str(root / "preprocess/prompted_data.py")]
+    script = [sys.executable, "-m", "fairseq_metro", "prompts"]
     run = subprocess.Popen([*script, *toys.command(tmp_path, *words, workers=2)],
                            stderr=subprocess.DEVNULL)  # fmt: skip
     building = tmp_path / "data/.building"

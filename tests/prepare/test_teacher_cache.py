@@ -1,9 +1,8 @@
-"""preprocess/cache_teacher.py: what it keeps is what the teacher says; resumed, refused, whole."""
+"""fairseq-metro cache-teacher: what it keeps is what the teacher says; resumed, refused, whole."""
 
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -159,7 +158,7 @@ def test_a_finished_cache_is_kept_and_another_teachers_refused(data, teacher, tm
 
 
 def test_the_command_by_itself(data, tmp_path, root):
-    command = [sys.executable, str(Path(root) / "preprocess/cache_teacher.py")]
+    command = [sys.executable, "-m", "fairseq_metro", "cache-teacher"]
     done = subprocess.run(
         [*command, str(data), "--teacher", str(tmp_path)], capture_output=True, text=True
     )

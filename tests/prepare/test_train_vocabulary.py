@@ -183,10 +183,13 @@ def test_long_lines_are_learned_from_too(tmp_path):
 
 
 def test_the_command_says_what_it_does_and_keeps_sentencepiece_quiet(text, tmp_path, root):
-    script = root / "preprocess" / "train_vocabulary.py"
     words = ["--input", text, "--out", tmp_path / "v", "--vocab-size", "300"]
     done = subprocess.run(
-        [sys.executable, script, *map(str, words)], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "fairseq_metro", "vocabulary", *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=root,
     )
     assert done.stdout == ""
     assert [line[:22] for line in done.stderr.splitlines()] == [

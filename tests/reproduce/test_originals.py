@@ -98,9 +98,9 @@ def test_fairseq_reads_every_kind_of_training_to_its_configuration():
     [
         (Command(("bash", "eval/run.sh"), ("RUN", "--clusters", "nlli"),
                  (("OUT", "o"), ("SUITE", "flan"), ("TASKS", "t"))), "no cluster 'nlli'"),
-        (Command(("python", "eval/fewshot.py"), ("--model", "a", "--task", "sst2", "--rows", "kd",
+        (Command(("fairseq-metro", "fewshot"), ("--model", "a", "--task", "sst2", "--rows", "kd",
                                                  "--tasks", "t", "--out", "o")), "--teacher"),
-        (Command(("python", "eval/fewshot.py"), ("--modell", "a")), "refused .*required"),
+        (Command(("fairseq-metro", "fewshot"), ("--modell", "a")), "refused .*required"),
         (Command(("fairseq-metro", "figure", "neurons"), ("A=a", "--dta", "b")), "refused"),
         (Command(("bash", "train_scripts/finetune_t0.sh"), ("--lr-schedular", "fixed"),
                  (("INIT", "i"), ("ARCH", "base"), ("SAVE", "s"), ("DATA", "d"))), "refused"),
@@ -110,7 +110,7 @@ def test_fairseq_reads_every_kind_of_training_to_its_configuration():
             ("INIT", "i"), ("TEACHER", "t"), ("SETTING", "rule"), ("SAVE", "s"))), "has no teacher"),
         (Command(("bash", "train_scripts/smash_pair.sh"), (), (
             ("INIT", "i"), ("SETTING", "hidden"), ("SAVE", "s"))), "needs the teacher's states"),
-        (Command(("python", "preprocess/else.py")), "no such program"),
+        (Command(("fairseq-metro", "else")), "no such program"),
     ],
 )  # fmt: skip
 def test_a_command_that_a_program_refuses_is_found_before_it_runs(command, said):
@@ -415,7 +415,7 @@ def test_table_2_has_thirteen_columns_and_its_rows_of_distillation():
 
     rows, titles = set(), set()
     for step in steps_of("smash_table2"):
-        if step.command.script == "eval/fewshot.py":
+        if step.command.program == ("fairseq-metro", "fewshot"):
             words = step.command.options
             tests = [t for name in option(words, "--task") for t in load_task(name).tests]
             rows |= {(model.rpartition("/")[2], row) for model in option(words, "--model")
@@ -432,10 +432,14 @@ def test_table_2_has_thirteen_columns_and_its_rows_of_distillation():
 
 
 def test_other_templates_and_other_numbers_of_examples():
-    prompts = [c.options for c in commands("smash_figure3") if c.script == "eval/fewshot.py"]
+    prompts = [
+        c.options for c in commands("smash_figure3") if c.program == ("fairseq-metro", "fewshot")
+    ]
     assert all(option(words, "--auto-templates") == ["$LMBFF/auto_template"] for words in prompts)
     assert all(option(words, "--auto-words") == ["$LMBFF/auto_label_mapping"] for words in prompts)
-    sizes = [c.options for c in commands("smash_figure4") if c.script == "eval/fewshot.py"]
+    sizes = [
+        c.options for c in commands("smash_figure4") if c.program == ("fairseq-metro", "fewshot")
+    ]
     assert all(option(words, "--k") == ["16", "32", "64", "128", "256"] for words in sizes)
     for grids in (prompts, sizes):  # each kind of task has its own distilled student
         for words in grids:

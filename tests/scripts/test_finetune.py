@@ -87,7 +87,7 @@ def test_a_mistake_is_one_line_and_starts_nothing(changes, said, begin, tmp_path
 
 
 def test_raw_tasks_become_data_first(begin, tmp_path):
-    """preprocess/prompted_data.py is asked for the script's mixture, with the start's vocabulary."""
+    """fairseq-metro prompts is asked for the script's mixture, with the start's vocabulary."""
     programs, asked = tmp_path / "programs", tmp_path / "asked"
     note = f'case $1 in preprocess/*) printf "%s\\n" "$@" > {asked}; exit 0 ;; esac'
     (programs / "python").write_text(f'#!/bin/sh\n{note}\nexec {sys.executable} "$@"\n')
@@ -111,7 +111,7 @@ def test_a_plan_prints_the_commands_and_starts_nothing(begin, tmp_path):
     done, said = begin("finetune_flan.sh", PROMPT_OPTIONS="--hold-out nli --mode none", **given)
     assert done.returncode == 0 and said == [] and not (tmp_path / "run").exists(), done.stderr
     prompts, train = map(shlex.split, done.stdout.splitlines())
-    assert prompts[:2] == ["python", "preprocess/prompted_data.py"]
+    assert prompts[:4] == ["python", "-m", "fairseq_metro", "prompts"]
     assert options_of(prompts)["--vocab"] == "runs/mine/vocab"
     assert prompts[-4:] == ["--hold-out", "nli", "--mode", "none"]
     assert train[:5] == ["bash", "train_scripts/launch.sh", "1", "fairseq-train", "data-bin/new"]

@@ -6,18 +6,17 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
 
 from tests.analysis.fairseq_logs import write_log
 from tests.scripts import stand_ins
-from tests.scripts.stand_ins import write_programs
+from tests.scripts.stand_ins import write_programs, write_python
 
 ENVIRONMENT = stand_ins.ENVIRONMENT + 'echo "[environment] using a stand-in"\n'
 
-# Each preprocess/ script also writes the files the next stage asks for.
+# Each command also writes the files the next stage asks for.
 STEP = (
     stand_ins.STEP
     + """
@@ -41,16 +40,14 @@ echo "2026-01-31 04:00:00 | INFO | fairseq_cli.train | done training in 1.0 seco
 def clone(tmp_path, root):
     """A clone with quickstart.sh, the package itself, and stand-ins for the rest."""
     clone = tmp_path / "clone"
-    for folder in ("train_scripts", "preprocess", "programs"):
+    for folder in ("train_scripts", "programs"):
         (clone / folder).mkdir(parents=True)
     for name in ("quickstart.sh", "stages.sh", "launch.sh", "kernels.sh"):
         shutil.copy(root / "train_scripts" / name, clone / "train_scripts")
     (clone / "train_scripts" / "environment.sh").write_text(ENVIRONMENT)
     (clone / "fairseq_metro").symlink_to(root / "fairseq_metro")
-    for name in ("default_corpus", "train_vocabulary", "binarize"):
-        (clone / "preprocess" / f"{name}.py").write_text(STEP)
-    python = f'#!/bin/sh\nexec {sys.executable} "$@"\n'
-    write_programs(clone, fairseq_train=TRAIN, python=python)
+    write_python(clone, ("corpus", "vocabulary", "binarize"), STEP)
+    write_programs(clone, fairseq_train=TRAIN)
     with open(clone / "run.log", "w") as stream:
         write_log(stream)
     return clone
@@ -85,7 +82,7 @@ def stages(clone):
     return [words[0] for words in calls(clone)]
 
 
-ALL = ["default_corpus", "train_vocabulary", "binarize", "fairseq-train"]
+ALL = ["corpus", "vocabulary", "binarize", "fairseq-train"]
 
 
 def test_stages_run_in_order_once_and_a_second_run_prints_the_summary_again(clone):
@@ -240,7 +237,7 @@ def test_text_may_be_a_folder_of_rows_and_a_name_goes_before_a_pattern(clone, tm
     [
         ({"TEXT": "none.txt"}, "error: TEXT: none.txt: no such file or folder\n"),
         ({"SEED": "one"}, "error: SEED=one must be a whole number, such as SEED=1\n"),
-        ({"RUN": "preprocess"}, "error: preprocess is there and holds no run of this script; "),
+        ({"RUN": "programs"}, "error: programs is there and holds no run of this script; "),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_made(clone, variables, message):

@@ -4,13 +4,12 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 
 import pytest
 
 from tests.analysis.test_prompt_summary import write_run
 from tests.prepare.test_starting_model import write_checkpoint
-from tests.scripts.stand_ins import ENVIRONMENT, STEP, write_programs
+from tests.scripts.stand_ins import ENVIRONMENT, STEP, write_programs, write_python
 
 CALLED = 'echo "$(basename "$0") $*" >> calls\n'
 
@@ -32,17 +31,15 @@ echo "2026-01-31 04:00:00 | INFO | fairseq_cli.train | done training in 1.0 seco
 def clone(tmp_path, root):
     """A clone with the script itself and the package, and stand-ins for the rest."""
     clone = tmp_path / "clone"
-    for folder in ("train_scripts", "preprocess", "programs"):
+    for folder in ("train_scripts", "programs"):
         (clone / folder).mkdir(parents=True)
     for name in ("quickstart_prompts.sh", "stages.sh", "launch.sh", "kernels.sh"):
         shutil.copy(root / "train_scripts" / name, clone / "train_scripts")
     (clone / "train_scripts" / "environment.sh").write_text(ENVIRONMENT)
     (clone / "train_scripts" / "quickstart.sh").write_text(QUICKSTART)
     (clone / "fairseq_metro").symlink_to(root / "fairseq_metro")
-    for name in ("docstring_tasks", "prompted_data"):
-        (clone / "preprocess" / f"{name}.py").write_text(STEP)
-    python = f'#!/bin/sh\nexec {sys.executable} "$@"\n'
-    write_programs(clone, fairseq_train=f"#!/usr/bin/env bash\n{TRAIN}", python=python)
+    write_python(clone, ("docstring-tasks", "prompts"), STEP)
+    write_programs(clone, fairseq_train=f"#!/usr/bin/env bash\n{TRAIN}")
     write_checkpoint(clone / "model")
     write_run(clone / "made")
     return clone
@@ -71,7 +68,7 @@ def programs(clone):
     return [words[0] for words in calls(clone) if words[0] != "given"]
 
 
-STEPS = ["docstring_tasks", "prompted_data", "fairseq-train"]
+STEPS = ["docstring-tasks", "prompts", "fairseq-train"]
 
 
 def test_a_model_is_made_first_then_each_stage_once(clone):

@@ -5,13 +5,12 @@ import os
 import random
 import shutil
 import subprocess
-import sys
 
 import pytest
 
 from tests import newcomer
 from tests.scripts import stand_ins
-from tests.scripts.stand_ins import write_programs
+from tests.scripts.stand_ins import write_programs, write_python
 
 # Each script also leaves the files the next one needs.
 STEP = (
@@ -20,9 +19,9 @@ STEP = (
 given = dict(zip(sys.argv, sys.argv[1:]))
 out = Path(given.get("--out") or given.get("--dest"))
 out.mkdir(parents=True, exist_ok=True)
-if name == "default_corpus":
+if name == "corpus":
     (out / "train.txt").write_text("A sentence of words. " * 3000)
-if name == "corpus_tasks":
+if name == "corpus-tasks":
     sys.path.insert(0, os.getcwd())
     from fairseq_metro.prepare.corpus_tasks.main import task_text
     for task in os.environ.get("FAKE_TASKS", "topic opening order adjacent").split():
@@ -34,9 +33,7 @@ echo "fairseq-train $*" >> calls
 case "${FAKE_FAILS-}" in fairseq-train) echo "error: no data" >&2; exit 7 ;; esac
 echo "2026-01-31 04:00:00 | INFO | fairseq_cli.train | done training in 1.0 seconds"
 """
-PYTHON = f"""#!/usr/bin/env bash
-case "$2" in *quickstart_summary) echo "summary $3" >> calls; exit 0 ;; esac
-exec {sys.executable} "$@"
+SUMMARY = """case "$2" in *quickstart_summary) echo "summary $3" >> calls; exit 0 ;; esac
 """
 
 
@@ -44,21 +41,19 @@ exec {sys.executable} "$@"
 def clone(tmp_path, root):
     """A clone with the script itself and the package, and stand-ins for the rest."""
     clone = tmp_path / "clone"
-    for folder in ("train_scripts", "preprocess", "eval", "programs"):
+    for folder in ("train_scripts", "programs"):
         (clone / folder).mkdir(parents=True)
     for name in ("quickstart_smash.sh", "stages.sh", "launch.sh", "kernels.sh"):
         shutil.copy(root / "train_scripts" / name, clone / "train_scripts")
     (clone / "train_scripts" / "environment.sh").write_text(stand_ins.ENVIRONMENT)
     (clone / "fairseq_metro").symlink_to(root / "fairseq_metro")
-    for name in STEPS:
-        folder = clone / ("eval" if name == "fewshot" else "preprocess")
-        (folder / f"{name}.py").write_text(STEP)
-    write_programs(clone, fairseq_train=TRAIN, python=PYTHON)
+    write_python(clone, STEPS, STEP, SUMMARY)
+    write_programs(clone, fairseq_train=TRAIN)
     return clone
 
 
-STEPS = ["default_corpus", "corpus_tasks", "train_vocabulary", "binarize", "intermediate",
-         "cache_teacher", "fewshot"]  # fmt: skip
+STEPS = ["corpus", "corpus-tasks", "vocabulary", "binarize", "intermediate",
+         "cache-teacher", "fewshot"]  # fmt: skip
 OPTIONS = "RUN SEED UPDATES DISTILLATION TEXT TASKS TASK".split()
 
 
@@ -90,8 +85,8 @@ def test_teacher_student_prompts_and_a_student_for_each_group(clone):
     assert status == 0, said
     made = [words[0] for words in calls(clone)]
     assert made == [
-        "default_corpus", "corpus_tasks", "train_vocabulary", "binarize", "fairseq-train",
-        "fairseq-train", *["intermediate", "cache_teacher"] * 2, "fairseq-train", "fairseq-train",
+        "corpus", "corpus-tasks", "vocabulary", "binarize", "fairseq-train",
+        "fairseq-train", *["intermediate", "cache-teacher"] * 2, "fairseq-train", "fairseq-train",
         "fewshot", "fewshot", "summary",
     ]  # fmt: skip
     teacher, student, pair, single = calls(clone, "fairseq-train")
@@ -108,7 +103,7 @@ def test_teacher_student_prompts_and_a_student_for_each_group(clone):
         assert value(words, "--max-update") == "200"
     prompts = calls(clone, "intermediate")[0]
     assert int(value(prompts, "--size")) == 63000 // 300  # small texts have fewer prompts
-    assert calls(clone, "cache_teacher")[0][1:4] == [
+    assert calls(clone, "cache-teacher")[0][1:4] == [
         "runs/mine/prompts/sentence_pair", "--teacher", "runs/mine/teacher",
     ]  # fmt: skip
     of_pair, of_single = (" ".join(words) for words in calls(clone, "fewshot"))
@@ -124,7 +119,7 @@ def test_teacher_student_prompts_and_a_student_for_each_group(clone):
     assert calls(clone)[before:] == [["summary", "runs/mine"]]
 
 
-@pytest.mark.parametrize("name", ["corpus_tasks", "fairseq-train", "cache_teacher", "fewshot"])
+@pytest.mark.parametrize("name", ["corpus-tasks", "fairseq-train", "cache-teacher", "fewshot"])
 def test_failure_is_handed_back_and_the_next_run_goes_on_from_there(clone, name):
     status, said = quickstart(clone, FAKE_FAILS=name, FAKE_TASKS="topic")
     assert status == (7 if name == "fairseq-train" else 1)
@@ -134,14 +129,14 @@ def test_failure_is_handed_back_and_the_next_run_goes_on_from_there(clone, name)
     status, said = quickstart(clone, FAKE_TASKS="topic")
     assert status == 0, said
     assert calls(clone)[before][0] in (name, "intermediate")
-    assert len(calls(clone, "default_corpus")) == 1 and len(calls(clone, "summary")) == 1
+    assert len(calls(clone, "corpus")) == 1 and len(calls(clone, "summary")) == 1
 
 
 def test_real_tasks_are_grouped_by_their_own_files(clone, tmp_path):
     (tmp_path / "tasks").mkdir()
     status, said = quickstart(clone, cwd=tmp_path, TASKS="tasks", TASK="sst2 cola", RUN="real")
     assert status == 0, said
-    assert not calls(clone, "corpus_tasks")
+    assert not calls(clone, "corpus-tasks")
     assert len(calls(clone, "intermediate")) == 1
     (words,) = calls(clone, "fewshot")
     assert f"--task sst2 cola --tasks {tmp_path}/tasks" in " ".join(words)

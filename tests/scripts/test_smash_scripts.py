@@ -176,15 +176,13 @@ def test_a_plan_prints_data_cache_and_training_and_runs_nothing(begin, tmp_path)
     assert done.returncode == 0 and said == [], done.stderr
     data, cache, train = planned(done)
     told = " ".join(data)
-    assert told.startswith(
-        "python preprocess/intermediate.py --group single_sentence --input a.txt b.txt"
-    )
+    assert told.startswith("fairseq-metro intermediate --group single_sentence --input a.txt b.txt")
     options = options_of(data)
     assert options["--vocab"] == str(tmp_path / "student" / "vocab") and options["--size"] == "3000"
     assert (
         options["--filter-teacher"] == str(tmp_path / "teacher") and options["--kind"] == "roberta"
     )
-    assert cache[:3] == ["python", "preprocess/cache_teacher.py", str(tmp_path / "new")]
+    assert cache[:5] == ["python", "-m", "fairseq_metro", "cache-teacher", str(tmp_path / "new")]
     assert options_of(cache) == {"--teacher": str(tmp_path / "teacher"), "--dest": "said"}
     options = options_of(train)
     assert options["--teacher-cache"] == "said" and "--teacher" not in options

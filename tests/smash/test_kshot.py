@@ -28,7 +28,9 @@ def test_the_script_says_what_is_wrong_in_one_line(tmp_path, root):
     originals.sst2(tmp_path / "t", rows=8)
     command = [
         sys.executable,
-        str(root / "preprocess" / "kshot.py"),
+        "-m",
+        "fairseq_metro",
+        "kshot",
         "--tasks",
         str(tmp_path / "t"),
     ]

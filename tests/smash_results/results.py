@@ -1,4 +1,4 @@
-"""Made-up results of few-shot runs, as eval/fewshot.py writes them."""
+"""Made-up results of few-shot runs, as fairseq-metro fewshot writes them."""
 
 import json
 

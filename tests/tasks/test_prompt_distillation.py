@@ -236,4 +236,4 @@ def test_another_teacher_is_refused(run, data, teacher, cache, tmp_path):
         tags = json.loads((cache / TAGS).read_text())
         (forged / TAGS).write_text(json.dumps(tags | {name: "0" * 64}))
         said = message_of(data, tmp_path / "run", f"--teacher-cache={forged}")
-        assert f"made with {name} '0000" in said and "run preprocess/cache_teacher.py" in said
+        assert f"made with {name} '0000" in said and "run fairseq-metro cache-teacher" in said

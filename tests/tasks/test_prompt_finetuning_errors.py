@@ -90,7 +90,7 @@ def test_no_folder(tmp_path):
 
 def test_a_folder_of_pretraining(data, tmp_path):
     message = message_of(data, tmp_path / "run")
-    assert "so no folder of prompted pairs; make one with preprocess/prompted_data.py" in message
+    assert "so no folder of prompted pairs; make one with fairseq-metro prompts" in message
 
 
 def test_a_folder_without_a_vocabulary(broken, tmp_path):

@@ -3,13 +3,13 @@
 The picture is drawn from the csv's rows and from nothing else. ``docs/figures.md`` explains each.
 """
 
-import argparse
 import difflib
 import importlib
 import sys
 from pathlib import Path
 
 from fairseq_metro.analysis.figures.plotting import save_picture, write_csv
+from fairseq_metro.arguments import CommandParser
 from fairseq_metro.errors import UserError, run_command
 from fairseq_metro.logs import quieted
 
@@ -49,7 +49,7 @@ def main(argv=None):
 def parser(name):
     """The command line of a figure. Raises :class:`UserError` for an unknown name."""
     module = find_figure(name)
-    made = argparse.ArgumentParser(
+    made = CommandParser(
         prog=f"fairseq-metro figure {name}", description=module.__doc__.split("\n")[0]
     )
     module.add_arguments(made)

@@ -4,6 +4,8 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 
+HEADS = PAPER, LMBFF = "paper", "lmbff"  # forms of the row head
+
 ROWS = MAJORITY, ZERO_SHOT, HEAD, PROMPT, KD, KD_AUGMENTED = (
     "majority", "zero-shot", "head", "prompt", "kd", "kd-augmented",
 )  # fmt: skip

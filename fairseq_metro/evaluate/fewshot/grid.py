@@ -17,6 +17,7 @@ from fairseq_metro.evaluate.fewshot.cells import (
     HEAD_OF_LMBFF,
     KD_AUGMENTED,
     MAJORITY,
+    PAPER,
     PROMPT,
     TAUGHT,
     ZERO_SHOT,
@@ -27,7 +28,6 @@ from fairseq_metro.evaluate.fewshot.loaded import TRAIN, examples_of, open_model
 from fairseq_metro.evaluate.fewshot.majority import majority_cell
 from fairseq_metro.evaluate.fewshot.report import chosen_on_dev
 from fairseq_metro.evaluate.fewshot.runs import prepare, run_cell
-from fairseq_metro.evaluate.fewshot.scorers import PAPER
 from fairseq_metro.evaluate.fewshot.teaching import FOLDER, has_told
 from fairseq_metro.files import sha256_file
 from fairseq_metro.smash.tasks import load_task

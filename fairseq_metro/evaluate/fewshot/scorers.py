@@ -4,11 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from fairseq_metro.evaluate.fewshot.cells import LMBFF, PAPER
 from fairseq_metro.models.roberta import RobertaMLMModel
 from fairseq_metro.smash.truncation import BUDGET, cut
 from fairseq_metro.tasks.fewshot_prompt import PromptedExamples, characters_of
-
-HEADS = PAPER, LMBFF = "paper", "lmbff"
 
 
 class WordScorer(nn.Module):

@@ -2,17 +2,17 @@
 
 Reads CORPUS/train.txt and valid.txt as default_corpus.py and the quickstart write them (a paragraph
 a line, a blank line after each document) and writes TASKS/corpus/<task>/{train,test}.jsonl and
-TASKS/<task>.yaml, which eval/fewshot.py reads. Test rows are of valid.txt alone, without a sentence
-of train.txt, so that a model trained on train.txt has not seen them. Labels are balanced; the
+TASKS/<task>.yaml, which fairseq-metro fewshot reads. Test rows are of valid.txt alone, without a
+sentence of train.txt, so that a model trained on train.txt has not seen them. Labels are balanced; the
 topics are words of the corpus, which the sentences themselves do not mention.
 """
 
-import argparse
 import logging
 from pathlib import Path
 
 import yaml
 
+from fairseq_metro.arguments import CommandParser
 from fairseq_metro.data.randomness import generator
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import atomic_write, sha256_file, write_json, writing
@@ -61,18 +61,20 @@ MAKERS = {
 }
 
 
-@messages_on_stderr()
-def main(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def parser():
+    """The command's options."""
+    parser = CommandParser(description=__doc__)
     add = parser.add_argument
     add("--corpus", required=True, type=Path, help="folder with train.txt and valid.txt")
     add("--out", required=True, type=Path, metavar="TASKS", help="folder to write")
     add("--max-length", type=int, default=64, help="of a prompt, in tokens (default: 64)")
     add("--seed", type=int, default=1, help="which rows are drawn (default: %(default)s)")
-    args = parser.parse_args(argv)
+    return parser
+
+
+@messages_on_stderr()
+def main(argv=None):
+    args = parser().parse_args(argv)
     for name, least in (("seed", 0), ("max_length", 32)):
         if getattr(args, name) < least:
             raise UserError(f"--{name.replace('_', '-')} must be at least {least}")

@@ -8,12 +8,12 @@ templates of the package want them, and TASKS/docstring_tasks.json. Labels are b
 docstrings are on one side.
 """
 
-import argparse
 import json
 import logging
 import time
 from pathlib import Path
 
+from fairseq_metro.arguments import CommandParser
 from fairseq_metro.data.randomness import generator
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import atomic_write, read_json, sha256_file, write_json, writing
@@ -36,12 +36,9 @@ STAMP = "docstring_tasks.json"
 ROWS = 32  # a purpose of draws (data/randomness.py)
 
 
-@messages_on_stderr()
-def main(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def parser():
+    """The command's options."""
+    parser = CommandParser(description=__doc__)
     parser.add_argument("--out", required=True, type=Path, metavar="TASKS", help="folder to write")
     parser.add_argument(
         "--seed", type=int, default=1, help="which rows are drawn (default: %(default)s)"
@@ -50,7 +47,12 @@ def main(argv=None):
         "--workers", type=int, default=available_cores(),
         help="processes; the output does not depend on it (default: all cores, %(default)s)",
     )  # fmt: skip
-    args = parser.parse_args(argv)
+    return parser
+
+
+@messages_on_stderr()
+def main(argv=None):
+    args = parser().parse_args(argv)
     for name, least in (("seed", 0), ("workers", 1)):
         if getattr(args, name) < least:
             raise UserError(f"--{name} is {getattr(args, name)}, must be at least {least}")

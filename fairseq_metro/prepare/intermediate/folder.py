@@ -29,7 +29,7 @@ def recognised(dest, settings):
         return None
     stamp = read_json(dest / STAMP)
     if not isinstance(stamp, dict) or not {"settings", "splits"} <= stamp.keys():
-        raise UserError(f"{dest / STAMP}: not a stamp of preprocess/intermediate.py; remove it")
+        raise UserError(f"{dest / STAMP}: not a stamp of fairseq-metro intermediate; remove it")
     refuse_other(str(dest), stamp["settings"], settings)
     for side, facts in stamp["splits"].items():
         if len(IndexedTokens(dest / f"{side}.prompts")) != facts["examples"]:

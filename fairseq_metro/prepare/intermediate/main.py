@@ -1,4 +1,4 @@
-"""The command ``preprocess/intermediate.py``."""
+"""The command ``fairseq-metro intermediate``."""
 
 import contextlib
 import logging

@@ -8,11 +8,11 @@ intermediate.json. Flat memory, all cores; the bytes do not depend on the number
 Interrupted, the same command goes on where it was.
 """
 
-import argparse
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fairseq_metro.arguments import CommandParser
 from fairseq_metro.data.characters import add_allow_unknown
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import sha256_file
@@ -86,10 +86,7 @@ class Plan:
 
 def parser():
     """The command line."""
-    made = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    made = CommandParser(description=__doc__)
     add = made.add_argument
     add("--group", required=True, metavar="NAME|FILE",
         help=f"a task group of the package ({', '.join(group_names())}), or a YAML file")  # fmt: skip

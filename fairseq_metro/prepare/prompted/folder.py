@@ -27,7 +27,7 @@ def read_folder_stamp(dest):
         return {}
     stamp = read_json(path)
     if not isinstance(stamp, dict) or not isinstance(stamp.get("splits"), dict):
-        raise UserError(f"{path}: not a stamp of preprocess/prompted_data.py; {OTHERWISE}")
+        raise UserError(f"{path}: not a stamp of fairseq-metro prompts; {OTHERWISE}")
     return stamp["splits"]
 
 

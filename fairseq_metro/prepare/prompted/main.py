@@ -1,4 +1,4 @@
-"""The command ``preprocess/prompted_data.py``."""
+"""The command ``fairseq-metro prompts``."""
 
 import contextlib
 import logging

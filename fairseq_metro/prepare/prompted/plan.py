@@ -9,11 +9,11 @@ Training rows come from the data sets' training splits alone, evaluation rows fr
 say the same on both sides are counted, and can be left out of training.
 """
 
-import argparse
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fairseq_metro.arguments import CommandParser
 from fairseq_metro.data.characters import add_allow_unknown
 from fairseq_metro.data.vocabulary import Vocabulary
 from fairseq_metro.errors import UserError
@@ -82,10 +82,7 @@ class Plan:
 
 def parser():
     """The command line."""
-    made = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    made = CommandParser(description=__doc__)
     add = made.add_argument
     add_mixture_options(add)
     add("--tasks", type=Path, metavar="FOLDER", help="the data sets' files, a folder for each")

@@ -6,13 +6,13 @@ file of templates for each data set, in promptsource's layout: options stand whe
 them, and no field is cut.
 """
 
-import argparse
 import sys
 from collections import Counter
 from pathlib import Path
 
 import yaml
 
+from fairseq_metro.arguments import CommandParser
 from fairseq_metro.errors import UserError
 from fairseq_metro.files import filled_folder
 from fairseq_metro.prompts.collection import FILE_NAME
@@ -25,11 +25,7 @@ HEAD = "# From FLAN's templates.py (Apache-2.0), set {}, by fairseq-metro import
 
 def parser():
     """The command line."""
-    made = argparse.ArgumentParser(
-        prog="fairseq-metro import-flan",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    made = CommandParser(prog="fairseq-metro import-flan", description=__doc__)
     made.add_argument("file", type=Path, metavar="FILE", help="FLAN's flan/templates.py")
     made.add_argument("--out", type=Path, default=Path("flan_templates"), metavar="DIR",
                       help="The folder to write (default: %(default)s).")  # fmt: skip

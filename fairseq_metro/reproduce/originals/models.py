@@ -56,7 +56,7 @@ def prompted(name, size, mixture, options=(), optional=()):
     """A mixture's prompted pairs; name: of its data folder."""
     words = ("--mixture", mixture, "--tasks", "$TASKS", "--vocab", f"{DATA[size]}/vocab",
              "--dest", prompts_of(name, size), *options)  # fmt: skip
-    command = Command(("python", "preprocess/prompted_data.py"), words, (), optional)
+    command = Command(("fairseq-metro", "prompts"), words, (), optional)
     return Step(f"prompts {name}-{size}", "command", {"flops": 0}, None, 0, 5e10, command)
 
 

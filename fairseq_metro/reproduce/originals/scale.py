@@ -53,5 +53,5 @@ class Scale:
         return tuple(words)
 
     def fewshot_options(self):
-        """eval/fewshot.py's options: words."""
+        """fairseq-metro fewshot's options: words."""
         return () if self.updates is None else ("--steps", str(round(self.updates * FEWSHOT)))

@@ -1,8 +1,8 @@
 """SMASH's original: students distilled in every setting, few-shot runs over models, tasks, splits.
 
-``distilled``: of :data:`SETTINGS`; ``grids``: few-shot grids, the options of eval/fewshot.py as data,
-with ``roles`` and ``distilled`` students for models, or the latters' ``checkpoints``; ``results``: the
-grids' folder; ``tables``, ``figures``: what is made of it.
+``distilled``: of :data:`SETTINGS`; ``grids``: few-shot grids, the options of fairseq-metro fewshot as
+data, with ``roles`` and ``distilled`` students for models, or the latters' ``checkpoints``;
+``results``: the grids' folder; ``tables``, ``figures``: what is made of it.
 """
 
 from typing import NamedTuple
@@ -86,7 +86,7 @@ def _distilled(name, scale):
 
 
 def _grid(name, grid, results, scale):
-    """One call of eval/fewshot.py; what is finished in its folder is not run again."""
+    """One call of fairseq-metro fewshot; what is finished in its folder is not run again."""
     words = ["--model", *_models(grid, scale)]
     words += ["--tasks", "$TASKS", "--task", *grid["tasks"], "--rows", *grid["rows"]]
     for option in ("teacher", "augmented", "auto-templates", "auto-words"):
@@ -95,7 +95,7 @@ def _grid(name, grid, results, scale):
     if "k" in grid:
         words += ["--k", *map(str, grid["k"])]
     words += [*scale.fewshot_options(), "--out", results]
-    command = Command(("python", "eval/fewshot.py"), tuple(words))
+    command = Command(("fairseq-metro", "fewshot"), tuple(words))
     step = Step(f"grid {name}", "command", {"flops": 0}, None, 0, CELLS, command)
     return step.needing(*grid.get("needs", ()))
 

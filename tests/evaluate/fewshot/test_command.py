@@ -88,7 +88,7 @@ def test_one_answer(model, capsys):
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (["--kshot", "{kshot}", "--seeds", "77"], "4-77: no such split; run preprocess/kshot.py"),
+        (["--kshot", "{kshot}", "--seeds", "77"], "4-77: no such split; run fairseq-metro kshot"),
         (["--tasks", "{originals}", "--k", "200", "--steps", "2"], "needs 400 for train and dev"),
         (["--tasks", "{originals}", "--kshot", "{kshot}"], "give --tasks .* or --kshot"),
         (["--kshot", "{kshot}", "--task", "sst3"], "no few-shot task 'sst3'"),
@@ -149,7 +149,7 @@ def test_a_template_without_a_mask_is_one_line(splits, model, tmp_path):
         (b"sentence\tlabel\n\xff\xfe\t1\n", r"train.tsv: line 2"),
         (b"sentence\tlabel\nno label here\n", r"train.tsv: line 2: column 2 is missing"),
         (b"sentence\tlabel\nfine\t7\n", r"train.tsv: line 2: label '7' has no word"),
-        (None, r"train.tsv: no such file; run preprocess/kshot.py"),
+        (None, r"train.tsv: no such file; run fairseq-metro kshot"),
     ],
 )
 def test_an_unreadable_split_is_one_line(content, said, model, tmp_path):

@@ -1,5 +1,5 @@
 from fairseq_metro.models.metro_t5 import ARCHITECTURES
-from fairseq_metro.models.metro_t5.parameters import count, main, table
+from fairseq_metro.planning.parameters import count, main, table
 
 
 def encoder_layer(d, f, buckets, heads):

@@ -1,11 +1,6 @@
 """Count the parameters of every architecture, beside the paper's numbers."""
 
-import argparse
-from types import SimpleNamespace
-
-import torch
-
-from fairseq_metro.models.symbols import Symbols
+from fairseq_metro.arguments import CommandParser
 
 # METRO-T0, Tables 2 and 5; the vocabulary with its specials and sentinels is the authors' own.
 PAPER = {"base": "226M", "basepp": "256M", "largepp": "775M"}
@@ -25,7 +20,10 @@ the authors', 512 sentinels included."""
 
 def count(arch, vocabulary_size):
     """Parameters of one architecture: dict of main, rtd_head, auxiliary (tied tables once)."""
+    import torch  # here, so that --help stays fast
+
     from fairseq_metro.models.metro_t5 import ARCHITECTURES, MetroT5Config, MetroT5Model
+    from fairseq_metro.models.symbols import Symbols
 
     with torch.device("meta"):
         model = MetroT5Model(MetroT5Config(**ARCHITECTURES[arch]), Symbols(vocabulary_size))
@@ -48,15 +46,19 @@ def table(vocabulary_size=None):
     return rows
 
 
-def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__)
+def parser():
+    """Options of the command."""
+    parser = CommandParser(description=__doc__)
     parser.add_argument(
-        "--vocab-size",
-        type=int,
-        help="size of the dictionary, specials and sentinels included (default: the authors' for "
-        "base, base++ and large++)",
-    )
-    options = SimpleNamespace(**vars(parser.parse_args(argv)))
+        "--vocab-size", type=int,
+        help="Size of the dictionary, special symbols and sentinels included (default: the "
+        "authors' for base, base++ and large++).",
+    )  # fmt: skip
+    return parser
+
+
+def main(argv=None):
+    options = parser().parse_args(argv)
     rows = table(options.vocab_size)
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
@@ -64,7 +66,3 @@ def main(argv=None):
     print()
     print(EXPLANATION)
     return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
