@@ -13,11 +13,13 @@ import fairseq_metro
 from fairseq_metro.arguments import CommandParser
 from fairseq_metro.data.characters import add_allow_unknown
 from fairseq_metro.errors import UserError
-from fairseq_metro.evaluate.options import FROZEN_MODEL
 from fairseq_metro.logs import messages_on_stderr
 from fairseq_metro.sources import STANDARD_INPUT, mended, text_lines
 
 logger = logging.getLogger(__name__)
+
+
+FROZEN_MODEL = "The model that a soft prompt was trained with; only for a run of soft prompts."
 
 
 def parser():

@@ -8,10 +8,10 @@ from fairseq_metro.errors import UserError
 from fairseq_metro.evaluate.ranking import RANKS, SUM
 from fairseq_metro.evaluate.suite import suite_names
 from fairseq_metro.mixtures.flan import MODES
+from fairseq_metro.predict import FROZEN_MODEL
 from fairseq_metro.recipes import MOST_PASSAGES, PAPER, RECIPES
 from fairseq_metro.sources import add_max_bad_rows, bad_rows_limit
 
-FROZEN_MODEL = "The model that a soft prompt was trained with; only for a run of soft prompts."
 DTYPES = ("float32", "bfloat16", "float16")
 
 

@@ -8,9 +8,9 @@ from fairseq_metro.evaluate.fewshot.cells import PROMPT
 from fairseq_metro.logs import messages_on_stderr
 from fairseq_metro.smash_results import options
 from fairseq_metro.smash_results.drawing import draw
+from fairseq_metro.smash_results.options import ROLES
 from fairseq_metro.smash_results.published import paper_values, published
 from fairseq_metro.smash_results.reading import (
-    ROLES,
     VARIANT,
     of_role,
     only,

@@ -19,9 +19,9 @@ from fairseq_metro.files import atomic_write
 from fairseq_metro.logs import messages_on_stderr
 from fairseq_metro.smash.tasks import load_task, task_names
 from fairseq_metro.smash_results import options
+from fairseq_metro.smash_results.options import ROLES
 from fairseq_metro.smash_results.published import paper_values, published
 from fairseq_metro.smash_results.reading import (
-    ROLES,
     VARIANT,
     of_role,
     only,
