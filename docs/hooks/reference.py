@@ -54,7 +54,12 @@ def commands():
     """Every command's ``--help``: Markdown."""
     from fairseq_metro.cli import GROUPS
 
-    parts = ["# Commands", "", "`fairseq-metro NAME`; in a clone `python -m fairseq_metro NAME`.", ""]
+    parts = [
+        "# Commands",
+        "",
+        "`fairseq-metro NAME`; in a clone `python -m fairseq_metro NAME`.",
+        "",
+    ]
     for group, commands in GROUPS.items():
         parts += [f"## {group}", ""]
         for name, command in commands.items():

@@ -42,7 +42,7 @@ def cache_teacher():
     """The command line."""
     made = CommandParser(description=CACHE_TEACHER)
     add = made.add_argument
-    add("data", type=Path, metavar="DATA", help="folder written by preprocess/intermediate.py")
+    add("data", type=Path, metavar="DATA", help="folder written by fairseq-metro intermediate")
     add("--teacher", required=True, metavar="DIR[:DIR]",
         help="a local Hugging Face folder, a run's folder or checkpoint; several, averaged in "
              "probability, with --cache top-k only")  # fmt: skip

@@ -13,7 +13,7 @@ TABLE = """\
 ``fairseq-metro smash-table N``: a table of the SMASH paper, ours and theirs line by line.
 
 Tables 1 (fine-tuning beside prompts), 2 (main results) and 3 (T5). Ours are finished runs of
-eval/fewshot.py; a model's role is known by its folder's name (student, smash*, middle, teacher), or
+fairseq-metro fewshot; a model's role is known by its folder's name (student, smash*, middle, teacher), or
 by ``--role``. Writes OUT/tableN.md, .csv and .png.
 """
 
@@ -28,7 +28,7 @@ def table():
         nargs="*",
         default=[],
         metavar="DIR",
-        help="folders of eval/fewshot.py, or files",
+        help="folders of fairseq-metro fewshot, or files",
     )
     add("--role", nargs="+", metavar="NAME=PATTERN",
         help=f"whose run a model's path is; names: {', '.join(ROLES)}")  # fmt: skip
@@ -41,8 +41,8 @@ FIGURE = """\
 ``fairseq-metro smash-figure N``: a figure of the SMASH paper from finished few-shot runs.
 
 2a, 2b  the few-shot metric by distillation updates, a curve for each distillation setting: runs of
-        eval/fewshot.py over the checkpoints of each setting's run (``--model RUN/checkpoint_*.pt``)
-3       other templates and label words: runs with LM-BFF's automatic prompts (eval/fewshot.py
+        fairseq-metro fewshot over the checkpoints of each setting's run (``--model RUN/checkpoint_*.pt``)
+3       other templates and label words: runs with LM-BFF's automatic prompts (fairseq-metro fewshot
         --auto-templates, --auto-words), or few-shot tasks in files NAME-template-1.yaml,
         NAME-verbalizer-1.yaml and so on
 4       the metric by the number K of examples a label
@@ -60,7 +60,7 @@ def figure():
     add = made.add_argument
     add("number", choices=names("figures"), help="of the paper's figures")
     add("--results", nargs="+", required=True, metavar="DIR",
-        help="folders of eval/fewshot.py, or files")  # fmt: skip
+        help="folders of fairseq-metro fewshot, or files")  # fmt: skip
     add("--role", nargs="+", metavar="NAME=PATTERN", help="whose run a model's path is")
     add("--series", nargs="+", metavar="NAME=PATTERN",
         help="figures 2a, 2b: whose checkpoint a model's path is")  # fmt: skip

@@ -17,7 +17,7 @@ def parser():
         description="Few-shot fine-tuning over models, tasks, splits and a grid. Each finished run "
         "is a line of OUT/cells.jsonl, and the same command goes on where it was stopped; "
         "OUT/table.md and table.csv are written at the end.",
-        epilog="a single answer: eval/fewshot.py predict RUN --task sst2 --text TEXT [TEXT]; "
+        epilog="a single answer: fairseq-metro fewshot predict RUN --task sst2 --text TEXT [TEXT]; "
         f"few-shot tasks: {', '.join(task_names())}, or a YAML file",
     )
     add = found.add_argument
@@ -25,7 +25,7 @@ def parser():
         help="run folder, checkpoint or RUN@UPDATES of a RoBERTa or T5, or local Hugging Face "
         "folder")  # fmt: skip
     add("--tasks", metavar="FOLDER", help="original files; splits are made in OUT/kshot")
-    add("--kshot", metavar="FOLDER", help="instead: splits that preprocess/kshot.py made")
+    add("--kshot", metavar="FOLDER", help="instead: splits that fairseq-metro kshot made")
     add("--task", nargs="+", required=True, metavar="NAME", help="few-shot tasks")
     add("--rows", nargs="+", choices=ROWS,
         help="default: all; head for RoBERTa only, kd and kd-augmented where --teacher and "
@@ -58,7 +58,7 @@ def parser():
         "(lmbff).")  # fmt: skip
     add("--regression", choices=REGRESSION_LOSSES, default="gold", help="loss of scores (gold)")
     add("--short-labels", choices=SHORT_LABELS, default=SHORT_LABELS[0],
-        help="with --tasks: see preprocess/kshot.py")  # fmt: skip
+        help="with --tasks: see fairseq-metro kshot")  # fmt: skip
     add("--auto-templates", metavar="FOLDER",
         help="LM-BFF's auto_template: each task is also run with the best templates of its split, "
         "FOLDER/<Task>/<K>-<seed>.sort.txt")  # fmt: skip
