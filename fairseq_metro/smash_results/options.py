@@ -13,8 +13,8 @@ TABLE = """\
 ``fairseq-metro smash-table N``: a table of the SMASH paper, ours and theirs line by line.
 
 Tables 1 (fine-tuning beside prompts), 2 (main results) and 3 (T5). Ours are finished runs of
-fairseq-metro fewshot; a model's role is known by its folder's name (student, smash*, middle, teacher), or
-by ``--role``. Writes OUT/tableN.md, .csv and .png.
+fairseq-metro fewshot; a model's role is known by its folder's name (student, smash*, middle,
+teacher), or by ``--role``. Writes OUT/tableN.md, .csv and .png.
 """
 
 
@@ -41,7 +41,8 @@ FIGURE = """\
 ``fairseq-metro smash-figure N``: a figure of the SMASH paper from finished few-shot runs.
 
 2a, 2b  the few-shot metric by distillation updates, a curve for each distillation setting: runs of
-        fairseq-metro fewshot over the checkpoints of each setting's run (``--model RUN/checkpoint_*.pt``)
+        fairseq-metro fewshot over the checkpoints of each setting's run (``--model
+        RUN/checkpoint_*.pt``)
 3       other templates and label words: runs with LM-BFF's automatic prompts (fairseq-metro fewshot
         --auto-templates, --auto-words), or few-shot tasks in files NAME-template-1.yaml,
         NAME-verbalizer-1.yaml and so on
