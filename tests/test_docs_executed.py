@@ -43,7 +43,7 @@ SMALLER = [
     (r"(train_scripts/smash_(?:pair|single)\w*\.sh)", r"\1 --max-update 2 --warmup-updates 1"),
     (r"(eval/run\.sh (?!--compare)\S+)", r"\1 --limit 2"),
     (r"(fairseq-metro evaluate \S+)", r"\1 --limit 2"),
-    (r"(eval/fewshot\.py)", r"\1 --seeds 13 --steps 2 --every 2 --lr 1e-3 --batch 8"),
+    (r"(fairseq-metro fewshot)", r"\1 --seeds 13 --steps 2 --every 2 --lr 1e-3 --batch 8"),
 ]
 SCRIPTS = "tests/scripts"
 # Beginning of a command -> the test, or script, that runs it.

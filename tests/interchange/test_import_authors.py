@@ -1,6 +1,5 @@
 """What is imported is a run's folder like any other: fairseq loads, generates from and resumes it."""
 
-import runpy
 import shutil
 import subprocess
 import sys
@@ -9,6 +8,7 @@ import pytest
 import torch
 from fairseq import checkpoint_utils
 
+from fairseq_metro import cli
 from fairseq_metro.data.vocabulary import Vocabulary
 from fairseq_metro.errors import UserError
 from fairseq_metro.interchange import export_authors, import_authors
@@ -233,15 +233,8 @@ def test_a_missing_or_foreign_vocabulary_is_one_line(checkpoint, state, theirs, 
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(
-    "script", ["preprocess/import_vocabulary", "eval/import_authors", "eval/export_authors"]
-)
-def test_a_script_starts_and_a_mistake_is_one_line(script, tmp_path, monkeypatch, capsys):
-    words = [f"{script}.py", tmp_path / "none", "--out", tmp_path / "out"]
-    monkeypatch.setattr(sys, "argv", list(map(str, words)))
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    with pytest.raises(SystemExit) as end:
-        runpy.run_path(str(ROOT / f"{script}.py"), run_name="__main__")
-    assert end.value.code == 1
+@pytest.mark.parametrize("command", ["import-vocabulary", "import", "export"])
+def test_a_mistake_is_one_line(command, tmp_path, capsys):
+    assert cli.main([command, str(tmp_path / "none"), "--out", str(tmp_path / "out")]) == 1
     said = capsys.readouterr().err
     assert said.startswith("error: ") and len(said.splitlines()) == 1

@@ -137,7 +137,7 @@ def test_the_splits_that_are_there_are_validated_and_another_mixture_is_warned_o
 
 def test_folders_that_are_none_are_one_line(tmp_path):
     for data in (str(tmp_path / "nowhere"), folder(tmp_path / "c", "valid")):
-        with pytest.raises(UserError, match=r"preprocess/prompted_data\.py") as caught:
+        with pytest.raises(UserError, match="fairseq-metro prompts") as caught:
             check_folder(data)
         assert "\n" not in str(caught.value)
     for start, said in (("", "INIT is not set"), (str(tmp_path / "gone"), "no such file")):

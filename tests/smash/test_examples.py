@@ -72,7 +72,7 @@ def test_a_split_without_rows_is_refused(tmp_path, content, stamped):
     (folder / "train.tsv").write_text(content)
     if not stamped:
         (folder / "split.json").unlink()
-    with pytest.raises(UserError, match=r"train\.tsv: no row in it; run preprocess/kshot\.py"):
+    with pytest.raises(UserError, match=r"train\.tsv: no row in it; run fairseq-metro kshot"):
         read_split(task, folder, "train")
 
 
