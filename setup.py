@@ -7,7 +7,9 @@ from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
 VERSION = re.search(
-    r'^__version__ = "([^"]+)"', (ROOT / "fairseq_metro" / "stamp.py").read_text("utf-8"), re.M
+    r'^__version__ = "([^"]+)"',
+    (ROOT / "fairseq_metro" / "common" / "stamp.py").read_text("utf-8"),
+    re.M,
 ).group(1)
 
 setup(

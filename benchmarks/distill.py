@@ -36,13 +36,13 @@ import transformers
 
 import fairseq_metro
 from benchmarks import distill_rival as rival
-from fairseq_metro.data.vocabulary import Vocabulary
-from fairseq_metro.errors import UserError, run_command
+from fairseq_metro.common.errors import UserError, run_command
+from fairseq_metro.common.logs import messages_on_stderr
+from fairseq_metro.common.stamp import commit
 from fairseq_metro.interchange import export_roberta
 from fairseq_metro.interchange.model import ROBERTA, Model
 from fairseq_metro.interchange.roberta import load_roberta
 from fairseq_metro.interchange.run_folder import write_run_folder
-from fairseq_metro.logs import messages_on_stderr
 from fairseq_metro.models.roberta import RobertaMLMConfig, RobertaMLMModel
 from fairseq_metro.prepare import teacher_cache
 from fairseq_metro.prepare.intermediate import main as intermediate
@@ -50,7 +50,7 @@ from fairseq_metro.prepare.train_vocabulary import train_vocabulary
 from fairseq_metro.smash.examples import read_split
 from fairseq_metro.smash.splits import kshot_split
 from fairseq_metro.smash.tasks import load_task, required_words
-from fairseq_metro.stamp import commit
+from fairseq_metro.vocabulary.folder import Vocabulary
 
 ROOT = Path(__file__).resolve().parent.parent
 PIECES = 8000

@@ -39,14 +39,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from fairseq.data import Dictionary
 
 from benchmarks.eval_mix import VOCABULARY, draw
-from fairseq_metro.errors import UserError, run_command
-from fairseq_metro.files import atomic_write
+from fairseq_metro.common.errors import UserError, run_command
+from fairseq_metro.common.files import atomic_write
+from fairseq_metro.common.stamp import commit
 from fairseq_metro.interchange.hf_t5_keys import to_theirs
-from fairseq_metro.interchange.hf_t5_vocabulary import Rows
 from fairseq_metro.models.hf_t5 import ARCHITECTURES, HfT5Config, HfT5Model
 from fairseq_metro.scoring import best, score_choices
 from fairseq_metro.scoring.choices import MAX_TOKENS
-from fairseq_metro.stamp import commit
+from fairseq_metro.vocabulary.hf_t5 import Rows
 
 PAD, START, BATCH = 1, 1, 8
 SAME = 1e-4

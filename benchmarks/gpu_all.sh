@@ -88,7 +88,7 @@ done
 # By the default choice of kernels: what waits for the device, optimizer, scores, precisions.
 part others 150 "$PYTHON" -m pytest -v -p no:cacheprovider --override-ini=timeout=0 \
     tests/criterions/test_gpu.py tests/scoring/test_gpu.py tests/optim/test_fused_adam.py \
-    tests/test_workarounds.py tests/tasks/test_trainer_modes.py tests/modules/test_compiled.py \
+    tests/trainer/test_workarounds.py tests/tasks/test_trainer_modes.py tests/modules/test_compiled.py \
     -k "(gpu or cuda) and not hydra and not refuse" &
 wait
 part pretrain_throughput 115 "$PYTHON" benchmarks/pretrain_throughput.py \

@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT))
 import torch  # noqa: E402
 
 from benchmarks.kernel_problems import USES, Attention, HeadLoss, ResidualNorm  # noqa: E402
-from fairseq_metro.errors import run_command  # noqa: E402
+from fairseq_metro.common.errors import run_command  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "kernels.jsonl"
 

@@ -26,10 +26,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from fairseq_metro.data.vocabulary import DICTIONARY, TOKENIZER, Vocabulary
-from fairseq_metro.errors import UserError, run_command
-from fairseq_metro.files import read_json, write_json
-from fairseq_metro.stamp import commit
+from fairseq_metro.common.errors import UserError, run_command
+from fairseq_metro.common.files import read_json, write_json
+from fairseq_metro.common.stamp import commit
+from fairseq_metro.vocabulary.folder import DICTIONARY, TOKENIZER, Vocabulary
 
 ROOT = Path(__file__).resolve().parent.parent
 BATCH = 1000  # lines

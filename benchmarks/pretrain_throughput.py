@@ -40,19 +40,19 @@ import fairseq_metro  # noqa: E402
 
 fairseq_metro.register()
 
+from fairseq_metro.common.errors import UserError, run_command  # noqa: E402
+from fairseq_metro.common.files import write_json  # noqa: E402
+from fairseq_metro.common.logs import quieted  # noqa: E402
+from fairseq_metro.common.recipes import choices  # noqa: E402
+from fairseq_metro.common.stamp import commit  # noqa: E402
 from fairseq_metro.criterions.metro_t5 import MetroT5Criterion  # noqa: E402
-from fairseq_metro.errors import UserError, run_command  # noqa: E402
-from fairseq_metro.files import write_json  # noqa: E402
 from fairseq_metro.kernels import choice  # noqa: E402
-from fairseq_metro.logs import quieted  # noqa: E402
 from fairseq_metro.models.metro_t5 import ARCHITECTURES, MetroT5Config, MetroT5Model  # noqa: E402
 from fairseq_metro.models.metro_t5.initialization import initialize  # noqa: E402
 from fairseq_metro.models.symbols import Symbols  # noqa: E402
 from fairseq_metro.optim.fused_adam import FusedAdamW  # noqa: E402
-from fairseq_metro.planning.costs import flops_per_token  # noqa: E402
-from fairseq_metro.planning.parameters import VOCABULARY  # noqa: E402
-from fairseq_metro.recipes import choices  # noqa: E402
-from fairseq_metro.stamp import commit  # noqa: E402
+from fairseq_metro.recipes.costs import flops_per_token  # noqa: E402
+from fairseq_metro.recipes.parameters import VOCABULARY  # noqa: E402
 
 try:
     import transformers

@@ -34,12 +34,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from fairseq.data import data_utils
 
+from fairseq_metro.common.errors import run_command
+from fairseq_metro.common.stamp import commit
 from fairseq_metro.data.length_batches import length_batches
 from fairseq_metro.data.packing import pack
 from fairseq_metro.data.padding import padded_width
 from fairseq_metro.data.prompted_files import open_split
-from fairseq_metro.errors import run_command
-from fairseq_metro.stamp import commit
 
 LONGEST_SOURCE, LONGEST_TARGET = 512, 256
 SPREAD_SOURCE, SPREAD_TARGET = 0.5, 0.35  # of the logarithm, within a data set

@@ -38,15 +38,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from jinja2 import Environment
 
 from benchmarks.preprocess import ROOT, clock, run, versions
+from fairseq_metro.common.errors import UserError, run_command
+from fairseq_metro.common.files import read_json
+from fairseq_metro.common.stamp import commit
 from fairseq_metro.data.indexed import IndexedWriter
 from fairseq_metro.data.prompted_files import CAPS, open_split
-from fairseq_metro.data.vocabulary import DICTIONARY, Vocabulary
-from fairseq_metro.errors import UserError, run_command
-from fairseq_metro.files import read_json
 from fairseq_metro.prepare.prompted.pairs import one_line
 from fairseq_metro.prompts import find_templates
-from fairseq_metro.stamp import commit
-from fairseq_metro.task_data import open_dataset
+from fairseq_metro.prompts.task_data import open_dataset
+from fairseq_metro.vocabulary.folder import DICTIONARY, Vocabulary
 
 RIVALS = ("promptsource", "datasets", "Jinja2")
 GENERATED = ("super_glue/rte", "imdb")

@@ -12,8 +12,8 @@ below a ``--user-dir`` by itself, and those register everything else; a Python p
 import importlib.util
 import pkgutil
 
-from fairseq_metro.errors import UserError, print_user_errors_as_one_line
-from fairseq_metro.stamp import __version__
+from fairseq_metro.common.errors import UserError, print_user_errors_as_one_line
+from fairseq_metro.common.stamp import __version__
 
 __all__ = ["UserError", "__version__", "load", "register"]
 
@@ -41,6 +41,8 @@ def register():
 def load(source, device=None, frozen_model=None):
     """A trained model that answers: ``load(DIR).generate(texts)``, ``.score_choices(texts, choices)``.
 
-    See :func:`fairseq_metro.loading.load`.
+    See :func:`fairseq_metro.inference.loading.load`.
     """
-    return importlib.import_module(f"{__name__}.loading").load(source, device, frozen_model)
+    return importlib.import_module(f"{__name__}.inference.loading").load(
+        source, device, frozen_model
+    )

@@ -10,9 +10,9 @@ import importlib
 import sys
 from dataclasses import dataclass
 
-from fairseq_metro.arguments import CommandParser
-from fairseq_metro.errors import run_command
-from fairseq_metro.stamp import __version__
+from fairseq_metro.common.arguments import CommandParser
+from fairseq_metro.common.errors import run_command
+from fairseq_metro.common.stamp import __version__
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ _COMMANDS = {
         "corpus": ("prepare.default_corpus", "Build the default corpus."),
         "documents": ("prepare.documents", "Convert corpora to plain-text documents."),
         "vocabulary": ("prepare.train_vocabulary", "Train a vocabulary folder."),
-        "import-vocabulary": ("interchange.authors_vocabulary", "Import the authors' vocabulary."),
+        "import-vocabulary": ("vocabulary.authors", "Import the authors' vocabulary."),
         "binarize": ("prepare.binarize", "Binarize raw text for pretraining."),
         "adopt": ("prepare.adopt", "Adopt data of fairseq-preprocess.", "adopt"),
         "import-flan": ("prompts.flan.command", "Import FLAN's templates from its file."),
@@ -56,13 +56,13 @@ _COMMANDS = {
         "kshot": ("smash.kshot", "Draw LM-BFF's K-shot splits."),
     },
     "Train": {
-        "parameters": ("planning.parameters", "Count parameters beside the paper's numbers."),
-        "plan": ("planning.plan", "Estimate what a pretraining run costs.", "plan_parser"),
+        "parameters": ("recipes.parameters", "Count parameters beside the paper's numbers."),
+        "plan": ("recipes.plan", "Estimate what a pretraining run costs.", "plan_parser"),
         "summary": ("analysis.summary", "Summarize a pretraining run: table, JSON, curves."),
         "health": ("analysis.health", "Diagnose the auxiliary model and RTD of a run."),
     },
     "Evaluate": {
-        "predict": ("predict", "Ask a trained model."),
+        "predict": ("inference.predict", "Ask a trained model."),
         "evaluate": ("evaluate.command", "Score a model on suites of tasks.", "parser"),
         "fewshot": ("evaluate.fewshot.command", "Run few-shot fine-tuning over a grid.", "parser"),
         "passages": ("evaluate.bm25", "Retrieve passages by BM25."),
@@ -79,9 +79,10 @@ _COMMANDS = {
         "export-hf": ("interchange.export_hf", "Export a model for transformers.", "export_hf"),
     },
     "Papers": {
+        "reproduce": ("papers.reproduction", "Reproduce a table or figure of a paper.", "reproduce"),
         "figure": ("analysis.figures.command", "Draw a figure of METRO-T0.", None),
-        "smash-table": ("smash_results.tables", "Make a table of SMASH.", "table"),
-        "smash-figure": ("smash_results.figures", "Draw a figure of SMASH.", "figure"),
+        "smash-table": ("papers.smash.tables", "Make a table of SMASH.", "table"),
+        "smash-figure": ("papers.smash.figures", "Draw a figure of SMASH.", "figure"),
     },
 }  # fmt: skip
 GROUPS = {

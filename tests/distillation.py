@@ -4,12 +4,12 @@ from types import SimpleNamespace
 
 import torch
 
-from fairseq_metro.data.vocabulary import Vocabulary
 from fairseq_metro.interchange.model import HF_T5, MAIN, ROBERTA, Model
 from fairseq_metro.interchange.run_folder import write_run_folder
 from fairseq_metro.models.hf_t5 import HfT5Config, HfT5Model
 from fairseq_metro.models.metro_t5 import T5TransformerConfig, T5TransformerModel
 from fairseq_metro.models.roberta import RobertaMLMConfig, RobertaMLMModel
+from fairseq_metro.vocabulary.folder import Vocabulary
 from tests.prepare import intermediate_samples
 from tests.training import OPTIMIZATION, QUIET, ROOT, call
 

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 
 import torch
 
-from fairseq_metro.data.vocabulary import Vocabulary
 from fairseq_metro.interchange.model import HF_T5, MAIN, ROBERTA, Model
 from fairseq_metro.interchange.run_folder import write_run_folder
 from fairseq_metro.models.hf_t5 import HfT5Config, HfT5Model
@@ -18,6 +17,7 @@ from fairseq_metro.models.roberta import RobertaMLMConfig, RobertaMLMModel
 from fairseq_metro.prepare.train_vocabulary import train_vocabulary
 from fairseq_metro.smash.splits import kshot_split
 from fairseq_metro.smash.tasks import load_task, required_words
+from fairseq_metro.vocabulary.folder import Vocabulary
 from tests.prepare import samples
 
 SIZES = dict(embed_dim=16, ffn_dim=24, attention_heads=2, encoder_layers=1, max_positions=136)

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 
 from fairseq_metro.data.indexed import IndexedWriter
-from fairseq_metro.data.vocabulary import Vocabulary
+from fairseq_metro.vocabulary.folder import Vocabulary
 
 EOS = 2
 

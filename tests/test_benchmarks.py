@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import prompt_finetuning
-from benchmarks.prompt_finetuning_report import report, sets_of
 from fairseq_metro.analysis.prompt_summary import HELD_IN, NEW_KIND
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.papers import prompt_finetuning
+from fairseq_metro.papers.prompt_finetuning_report import report, sets_of
 
 ROOT = Path(__file__).resolve().parent.parent
 # Those that are run; the others are read by them.

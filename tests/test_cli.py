@@ -7,8 +7,8 @@ import pytest
 
 import fairseq_metro
 from fairseq_metro import cli
-from fairseq_metro.arguments import CommandParser
-from fairseq_metro.stamp import __version__
+from fairseq_metro.common.arguments import CommandParser
+from fairseq_metro.common.stamp import __version__
 
 
 def test_help_lists_every_command_in_its_group(capsys):

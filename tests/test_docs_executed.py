@@ -64,15 +64,15 @@ ELSEWHERE = {
     "python benchmarks/pretrain_throughput.py": "tests/test_pretrain_throughput.py",
     "python benchmarks/kernels.py": "tests/test_kernels_benchmark.py",
     "bash benchmarks/gpu_all.sh": "tests/test_gpu_all.py::test_every_part",
-    "TEXT=text TASKS=tasks": "tests/reproduce/test_runner.py",
-    "python benchmarks/reproduction_pair.py": "tests/reproduce/test_judging.py::test_the_pairs_report",
+    "TEXT=text TASKS=tasks": "tests/papers/test_runner.py",
+    "python -m fairseq_metro.papers.pair": "tests/papers/test_judging.py::test_the_pairs_report",
     "fairseq-metro import-flan": "tests/prompts/test_flan_import.py::test_sets_and_counts",
     "fairseq-metro prompts --mixture flan --templates":
         "tests/prompts/test_flan_import.py::test_fields_are_whole",
     "fairseq-metro prompts --mixture t0-original-prompts":
-        "tests/mixtures/test_ready_made.py::test_t0s_mixtures_of_fewer_prompts",
+        "tests/prompts/mixtures/test_ready_made.py::test_t0s_mixtures_of_fewer_prompts",
     "SCALE=paper DATA=data-bin/mine":
-        "tests/reproduce/test_rehearsal.py::test_every_kind_of_command_runs_to_its_end",
+        "tests/papers/test_rehearsal.py::test_every_kind_of_command_runs_to_its_end",
     "fairseq-metro lm-eval": "tests/evaluate/test_harness_command.py",
 }  # fmt: skip
 # What a page has its reader make, so that it is not there at its beginning.

@@ -11,19 +11,20 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "fairseq_metro"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-# A part imports from parts before it and from its own; what stands above them all is free.
+# A room imports from rooms before it and from itself.
 ORDER = [
-    ("data", "kernels", "optim"),
-    ("modules",),
-    ("models",),
-    ("interchange", "scoring"),
-    ("criterions",),
-    ("tasks",),
-    ("prepare", "evaluate", "analysis"),
-    ("smash_results",),
-    ("reproduce",),
+    ("common",),
+    ("kernels", "optim", "trainer", "vocabulary", "prompts"),
+    ("data", "modules", "smash"),
+    ("models", "scoring", "criterions"),
+    ("interchange", "recipes"),
+    ("inference", "tasks", "prepare"),
+    ("analysis", "evaluate"),
+    ("papers",),
+    ("cli",),
 ]
-RANK = {part: rank for rank, parts in enumerate(ORDER) for part in parts}
+RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
+TOP = ("preprocess", "train_scripts", "eval", "tests", "benchmarks", "docs")
 
 
 def name_of(path):
@@ -45,9 +46,18 @@ def imported(path):
 def test_imports_point_one_way(path):
     own = [*name_of(path).split("."), ""][1]
     for name in imported(path):
-        part = [*name.split("."), ""][1]
-        if own in RANK and part in RANK:
-            assert part == own or RANK[part] < RANK[own], f"{own} imports {name}"
+        room = [*name.split("."), ""][1]
+        if own in RANK and room in RANK:
+            assert room == own or RANK[room] < RANK[own], f"{own} imports {name}"
+
+
+def test_every_room_has_its_place_in_the_order():
+    rooms = {path.stem for path in PACKAGE.iterdir() if path.stem.strip("_") == path.stem}
+    assert rooms == RANK.keys()
+    assert len(rooms) + len(TOP) <= 28
+    row = ["".join(f"`{room}` " for room in rooms).split() for rooms in ORDER]
+    shown = re.findall(r"(?m)^\d+\. (`.*)$", (PACKAGE.parent / "docs/design.md").read_text("utf-8"))
+    assert [line.replace(",", "").split() for line in shown[: len(row)]] == row
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from fairseq.data import Dictionary
 
+from fairseq_metro.common.recipes import choices
 from fairseq_metro.data.blocks import cut_blocks
 from fairseq_metro.data.metro_dataset import MaskedBlocks
 from fairseq_metro.data.t5_dataset import CorruptedBlocks
 from fairseq_metro.models.metro_t5 import MetroT5Config, MetroT5Model, T5TransformerModel
-from fairseq_metro.recipes import choices
 
 ORDINARY = 30  # ids 4 .. 33; then the mask and two sentinels
 

@@ -26,7 +26,7 @@
 # The 8 rows of an update, each of several examples, are the constant; gradient accumulation is derived
 # from PROCESSES and BATCH. checkpoint_last.pt is the result. Validated are the splits valid and
 # heldout, as far as DATA has them. Options given at the end win. All numbers, and what the paper
-# leaves open: fairseq_metro/planning/finetuning.yaml.
+# leaves open: fairseq_metro/recipes/finetuning.yaml.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=train_scripts/finetuning.sh

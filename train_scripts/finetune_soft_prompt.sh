@@ -8,7 +8,7 @@
 # As finetune_t0.sh, with all its variables; the mixture is super_glue (MIXTURE= another), of which
 # PROMPT_OPTIONS chooses the data set, and SAVE is by default checkpoints/super_glue_$MODEL_$ARCH. The model
 # behind the prompt is not trained and stays where it is: INIT is needed to ask the tuned one. All
-# numbers: fairseq_metro/planning/finetuning.yaml.
+# numbers: fairseq_metro/recipes/finetuning.yaml.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=train_scripts/finetuning.sh

@@ -26,7 +26,7 @@
 # from PROCESSES and BATCH. Nothing is selected: checkpoint_last.pt, after the last update, is the
 # result, and no step reads checkpoint_best.pt, which fairseq writes by itself. Validated are the
 # splits valid and heldout, as far as DATA has them. Options given at the end win. All numbers:
-# fairseq_metro/planning/finetuning.yaml.
+# fairseq_metro/recipes/finetuning.yaml.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=train_scripts/finetuning.sh

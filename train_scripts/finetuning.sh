@@ -1,5 +1,5 @@
 # Starts prompt fine-tuning from the one table of its rates and batches (METRO-T0, Table 6; FLAN's
-# own), fairseq_metro/planning/finetuning.yaml. Sourced by the finetune_*.sh, which have set
+# own), fairseq_metro/recipes/finetuning.yaml. Sourced by the finetune_*.sh, which have set
 # -euo pipefail and stand in the clone.
 ARCH=${ARCH:-base} MODEL=${MODEL:-metro} PROCESSES=${PROCESSES:-1} INIT=${INIT:-} PLAN=${PLAN:-0}
 # shellcheck source=train_scripts/sizes.sh
@@ -53,13 +53,13 @@ finetune() {
     --init-from "$INIT" --save-dir "$SAVE")
   [[ $PLAN == 0 ]] || row+=(--plan)
   if [[ -n ${TASKS:-} ]]; then
-    words=$(python -m fairseq_metro.planning.finetuning "${row[@]}" 2>&1) || refuse "${words#error: }"   # before hours of work
+    words=$(python -m fairseq_metro.recipes.finetuning "${row[@]}" 2>&1) || refuse "${words#error: }"   # before hours of work
     DATA=${DATA:-data-bin/$name}
     mapfile -t planned <<< "$words"
     make_data "$mixture" "$(value_of --max-source-length "${planned[@]}" "${options[@]}")"
   fi
   [[ $PLAN != 0 && ! -e $DATA ]] || row+=(--data "$DATA")
-  words=$(python -m fairseq_metro.planning.finetuning "${row[@]}" --mixture "$mixture" -- "${options[@]}") || exit 2
+  words=$(python -m fairseq_metro.recipes.finetuning "${row[@]}" --mixture "$mixture" -- "${options[@]}") || exit 2
   mapfile -t words <<< "$words"
   if [[ $PLAN != 0 ]]; then
     step bash train_scripts/launch.sh "$PROCESSES" fairseq-train "$DATA" --user-dir fairseq_metro "${words[@]}" "${options[@]}"

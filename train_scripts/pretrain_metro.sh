@@ -15,7 +15,7 @@
 #
 # The tokens of an update are the constant: 2,048 x 512 in the paper (base and above); gradient
 # accumulation is derived from PROCESSES and TOKENS. Options given at the end win; --recipe release takes
-# the released rates as well. All numbers: fairseq_metro/planning/pretraining.yaml.
+# the released rates as well. All numbers: fairseq_metro/recipes/pretraining.yaml.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 : "${DATA:?set DATA to a folder written by fairseq-metro binarize}"

@@ -183,6 +183,6 @@ trained=distillation
 stage 8 distillation distil
 stage 9 few-shot fewshot
 at_work=summary
-python -m fairseq_metro.smash_results.quickstart_summary "$RUN"
+python -m fairseq_metro.papers.smash.quickstart_summary "$RUN"
 at_work=''
 say "finished: $RUN, $((SECONDS - after_environment)) s after the environment; look at $RUN/bars.png"

@@ -1,5 +1,5 @@
 # Starts pretraining from the one table of sizes, rates and batches (METRO-T0, Table 5),
-# fairseq_metro/planning/pretraining.yaml. Sourced by the pretrain_*.sh, which have set
+# fairseq_metro/recipes/pretraining.yaml. Sourced by the pretrain_*.sh, which have set
 # -euo pipefail, stand in the clone, and have set DATA, ARCH, PROCESSES and SAVE.
 # shellcheck source=train_scripts/kernels.sh
 source train_scripts/kernels.sh
@@ -76,7 +76,7 @@ pretrain() {
     exec python -m fairseq_metro plan "${row[@]}" -- "${options[@]}"
   fi
   [[ -z $mib ]] || row+=(--gpu-mib "$mib")
-  words=$(python -m fairseq_metro.planning.options "${row[@]}" --save-dir "$SAVE" -- "${options[@]}") || exit 2
+  words=$(python -m fairseq_metro.recipes.options "${row[@]}" --save-dir "$SAVE" -- "${options[@]}") || exit 2
   mapfile -t words <<< "$words"
   start "${words[@]}" "${options[@]}" "${kernels[@]}"
 }

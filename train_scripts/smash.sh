@@ -1,5 +1,5 @@
 # Starts prompt distillation from the one table of its rates and settings (SMASH, section 4.3),
-# fairseq_metro/planning/smash.yaml. Sourced by the smash_*.sh, which have set -euo pipefail and stand
+# fairseq_metro/recipes/smash.yaml. Sourced by the smash_*.sh, which have set -euo pipefail and stand
 # in the clone.
 MODEL=${MODEL:-roberta} ARCH=${ARCH:-} SETTING=${SETTING:-ce} PROCESSES=${PROCESSES:-1}
 INIT=${INIT:-} TEACHER=${TEACHER:-} CACHE=${CACHE:-} PLAN=${PLAN:-0}
@@ -64,7 +64,7 @@ distil() {
     --machines "${MACHINES:-1}" --batch "${BATCH:-}" --init-from "$INIT" --teacher "$TEACHER" --cache "$CACHE" --save-dir "$SAVE")
   [[ $PLAN == 0 ]] || row+=(--plan)
   if [[ -n ${TEXT:-} ]]; then
-    words=$(python -m fairseq_metro.planning.smash "${row[@]}" 2>&1) || refuse "${words#error: }"   # before hours of work
+    words=$(python -m fairseq_metro.recipes.smash "${row[@]}" 2>&1) || refuse "${words#error: }"   # before hours of work
     DATA=${DATA:-data-bin/smash_${name%"_$SETTING"}}
     make_data "$group"
   fi
@@ -72,7 +72,7 @@ distil() {
     step python -m fairseq_metro cache-teacher "$DATA" --teacher "$TEACHER" --dest "$CACHE"
   fi
   [[ $PLAN != 0 && ! -e $DATA ]] || row+=(--data "$DATA")
-  words=$(python -m fairseq_metro.planning.smash "${row[@]}" -- "${options[@]}") || exit 2
+  words=$(python -m fairseq_metro.recipes.smash "${row[@]}" -- "${options[@]}") || exit 2
   mapfile -t words <<< "$words"
   if [[ $PLAN != 0 ]]; then
     step bash train_scripts/launch.sh "$PROCESSES" fairseq-train "$DATA" --user-dir fairseq_metro "${words[@]}" "${options[@]}"

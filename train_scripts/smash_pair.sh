@@ -25,7 +25,7 @@
 # The 128 prompts of an update are the constant; gradient accumulation is derived from PROCESSES and
 # BATCH. Options given at the end win. checkpoint_last.pt is the result; all others stay, for
 # Figure 2. The paper's sizes of data are ten times too small for its 200,000 updates to be its
-# epochs: fairseq_metro/planning/smash.yaml, which has all numbers, says more.
+# epochs: fairseq_metro/recipes/smash.yaml, which has all numbers, says more.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=train_scripts/smash.sh

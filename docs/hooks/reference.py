@@ -28,7 +28,7 @@ PUBLIC = "loading predictor scoring prompts mixtures task_data smash analysis in
 def on_files(files, config):
     """Add the three pages to those of the folder."""
     sys.path.insert(0, str(ROOT))
-    from fairseq_metro.logs import messages_on_stderr
+    from fairseq_metro.common.logs import messages_on_stderr
 
     with messages_on_stderr(logging.WARNING):  # fairseq's import would set everyone to DEBUG
         for name, make in (("commands", commands), ("options", options), ("python", python)):
@@ -219,7 +219,7 @@ def on_page_markdown(markdown, page, config, files):
 
 def reproductions():
     """What became of every target that has a report: a table of verdicts."""
-    from fairseq_metro.reproduce.targets import find_target, target_names
+    from fairseq_metro.papers.targets import find_target, target_names
 
     lines = ["| | verdict | |", "|---|---|---|"]
     for name in target_names():
@@ -235,9 +235,9 @@ def reproductions():
 
 def plans():
     """The planner's memory and traffic for the published sizes, in bfloat16: a table."""
-    from fairseq_metro.planning import costs, plan
-    from fairseq_metro.planning.memory import memory_of, resolved, vocabulary_size
-    from fairseq_metro.planning.words import chosen, words
+    from fairseq_metro.recipes import costs, plan
+    from fairseq_metro.recipes.memory import memory_of, resolved, vocabulary_size
+    from fairseq_metro.recipes.words import chosen, words
 
     lines = [
         "| size | parameters | GPUs | tokens of one batch | accumulated "
@@ -267,7 +267,7 @@ def arguments(size, machines):
     """The planner's own arguments for eight GPUs a machine."""
     import argparse
 
-    from fairseq_metro.planning.words import add_row_arguments
+    from fairseq_metro.recipes.words import add_row_arguments
 
     parser = argparse.ArgumentParser()
     add_row_arguments(parser)

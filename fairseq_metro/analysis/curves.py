@@ -2,7 +2,7 @@
 
 import io
 
-from fairseq_metro.files import atomic_write
+from fairseq_metro.common.files import atomic_write
 
 TRAIN_COLOUR, VALID_COLOUR, UNIGRAM_COLOUR = "#9db7d5", "#c0392b", "#7f8c8d"
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from fairseq_metro.analysis.health_picture import draw_health
 from fairseq_metro.analysis.log import find_log, read_log
-from fairseq_metro.arguments import CommandParser
-from fairseq_metro.errors import UserError, run_command
+from fairseq_metro.common.arguments import CommandParser
+from fairseq_metro.common.errors import UserError, run_command
 
 # Before this share of the planned updates nothing is said: the RTD head starts at p = 0.5 for every
 # token, and any auxiliary model begins with the frequencies of single tokens.

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 
 # 2026-01-31 04:00:00 | INFO | train_inner | {"epoch": 1, ...}          fairseq-train
 # [2026-01-31 04:00:00,123][train_inner][INFO] - {"epoch": 1, ...}      fairseq-hydra-train

@@ -18,8 +18,8 @@ import time
 from collections import deque
 
 from fairseq_metro.analysis import log as logs
-from fairseq_metro.arguments import CommandParser
-from fairseq_metro.errors import UserError, run_command
+from fairseq_metro.common.arguments import CommandParser
+from fairseq_metro.common.errors import UserError, run_command
 
 LOSSES = ("mlm_loss", "rtd_loss", "clm_loss")
 _MAX_UPDATE = re.compile(r"'max_update': (\d+)")

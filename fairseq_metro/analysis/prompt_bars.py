@@ -2,7 +2,7 @@
 
 import io
 
-from fairseq_metro.files import atomic_write
+from fairseq_metro.common.files import atomic_write
 
 BEFORE_COLOUR, AFTER_COLOUR, CHANCE_COLOUR, TEMPLATE_COLOUR = (
     "#b8c7d9", "#1f5f99", "#c0392b", "#0b2a47",

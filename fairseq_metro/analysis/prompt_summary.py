@@ -16,10 +16,10 @@ import numpy as np
 
 from fairseq_metro.analysis.log import find_log, read_log
 from fairseq_metro.analysis.prompt_bars import draw_bars
-from fairseq_metro.arguments import CommandParser
-from fairseq_metro.errors import UserError, run_command
-from fairseq_metro.files import read_json, write_json
-from fairseq_metro.stamp import make_stamp
+from fairseq_metro.common.arguments import CommandParser
+from fairseq_metro.common.errors import UserError, run_command
+from fairseq_metro.common.files import read_json, write_json
+from fairseq_metro.common.stamp import make_stamp
 
 TRAIN, VALID, HELDOUT = "train", "valid", "heldout"
 SPLITS = (VALID, HELDOUT)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from fairseq_metro.analysis.curves import draw_curves
 from fairseq_metro.analysis.log import find_log, read_log
-from fairseq_metro.arguments import CommandParser
-from fairseq_metro.errors import UserError, run_command
-from fairseq_metro.files import write_json
-from fairseq_metro.stamp import make_stamp
+from fairseq_metro.common.arguments import CommandParser
+from fairseq_metro.common.errors import UserError, run_command
+from fairseq_metro.common.files import write_json
+from fairseq_metro.common.stamp import make_stamp
 
 # Name in the log and in summary.json, words for a person, how it is printed.
 METRICS = {

@@ -7,7 +7,7 @@ padding, order, and cutting into micro-batches.
 import torch
 import torch.nn.functional as F
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 
 LEAST = -100.0  # log probability of the rest where all symbols are chosen, so that none is left
 

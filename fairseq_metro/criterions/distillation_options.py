@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 
 DISTILLATIONS = CE, RULE, MLM = "ce", "rule", "mlm"
 POSITIONS = ALL, MASKED = "all", "masked"

@@ -9,8 +9,8 @@ from fairseq.criterions.label_smoothed_cross_entropy import label_smoothed_nll_l
 from fairseq.dataclass import FairseqDataclass
 from fairseq.logging import metrics
 
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.criterions.totals import log_mean, totals
-from fairseq_metro.errors import UserError
 
 
 @dataclass

@@ -5,13 +5,13 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.criterions.distillation_losses import (
     averaged_log_probs,
     cross_entropy,
     entropy,
     top_k_cross_entropy,
 )
-from fairseq_metro.errors import UserError
 
 
 class Signal(NamedTuple):

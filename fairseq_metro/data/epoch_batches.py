@@ -16,8 +16,8 @@ import torch
 from fairseq.data.data_utils import numpy_seed
 from fairseq.data.iterators import EpochBatchIterator
 
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.data.identity import identity
-from fairseq_metro.errors import UserError
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fairseq_metro.errors import UserError
-from fairseq_metro.files import named_errors, read_json
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import named_errors, read_json
 
 MAGIC = b"MMIDIDX\x00\x00"
 HEADER_BYTES = len(MAGIC) + 8 + 1 + 8

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from fairseq.data import FairseqDataset
 
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import read_json
 from fairseq_metro.data.identity import identity, spread
 from fairseq_metro.data.indexed import IndexedTokens
 from fairseq_metro.data.length_batches import length_batches
 from fairseq_metro.data.padding import PAD_TO_MULTIPLE, padded_width, right_padded
-from fairseq_metro.errors import UserError
-from fairseq_metro.files import read_json
 
 STAMP = "intermediate.json"
 MAKER = "fairseq-metro intermediate"

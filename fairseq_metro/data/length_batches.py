@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 
 
 def length_batches(source, target, order, *, max_tokens=None, max_sentences=None, batch_multiple=1):

@@ -10,8 +10,8 @@ the epoch and the largest task, not with the sum of all.
 
 import numpy as np
 
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.data.randomness import generator
-from fairseq_metro.errors import UserError
 
 # Purposes of draws, beside those in data/randomness.py.
 ORDER = 21  # in which order the rows of a task are walked

@@ -3,12 +3,12 @@
 import numpy as np
 from fairseq.data import FairseqDataset
 
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.data.identity import identity, spread
 from fairseq_metro.data.length_batches import length_batches
 from fairseq_metro.data.packing import pack
 from fairseq_metro.data.padding import PAD_TO_MULTIPLE, padded_width
 from fairseq_metro.data.prompted_batches import collate
-from fairseq_metro.errors import UserError
 
 
 class PromptedDataset(FairseqDataset):

@@ -24,13 +24,13 @@ from pathlib import Path
 
 import numpy as np
 
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import read_json
+from fairseq_metro.common.open_files import allow_open_files
 from fairseq_metro.data import indexed
 from fairseq_metro.data.indexed import IndexedTokens
 from fairseq_metro.data.stock import AGAIN as STOCK_AGAIN
 from fairseq_metro.data.stock import open_tokens
-from fairseq_metro.errors import UserError
-from fairseq_metro.files import read_json
-from fairseq_metro.open_files import allow_open_files
 
 CAPS, MIXTURE, STAMP = "data_cap.json", "mixture.json", "prompted.json"
 SUBSETS = "valid_datasets.json"  # of the authors: data set -> its tasks

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import sha256_file
 from fairseq_metro.data.indexed import PARTIAL, STAMP, IndexedTokens
-from fairseq_metro.data.own_symbols import OWN_ROLES, OWN_SYMBOLS
-from fairseq_metro.data.vocabulary import (
+from fairseq_metro.vocabulary.folder import (
     DICTIONARY,
     MODEL,
     SPECIALS,
@@ -26,8 +27,7 @@ from fairseq_metro.data.vocabulary import (
     parse_symbols,
     read_symbols,
 )
-from fairseq_metro.errors import UserError
-from fairseq_metro.files import sha256_file
+from fairseq_metro.vocabulary.own_symbols import OWN_ROLES, OWN_SYMBOLS
 
 AGAIN = "make the folder again with fairseq-preprocess"
 SENTINEL = re.compile(r"<sen\d{3,}>")

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.data.intermediate_dataset import ROBERTA, T5
 from fairseq_metro.data.stock import AGAIN, files_hash, open_tokens, refuse_unknown_ids, splits_of
-from fairseq_metro.data.vocabulary import DICTIONARY, read_symbols
-from fairseq_metro.errors import UserError
+from fairseq_metro.vocabulary.folder import DICTIONARY, read_symbols
 
 FIRST_TOKENS = 1 << 16  # of each split, that are searched for a mask
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fairseq_metro.errors import UserError
-from fairseq_metro.files import read_json
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import read_json
 
 TAGS = "cache.json"
 MAKER = "fairseq-metro cache-teacher"

@@ -9,14 +9,14 @@ import json
 import logging
 from pathlib import Path
 
-from fairseq_metro.arguments import CommandParser
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.arguments import CommandParser
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import atomic_write
+from fairseq_metro.common.logs import messages_on_stderr, quieted
+from fairseq_metro.common.sources import TEXT_FILES, add_reading_options, reading_of
 from fairseq_metro.evaluate.corpus_files import BY_FORM, corpus_files, texts_of
 from fairseq_metro.evaluate.passages import FIELD
-from fairseq_metro.files import atomic_write
-from fairseq_metro.logs import messages_on_stderr, quieted
-from fairseq_metro.sources import TEXT_FILES, add_reading_options, reading_of
-from fairseq_metro.task_data import open_dataset
+from fairseq_metro.prompts.task_data import open_dataset
 
 logger = logging.getLogger(__name__)
 

@@ -5,9 +5,11 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from fairseq_metro.checkpoint_names import named_checkpoint
-from fairseq_metro.data.characters import WARN
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import atomic_write, sha256_file, write_json
+from fairseq_metro.common.logs import messages_on_stderr
+from fairseq_metro.common.sources import bad_rows_limit
+from fairseq_metro.common.stamp import make_stamp
 from fairseq_metro.evaluate import sharing
 from fairseq_metro.evaluate.comparison import run_comparison
 from fairseq_metro.evaluate.examples import Form
@@ -22,11 +24,9 @@ from fairseq_metro.evaluate.runner import Job, evaluate, open_sets
 from fairseq_metro.evaluate.suite import load_suite
 from fairseq_metro.evaluate.summary import summarize
 from fairseq_metro.evaluate.unseen import unseen_suites
-from fairseq_metro.files import atomic_write, sha256_file, write_json
-from fairseq_metro.logs import messages_on_stderr
 from fairseq_metro.prompts import find_templates
-from fairseq_metro.sources import bad_rows_limit
-from fairseq_metro.stamp import make_stamp
+from fairseq_metro.trainer.checkpoint_names import named_checkpoint
+from fairseq_metro.vocabulary.characters import WARN
 
 logger = logging.getLogger(__name__)
 

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import atomic_write, read_json, write_json
 from fairseq_metro.evaluate.published_rows import published_row
 from fairseq_metro.evaluate.report import markdown_table
 from fairseq_metro.evaluate.results import SETTINGS, read_results
 from fairseq_metro.evaluate.spread import resampled, table_of
 from fairseq_metro.evaluate.suite import load_suite
-from fairseq_metro.files import atomic_write, read_json, write_json
 
 logger = logging.getLogger(__name__)
 

@@ -1,8 +1,8 @@
 """Content-free inputs: what contextual calibration (Zhao et al. 2021) asks a model's bias with."""
 
-from fairseq_metro.errors import UserError
-from fairseq_metro.mixtures.flan import input_fields
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.prompts import Prompted, row_random
+from fairseq_metro.prompts.mixtures.flan import input_fields
 
 CONTENT_FREE = ("N/A", "[MASK]", "-")
 

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from fairseq_metro.sources import Reading, check_readable, expand, parts
-from fairseq_metro.sources.forms import TSV
+from fairseq_metro.common.sources import Reading, check_readable, expand, parts
+from fairseq_metro.common.sources.forms import TSV
 
 # MS MARCO's collection.tsv has no names, and its passages in the last column.
 BY_FORM = "text; of .tsv the last column"

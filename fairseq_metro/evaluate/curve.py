@@ -1,10 +1,10 @@
 """``--checkpoints``: every checkpoint of a run evaluated, and what they make: a curve."""
 
+from fairseq_metro.common.files import atomic_write, write_json
 from fairseq_metro.evaluate.model_source import checkpoints_of
 from fairseq_metro.evaluate.pictures import draw_curve
 from fairseq_metro.evaluate.report import markdown_table
 from fairseq_metro.evaluate.results import file_name
-from fairseq_metro.files import atomic_write, write_json
 
 
 def evaluate_checkpoints(run, out, evaluate):

@@ -8,13 +8,14 @@ import random
 from collections import Counter
 from dataclasses import dataclass, field
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.recipes import MOST_PASSAGES, PAPER
+from fairseq_metro.common.sources import BadRows
 from fairseq_metro.evaluate.content_free import content_free_inputs
 from fairseq_metro.evaluate.passages import FIELD as PASSAGES
 from fairseq_metro.evaluate.passages import with_passages
 from fairseq_metro.evaluate.suite import Run
 from fairseq_metro.evaluate.suite_keys import RANK
-from fairseq_metro.mixtures import flan
 from fairseq_metro.prompts import (
     EVALUATION,
     METRO,
@@ -25,10 +26,9 @@ from fairseq_metro.prompts import (
     row_random,
 )
 from fairseq_metro.prompts.fields import refuse_missing_fields, refuse_unusable
-from fairseq_metro.recipes import MOST_PASSAGES, PAPER
-from fairseq_metro.sources import BadRows
-from fairseq_metro.task_data.bad_row import BadRow
-from fairseq_metro.task_data.dataset import EVERY_ROW
+from fairseq_metro.prompts.mixtures import flan
+from fairseq_metro.prompts.task_data.bad_row import BadRow
+from fairseq_metro.prompts.task_data.dataset import EVERY_ROW
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ import re
 import string
 from collections import Counter
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.evaluate.sharing import shared_out
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")

@@ -12,7 +12,7 @@ import torch
 from lm_eval.api.model import LM
 from lm_eval.api.registry import register_model
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.evaluate.model_source import load_model, model_facts
 from fairseq_metro.evaluate.options import DTYPES
 from fairseq_metro.scoring.choices import MAX_TOKENS
@@ -23,7 +23,7 @@ NEW_TOKENS = 256  # what the harness's own models generate where a task does not
 
 @register_model("fairseq_metro")
 class FairseqMetroLM(LM):
-    """A :class:`~fairseq_metro.predictor.Predictor` behind the harness's three questions.
+    """A :class:`~fairseq_metro.inference.predictor.Predictor` behind the harness's three questions.
 
     pretrained: a run's folder, a checkpoint, or a Hugging Face folder that we read. dtype: float32,
     bfloat16 or float16. score_eos: score ``</s>`` after a continuation, as rank classification does;

@@ -13,7 +13,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 
 
 def main(argv=None):

@@ -2,8 +2,8 @@
 
 from functools import lru_cache
 
-from fairseq_metro.mixtures import flan
 from fairseq_metro.prompts import Prompted
+from fairseq_metro.prompts.mixtures import flan
 
 # Forms of an exemplar and of the question; FLAN's own is (Wei et al. 2022, 4.4).
 FORMS = {"plain": {"shown_as": "{input}\n{target}\n\n", "asked_as": "{input}"}, "flan": {}}

@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 
 import fairseq_metro
-from fairseq_metro.checkpoints import LAST, read_facts
-from fairseq_metro.errors import UserError
-from fairseq_metro.files import sha256_file
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import sha256_file
+from fairseq_metro.inference.loading import find_checkpoint
 from fairseq_metro.interchange.hugging_face import is_release
-from fairseq_metro.loading import find_checkpoint
+from fairseq_metro.trainer.checkpoints import LAST, read_facts
 
 _NUMBERED = re.compile(r"checkpoint(_\d+)?_?\d+\.pt")
 _OF_A_MODEL = (".json", ".safetensors", ".bin", ".model", ".txt")

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from fairseq_metro.arguments import CommandParser
-from fairseq_metro.data.characters import add_allow_unknown
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.arguments import CommandParser
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.recipes import MOST_PASSAGES, PAPER, RECIPES
+from fairseq_metro.common.sources import add_max_bad_rows, bad_rows_limit
 from fairseq_metro.evaluate.ranking import RANKS, SUM
 from fairseq_metro.evaluate.suite import suite_names
-from fairseq_metro.mixtures.flan import MODES
-from fairseq_metro.predict import FROZEN_MODEL
-from fairseq_metro.recipes import MOST_PASSAGES, PAPER, RECIPES
-from fairseq_metro.sources import add_max_bad_rows, bad_rows_limit
+from fairseq_metro.inference.predict import FROZEN_MODEL
+from fairseq_metro.prompts.mixtures.flan import MODES
+from fairseq_metro.vocabulary.characters import add_allow_unknown
 
 DTYPES = ("float32", "bfloat16", "float16")
 

@@ -10,19 +10,19 @@ import statistics
 import sys
 from pathlib import Path
 
-from fairseq_metro.arguments import CommandParser
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.arguments import CommandParser
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import write_json
+from fairseq_metro.common.logs import messages_on_stderr
+from fairseq_metro.common.sources import TEXT_FILES, add_reading_options, reading_of
+from fairseq_metro.common.stamp import make_stamp
 from fairseq_metro.evaluate.corpus_files import BY_FORM, corpus_files, texts_of
 from fairseq_metro.evaluate.ngrams import Ngrams
 from fairseq_metro.evaluate.report import markdown_table
 from fairseq_metro.evaluate.results import read_results
 from fairseq_metro.evaluate.spread import row_values
 from fairseq_metro.evaluate.suite import load_suite
-from fairseq_metro.files import write_json
-from fairseq_metro.logs import messages_on_stderr
-from fairseq_metro.sources import TEXT_FILES, add_reading_options, reading_of
-from fairseq_metro.stamp import make_stamp
-from fairseq_metro.task_data import open_dataset
+from fairseq_metro.prompts.task_data import open_dataset
 
 logger = logging.getLogger(__name__)
 

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from fairseq_metro.errors import UserError
-from fairseq_metro.sources import mended, text_lines
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.sources import mended, text_lines
 
 FIELD = "passages"
 

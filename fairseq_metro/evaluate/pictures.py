@@ -2,7 +2,7 @@
 
 import io
 
-from fairseq_metro.files import atomic_write
+from fairseq_metro.common.files import atomic_write
 
 POINT, MEDIAN, GUESS, BOX = "#1f5f99", "#0b2a47", "#c0392b", "#b8c7d9"
 COLOURS = ("#1f5f99", "#c0392b", "#2e8b57", "#8e44ad", "#d68910", "#16a085", "#7f8c8d", "#0b2a47")

@@ -3,9 +3,9 @@
 from functools import cache
 from pathlib import Path
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.yaml_files import load_yaml
 from fairseq_metro.prompts.collection import nearest
-from fairseq_metro.yaml_files import load_yaml
 
 _FOLDER = Path(__file__).parent / "published"
 HIT_COUNTS = "hit_counts"

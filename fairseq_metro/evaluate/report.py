@@ -1,8 +1,8 @@
 """``report.md``: the summary as tables and sentences, for a person."""
 
-from fairseq_metro.data.characters import Characters
 from fairseq_metro.evaluate.ranking import SUM
 from fairseq_metro.evaluate.results import file_name
+from fairseq_metro.vocabulary.characters import Characters
 
 _HOW = {
     "sum": "sum of the log-probabilities of a choice's tokens, the end included",

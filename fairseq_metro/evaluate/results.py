@@ -42,8 +42,8 @@ values of a set: all files of the same ``set``, their ``value``.
 import re
 from pathlib import Path
 
-from fairseq_metro.errors import UserError
-from fairseq_metro.files import read_json, write_json
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import read_json, write_json
 
 FORMAT = 1
 FOLDER = "results"

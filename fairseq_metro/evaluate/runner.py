@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from operator import truediv
 from pathlib import Path
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.stamp import make_stamp
 from fairseq_metro.evaluate import generation
 from fairseq_metro.evaluate.examples import Form, examples_of, good_rows
 from fairseq_metro.evaluate.kshot import Exemplars
@@ -15,10 +16,9 @@ from fairseq_metro.evaluate.ranking import CONTEXTUAL, PMI, SUM, Request, predic
 from fairseq_metro.evaluate.results import FORMAT, finished, hits_of, write_result
 from fairseq_metro.evaluate.sharing import from_first, rank
 from fairseq_metro.evaluate.suite_keys import RANK
-from fairseq_metro.mixtures import flan
 from fairseq_metro.prompts.collection import MissingTemplates
-from fairseq_metro.stamp import make_stamp
-from fairseq_metro.task_data import open_dataset
+from fairseq_metro.prompts.mixtures import flan
+from fairseq_metro.prompts.task_data import open_dataset
 
 logger = logging.getLogger(__name__)
 

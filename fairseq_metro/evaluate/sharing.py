@@ -6,7 +6,7 @@ travel, over gloo; every process has the model on a device of its own.
 
 import os
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 
 
 def start():

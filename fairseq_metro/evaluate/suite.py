@@ -18,13 +18,13 @@ All keys stand in suite_keys.py; what they mean, at SuiteSet.
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.yaml_files import load_yaml
 from fairseq_metro.evaluate.suite_keys import GENERATE, RANK, SET_KEYS, SUITE_KEYS
-from fairseq_metro.mixtures import flan
-from fairseq_metro.mixtures.keys import checked
 from fairseq_metro.prompts import Template, task_name
 from fairseq_metro.prompts.collection import nearest
-from fairseq_metro.yaml_files import load_yaml
+from fairseq_metro.prompts.mixtures import flan
+from fairseq_metro.prompts.mixtures.keys import checked
 
 _FOLDER = Path(__file__).parent / "suites"
 READY_MADE_SPLIT = "train"  # what task_data calls the rows of a single file

@@ -1,7 +1,7 @@
 """The keys of a suite's file, and what the value of each must be."""
 
-from fairseq_metro.mixtures import flan
-from fairseq_metro.mixtures.keys import LIST, TEXT, TEXTS, Kind, one_of, whole
+from fairseq_metro.prompts.mixtures import flan
+from fairseq_metro.prompts.mixtures.keys import LIST, TEXT, TEXTS, Kind, one_of, whole
 
 VERSION = 1
 RANK, GENERATE = KINDS = ("rank", "generate")

@@ -7,11 +7,11 @@ folder of prompted pairs, ``DATA/train/mixture.json``.
 from dataclasses import replace
 from pathlib import Path
 
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import read_json
 from fairseq_metro.data.prompted_files import MIXTURE
-from fairseq_metro.errors import UserError
-from fairseq_metro.files import read_json
-from fairseq_metro.mixtures import RULES, Mixture, MixtureSet
-from fairseq_metro.mixtures.mixture import TRAIN
+from fairseq_metro.prompts.mixtures import RULES, Mixture, MixtureSet
+from fairseq_metro.prompts.mixtures.mixture import TRAIN
 
 
 def trained_mixture(data):

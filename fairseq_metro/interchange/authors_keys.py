@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import torch
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.modules.relative_position import relative_position_bucket
 
 OFFSET = 2  # rows before the first of their position tables: unused, and the pad's

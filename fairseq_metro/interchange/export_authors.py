@@ -8,9 +8,10 @@ from pathlib import Path
 
 import torch
 
-from fairseq_metro.data.vocabulary import DICTIONARY, MODEL, VOCAB_FOLDER, Vocabulary
-from fairseq_metro.errors import UserError
-from fairseq_metro.files import write_json
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import write_json
+from fairseq_metro.common.logs import messages_on_stderr
+from fairseq_metro.common.whole_folder import whole_folder
 from fairseq_metro.interchange import options
 from fairseq_metro.interchange.authors_keys import (
     TOKENS,
@@ -18,13 +19,12 @@ from fairseq_metro.interchange.authors_keys import (
     layout_of_ours,
     to_theirs,
 )
-from fairseq_metro.interchange.authors_vocabulary import THEIR_MODEL
-from fairseq_metro.interchange.authors_vocabulary import sentinel as sentinel_name
 from fairseq_metro.interchange.hugging_face import POSITIONS, TOKENIZER_CONFIG, write_release
 from fairseq_metro.interchange.model import METRO, read_model
 from fairseq_metro.interchange.run_folder import LONGEST_BLOCK
-from fairseq_metro.interchange.whole_folder import whole_folder
-from fairseq_metro.logs import messages_on_stderr
+from fairseq_metro.vocabulary.authors import THEIR_MODEL
+from fairseq_metro.vocabulary.authors import sentinel as sentinel_name
+from fairseq_metro.vocabulary.folder import DICTIONARY, MODEL, VOCAB_FOLDER, Vocabulary
 
 logger = logging.getLogger(__name__)
 

@@ -9,11 +9,11 @@ import re
 from importlib.util import find_spec
 from pathlib import Path
 
-from fairseq_metro.files import write_json
+from fairseq_metro.common.files import write_json
 from fairseq_metro.interchange.hugging_face import TOKENIZER_CONFIG
 
 _HERE = "fairseq_metro.interchange.remote_code."
-TOKENIZER_CODE = (f"{_HERE}tokenization_fairseq_metro", "fairseq_metro.data.normalization")
+TOKENIZER_CODE = (f"{_HERE}tokenization_fairseq_metro", "fairseq_metro.vocabulary.normalization")
 MODEL_CODE = (
     f"{_HERE}configuration_fairseq_metro",
     f"{_HERE}layers_fairseq_metro",

@@ -2,7 +2,7 @@
 
 import logging
 
-from fairseq_metro.logs import messages_on_stderr
+from fairseq_metro.common.logs import messages_on_stderr
 
 logger = logging.getLogger(__name__)
 

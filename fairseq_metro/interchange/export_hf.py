@@ -4,10 +4,10 @@ import logging
 import tempfile
 from pathlib import Path
 
-from fairseq_metro.checkpoint_names import find_checkpoint
-from fairseq_metro.data.vocabulary import VOCAB_FOLDER, Vocabulary
-from fairseq_metro.errors import UserError
-from fairseq_metro.files import read_json, write_json
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import read_json, write_json
+from fairseq_metro.common.logs import messages_on_stderr
+from fairseq_metro.common.whole_folder import whole_folder
 from fairseq_metro.interchange import export_roberta, hf_t5, options, roberta
 from fairseq_metro.interchange.authors_keys import TOKENS
 from fairseq_metro.interchange.export_code import MODEL_CODE, write_code, write_tokenizer
@@ -29,8 +29,8 @@ from fairseq_metro.interchange.model import (
 from fairseq_metro.interchange.model_card import model_card
 from fairseq_metro.interchange.run_folder import place_vocabulary
 from fairseq_metro.interchange.training_facts import facts_of
-from fairseq_metro.interchange.whole_folder import whole_folder
-from fairseq_metro.logs import messages_on_stderr
+from fairseq_metro.trainer.checkpoint_names import find_checkpoint
+from fairseq_metro.vocabulary.folder import VOCAB_FOLDER, Vocabulary
 
 logger = logging.getLogger(__name__)
 

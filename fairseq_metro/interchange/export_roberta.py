@@ -2,8 +2,7 @@
 
 from functools import partial
 
-from fairseq_metro.data.vocabulary import DICTIONARY, VOCAB_FOLDER
-from fairseq_metro.files import write_json
+from fairseq_metro.common.files import write_json
 from fairseq_metro.interchange import hugging_face, options
 from fairseq_metro.interchange.authors_keys import TOKENS
 from fairseq_metro.interchange.export_code import write_tokenizer
@@ -16,8 +15,9 @@ from fairseq_metro.interchange.hugging_face import (
 )
 from fairseq_metro.interchange.roberta import FIXED, PAD, SIZES, read_run, vocabulary_of
 from fairseq_metro.interchange.roberta_keys import to_hugging_face
-from fairseq_metro.interchange.roberta_vocabulary import is_byte_level
 from fairseq_metro.interchange.training_facts import SECTION
+from fairseq_metro.vocabulary.folder import DICTIONARY, VOCAB_FOLDER
+from fairseq_metro.vocabulary.roberta import is_byte_level
 
 
 def main(argv=None):

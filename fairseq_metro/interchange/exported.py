@@ -7,14 +7,14 @@ is that of :mod:`fairseq_metro.interchange.remote_code`.
 from pathlib import Path
 from types import SimpleNamespace
 
-from fairseq_metro.data.vocabulary import VOCAB_FOLDER
-from fairseq_metro.errors import UserError
-from fairseq_metro.files import read_json
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import read_json
 from fairseq_metro.interchange.authors_keys import TOKENS
-from fairseq_metro.interchange.authors_vocabulary import is_ours
 from fairseq_metro.interchange.hugging_face import CONFIG, read_weights
 from fairseq_metro.interchange.training_facts import SECTION, training_of
 from fairseq_metro.models.metro_t5.config import auxiliary_config
+from fairseq_metro.vocabulary.authors import is_ours
+from fairseq_metro.vocabulary.folder import VOCAB_FOLDER
 
 MODEL_TYPE = "fairseq_metro"
 SIZES = (

@@ -13,22 +13,12 @@ from pathlib import Path
 
 import torch
 
-from fairseq_metro.checkpoint_names import find_checkpoint
-from fairseq_metro.checkpoint_settings import checked_group
-from fairseq_metro.data.vocabulary import MODEL, VOCAB_FOLDER, Vocabulary
-from fairseq_metro.errors import UserError
-from fairseq_metro.files import read_json, sha256_file, write_json
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import read_json, sha256_file, write_json
 from fairseq_metro.interchange import hugging_face
-from fairseq_metro.interchange.authors_vocabulary import is_ours
+from fairseq_metro.interchange.checkpoint_settings import checked_group
 from fairseq_metro.interchange.export_code import write_tokenizer
 from fairseq_metro.interchange.hf_t5_keys import to_ours, to_theirs
-from fairseq_metro.interchange.hf_t5_vocabulary import (
-    THEIR_MODEL,
-    TOKENIZER_CONFIG,
-    rows_of,
-    tokenizer_config,
-    write_vocabulary,
-)
 from fairseq_metro.interchange.hugging_face import (
     CONFIG,
     is_release,
@@ -40,6 +30,16 @@ from fairseq_metro.interchange.model import HF_T5, Model, read_checkpoint
 from fairseq_metro.interchange.training_facts import SECTION, training_of
 from fairseq_metro.models.hf_t5 import HfT5Config
 from fairseq_metro.models.hf_t5.config import ACTIVATIONS
+from fairseq_metro.trainer.checkpoint_names import find_checkpoint
+from fairseq_metro.vocabulary.authors import is_ours
+from fairseq_metro.vocabulary.folder import MODEL, VOCAB_FOLDER, Vocabulary
+from fairseq_metro.vocabulary.hf_t5 import (
+    THEIR_MODEL,
+    TOKENIZER_CONFIG,
+    rows_of,
+    tokenizer_config,
+    write_vocabulary,
+)
 
 logger = logging.getLogger(__name__)
 

@@ -1,14 +1,14 @@
 """Which parameter of Hugging Face's T5 is which of :class:`~fairseq_metro.models.hf_t5.HfT5Model`.
 
 The names differ, our projections are packed, and rows of the token table change places: see
-:mod:`fairseq_metro.interchange.hf_t5_vocabulary`.
+:mod:`fairseq_metro.vocabulary.hf_t5`.
 """
 
 import re
 
 import torch
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.interchange.authors_keys import TOKENS
 
 DECODER_TOKENS, OUTPUT = "decoder.embed_tokens.weight", "decoder.output_projection.weight"

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import torch
 
-from fairseq_metro.checkpoints import DAMAGED, first_line, refused_globals
-from fairseq_metro.errors import UserError
-from fairseq_metro.files import read_json, write_json
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import read_json, write_json
+from fairseq_metro.common.whole_folder import whole_folder
 from fairseq_metro.interchange.authors_keys import OFFSET
-from fairseq_metro.interchange.whole_folder import whole_folder
 from fairseq_metro.models.checked_loading import refuse_not_finite
+from fairseq_metro.trainer.checkpoints import DAMAGED, first_line, refused_globals
 
 POSITIONS = 1024  # of their class, whatever config.json says
 CONFIG, WEIGHTS, SAFE_WEIGHTS = "config.json", "pytorch_model.bin", "model.safetensors"

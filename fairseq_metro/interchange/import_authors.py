@@ -6,15 +6,15 @@ from pathlib import Path
 
 import torch
 
-from fairseq_metro.data.vocabulary import VOCAB_FOLDER
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.logs import messages_on_stderr
 from fairseq_metro.interchange import options
 from fairseq_metro.interchange.authors_keys import TOKENS
-from fairseq_metro.interchange.authors_vocabulary import LOWERCASE, is_ours
 from fairseq_metro.interchange.model import METRO, read_model
-from fairseq_metro.interchange.roberta_vocabulary import open_vocabulary
 from fairseq_metro.interchange.run_folder import run_state, write_run_folder
-from fairseq_metro.logs import messages_on_stderr
+from fairseq_metro.vocabulary.authors import LOWERCASE, is_ours
+from fairseq_metro.vocabulary.folder import VOCAB_FOLDER
+from fairseq_metro.vocabulary.roberta import open_vocabulary
 
 logger = logging.getLogger(__name__)
 

@@ -3,10 +3,10 @@
 import logging
 import tempfile
 
+from fairseq_metro.common.logs import messages_on_stderr
 from fairseq_metro.interchange import options
 from fairseq_metro.interchange.hf_t5 import read_folder
 from fairseq_metro.interchange.run_folder import write_run_folder
-from fairseq_metro.logs import messages_on_stderr
 
 logger = logging.getLogger(__name__)
 

@@ -4,16 +4,16 @@ import logging
 
 import torch
 
-from fairseq_metro.data.vocabulary import Vocabulary
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.interchange.authors_keys import TOKENS
-from fairseq_metro.interchange.authors_vocabulary import full_symbols, is_ours
 from fairseq_metro.interchange.hf_t5 import initialize_hf_t5
 from fairseq_metro.interchange.model import read_model
 from fairseq_metro.interchange.roberta import initialize_roberta
 from fairseq_metro.models.hf_t5 import HfT5Model
 from fairseq_metro.models.metro_t5.config import auxiliary_config
 from fairseq_metro.models.roberta import RobertaMLMModel
+from fairseq_metro.vocabulary.authors import full_symbols, is_ours
+from fairseq_metro.vocabulary.folder import Vocabulary
 
 logger = logging.getLogger(__name__)
 

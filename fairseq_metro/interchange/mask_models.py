@@ -11,17 +11,17 @@ from typing import NamedTuple
 
 import torch
 
-from fairseq_metro.checkpoint_names import find_checkpoint
-from fairseq_metro.data.vocabulary import VOCAB_FOLDER, Vocabulary
-from fairseq_metro.errors import UserError
-from fairseq_metro.files import read_json
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import read_json
 from fairseq_metro.interchange import hf_t5
 from fairseq_metro.interchange.hugging_face import CONFIG, is_release
 from fairseq_metro.interchange.model import HF_T5, read_checkpoint, read_model
 from fairseq_metro.interchange.roberta import load_roberta
 from fairseq_metro.models.hf_t5 import HfT5Config, HfT5Model
 from fairseq_metro.models.metro_t5 import T5TransformerConfig, T5TransformerModel
-from fairseq_metro.smash.tokenizers import T5, VocabularyTokenizer
+from fairseq_metro.trainer.checkpoint_names import find_checkpoint
+from fairseq_metro.vocabulary.folder import VOCAB_FOLDER, Vocabulary
+from fairseq_metro.vocabulary.tokenizers import T5, VocabularyTokenizer
 
 START = "pretraining_decoder_start"  # role, and field of a model's configuration
 

@@ -7,11 +7,7 @@ from pathlib import Path
 
 import torch
 
-from fairseq_metro.checkpoint_names import find_checkpoint
-from fairseq_metro.checkpoint_settings import AUTHORS_KEY, checked_group
-from fairseq_metro.checkpoints import load_weights_only, read_facts
-from fairseq_metro.data.vocabulary import VOCAB_FOLDER
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.interchange.authors_keys import (
     OFFSET,
     THEIR_STACK,
@@ -20,12 +16,16 @@ from fairseq_metro.interchange.authors_keys import (
     layout_of_theirs,
     to_ours,
 )
-from fairseq_metro.interchange.authors_vocabulary import is_ours, is_theirs
+from fairseq_metro.interchange.checkpoint_settings import AUTHORS_KEY, checked_group
 from fairseq_metro.interchange.exported import is_exported, read_exported
 from fairseq_metro.interchange.hugging_face import is_release, read_release
 from fairseq_metro.models.checked_loading import refuse_not_finite
 from fairseq_metro.models.metro_t5 import MetroT5Config
 from fairseq_metro.models.soft_prompt import PROMPT, frozen_model
+from fairseq_metro.trainer.checkpoint_names import find_checkpoint
+from fairseq_metro.trainer.checkpoints import load_weights_only, read_facts
+from fairseq_metro.vocabulary.authors import is_ours, is_theirs
+from fairseq_metro.vocabulary.folder import VOCAB_FOLDER
 
 logger = logging.getLogger(__name__)
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from fairseq_metro.arguments import CommandParser
-from fairseq_metro.interchange.authors_vocabulary import LOWERCASE
+from fairseq_metro.common.arguments import CommandParser
 from fairseq_metro.interchange.export_command import FORMATS as FORMATS_OF_WEIGHTS
+from fairseq_metro.vocabulary.authors import LOWERCASE
 
 FORMATS = ("hugging-face", "training")  # of the authors
 

@@ -11,25 +11,25 @@ from pathlib import Path
 
 import torch
 
-from fairseq_metro.checkpoint_names import find_checkpoint
-from fairseq_metro.checkpoint_settings import checked_group
-from fairseq_metro.data.vocabulary import VOCAB_FOLDER
-from fairseq_metro.errors import UserError
-from fairseq_metro.files import read_json
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import read_json
 from fairseq_metro.interchange.authors_keys import TOKENS
+from fairseq_metro.interchange.checkpoint_settings import checked_group
 from fairseq_metro.interchange.hugging_face import CONFIG, is_release, read_weights
 from fairseq_metro.interchange.model import ROBERTA, Model, read_checkpoint
 from fairseq_metro.interchange.roberta_fairseq import is_fairseqs, read_fairseq
 from fairseq_metro.interchange.roberta_keys import HUGGING_FACE, POSITIONS, to_ours
-from fairseq_metro.interchange.roberta_vocabulary import (
+from fairseq_metro.interchange.training_facts import training_of
+from fairseq_metro.models.roberta import RobertaMLMConfig, RobertaMLMModel
+from fairseq_metro.models.symbols import Symbols
+from fairseq_metro.trainer.checkpoint_names import find_checkpoint
+from fairseq_metro.vocabulary.folder import VOCAB_FOLDER
+from fairseq_metro.vocabulary.roberta import (
     has_tokenizer,
     is_byte_level,
     open_vocabulary,
 )
-from fairseq_metro.interchange.training_facts import training_of
-from fairseq_metro.models.roberta import RobertaMLMConfig, RobertaMLMModel
-from fairseq_metro.models.symbols import Symbols
-from fairseq_metro.smash.tokenizers import VocabularyTokenizer
+from fairseq_metro.vocabulary.tokenizers import VocabularyTokenizer
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ def load_roberta(source, tokenizer=None):
 
     source: a local Hugging Face folder, a run's folder or checkpoint of ours, or a checkpoint of
     fairseq's RoBERTa; tokenizer: the folder of the last one's tokenizer where none is beside it.
-    The tokenizer is one of :mod:`fairseq_metro.smash.tokenizers`. Raises :class:`UserError`.
+    The tokenizer is one of :mod:`fairseq_metro.vocabulary.tokenizers`. Raises :class:`UserError`.
     """
     with tempfile.TemporaryDirectory() as scratch:
         found = read_any(source, scratch, tokenizer)

@@ -3,8 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from fairseq_metro.data.vocabulary import DICTIONARY, VOCAB_FOLDER, read_symbols
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.interchange.authors_keys import TOKENS
 from fairseq_metro.interchange.model import ROBERTA, Model, model_settings
 from fairseq_metro.interchange.roberta_keys import (
@@ -14,13 +13,14 @@ from fairseq_metro.interchange.roberta_keys import (
     modern_fairseq,
     to_ours,
 )
-from fairseq_metro.interchange.roberta_vocabulary import (
+from fairseq_metro.models.roberta import RobertaMLMConfig
+from fairseq_metro.vocabulary.folder import DICTIONARY, VOCAB_FOLDER, read_symbols
+from fairseq_metro.vocabulary.roberta import (
     GPT2_PIECES,
     has_tokenizer,
     open_vocabulary,
     write_from_gpt2,
 )
-from fairseq_metro.models.roberta import RobertaMLMConfig
 
 MASK, PAD = "<mask>", 1
 # Options of theirs of which we know one value only; where a file does not say, it is taken.

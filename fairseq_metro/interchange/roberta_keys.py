@@ -8,7 +8,7 @@ import re
 
 import torch
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.interchange.authors_keys import TOKENS
 
 POSITIONS = "encoder.embed_positions.weight"

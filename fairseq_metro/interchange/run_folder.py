@@ -14,22 +14,22 @@ from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from omegaconf import OmegaConf
 
 import fairseq_metro
-from fairseq_metro.checkpoints import LAST
-from fairseq_metro.data.vocabulary import VOCAB_FOLDER, Vocabulary
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.stamp import make_stamp
+from fairseq_metro.common.whole_folder import whole_folder
 from fairseq_metro.interchange.authors_keys import TOKENS
-from fairseq_metro.interchange.authors_vocabulary import (
+from fairseq_metro.interchange.model import HF_T5, MAIN, METRO, ROBERTA
+from fairseq_metro.models.hf_t5 import HfT5Config
+from fairseq_metro.models.metro_t5 import MetroT5Config, T5TransformerConfig
+from fairseq_metro.models.roberta import RobertaMLMConfig
+from fairseq_metro.trainer.checkpoints import LAST
+from fairseq_metro.vocabulary.authors import (
     full_symbols,
     is_ours,
     write_vocabulary,
 )
-from fairseq_metro.interchange.model import HF_T5, MAIN, METRO, ROBERTA
-from fairseq_metro.interchange.roberta_vocabulary import is_byte_level, open_vocabulary
-from fairseq_metro.interchange.whole_folder import whole_folder
-from fairseq_metro.models.hf_t5 import HfT5Config
-from fairseq_metro.models.metro_t5 import MetroT5Config, T5TransformerConfig
-from fairseq_metro.models.roberta import RobertaMLMConfig
-from fairseq_metro.stamp import make_stamp
+from fairseq_metro.vocabulary.folder import VOCAB_FOLDER, Vocabulary
+from fairseq_metro.vocabulary.roberta import is_byte_level, open_vocabulary
 
 CONFIGS = {
     METRO: MetroT5Config,

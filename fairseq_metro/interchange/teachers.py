@@ -7,8 +7,8 @@ import hashlib
 
 import torch
 
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.data.intermediate_dataset import ROBERTA
-from fairseq_metro.errors import UserError
 from fairseq_metro.interchange.mask_models import START, load_t5
 from fairseq_metro.interchange.roberta import load_roberta
 from fairseq_metro.models.hf_t5 import HfT5Model

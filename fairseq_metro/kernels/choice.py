@@ -18,7 +18,7 @@ import shutil
 
 import torch
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 
 VARIABLE = "FAIRSEQ_METRO_KERNELS"
 OPERATIONS = ("attention", "residual_norm", "head_loss")

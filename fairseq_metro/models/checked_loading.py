@@ -2,7 +2,7 @@
 
 import torch
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 
 
 class CheckedLoading:
@@ -13,7 +13,7 @@ class CheckedLoading:
         with weights that are no numbers.
 
         A model in half precision keeps the state dict until its first update, for the optimizer's
-        float32 copies of the weights; see :mod:`fairseq_metro.master_weights`.
+        float32 copies of the weights; see :mod:`fairseq_metro.trainer.master_weights`.
         """
         self.upgrade_state_dict(state_dict)
         if strict:

@@ -5,8 +5,8 @@ import math
 
 from fairseq.models import ARCH_CONFIG_REGISTRY, register_model_architecture
 
-from fairseq_metro.errors import UserError
-from fairseq_metro.workarounds import adjust
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.trainer.workarounds import adjust
 
 # Least and greatest value of each option; the greatest keep a mistyped or damaged size from filling
 # the memory, and are far above any model of this kind.

@@ -12,7 +12,7 @@ import torch
 from fairseq.models import FairseqEncoder, FairseqEncoderDecoderModel
 from torch import nn
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.models.metro_t5 import T5TransformerModel
 
 PROMPT, FROZEN = "soft_prompt", "frozen_model"  # what a state dict holds

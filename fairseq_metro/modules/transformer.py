@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.modules.attention import attention, packed_attention, queries_at
 from fairseq_metro.modules.dropout import dropout
 from fairseq_metro.modules.heads import select_rows

@@ -21,7 +21,7 @@ from fairseq.dataclass import FairseqDataclass
 from fairseq.optim import FairseqOptimizer, register_optimizer
 from omegaconf import II
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 
 DEVICES = ("cpu", "cuda")  # where torch has the kernel and this module is tested
 

@@ -8,6 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import sha256_file, write_json, writing
+from fairseq_metro.common.logs import messages_on_stderr
+from fairseq_metro.common.stamp import make_stamp
 from fairseq_metro.data.indexed import STAMP
 from fairseq_metro.data.prompted_files import splits_of as pairs_in
 from fairseq_metro.data.stock import (
@@ -23,14 +27,10 @@ from fairseq_metro.data.stock import (
     with_tokenizer,
 )
 from fairseq_metro.data.stock_prompts import kind_of_masks
-from fairseq_metro.data.vocabulary import DICTIONARY, SPECIALS, UNKNOWN, VOCAB_FOLDER
-from fairseq_metro.errors import UserError
-from fairseq_metro.files import sha256_file, write_json, writing
-from fairseq_metro.interchange.roberta_vocabulary import has_tokenizer, open_vocabulary
-from fairseq_metro.logs import messages_on_stderr
 from fairseq_metro.prepare import options
 from fairseq_metro.prepare.folder_lock import locked, terminated_as_interrupted
-from fairseq_metro.stamp import make_stamp
+from fairseq_metro.vocabulary.folder import DICTIONARY, SPECIALS, UNKNOWN, VOCAB_FOLDER
+from fairseq_metro.vocabulary.roberta import has_tokenizer, open_vocabulary
 
 logger = logging.getLogger(__name__)
 

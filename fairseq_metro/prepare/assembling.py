@@ -6,10 +6,10 @@ from collections import Counter
 
 import numpy as np
 
-from fairseq_metro.data.characters import Characters
 from fairseq_metro.data.indexed import IndexedWriter
-from fairseq_metro.data.vocabulary import UNKNOWN
 from fairseq_metro.prepare.encoding import END
+from fairseq_metro.vocabulary.characters import Characters
+from fairseq_metro.vocabulary.folder import UNKNOWN
 
 FIRST_ORDINARY = 4  # ids below are fairseq's specials
 

@@ -22,21 +22,11 @@ from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
-from fairseq_metro.arguments import CommandParser
-from fairseq_metro.data.characters import Characters, add_allow_unknown
-from fairseq_metro.data.indexed import PARTIAL, STAMP, IndexedTokens, read_stamp
-from fairseq_metro.data.vocabulary import DICTIONARY, VOCAB_FOLDER, Vocabulary
-from fairseq_metro.errors import UserError
-from fairseq_metro.files import sha256_file, write_json, writing
-from fairseq_metro.logs import messages_on_stderr
-from fairseq_metro.prepare.assembling import Assembler, TextDigest
-from fairseq_metro.prepare.encoding import Encoders
-from fairseq_metro.prepare.folder_lock import locked, terminated_as_interrupted
-from fairseq_metro.prepare.inputs import Inputs
-from fairseq_metro.prepare.progress import Progress
-from fairseq_metro.prepare.shards import numbered_chunks
-from fairseq_metro.prepare.workers import available_cores
-from fairseq_metro.sources import (
+from fairseq_metro.common.arguments import CommandParser
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import sha256_file, write_json, writing
+from fairseq_metro.common.logs import messages_on_stderr
+from fairseq_metro.common.sources import (
     STANDARD_INPUT,
     TEXT_FILES,
     Reading,
@@ -45,7 +35,17 @@ from fairseq_metro.sources import (
     names_of,
     reading_of,
 )
-from fairseq_metro.stamp import make_stamp
+from fairseq_metro.common.stamp import make_stamp
+from fairseq_metro.data.indexed import PARTIAL, STAMP, IndexedTokens, read_stamp
+from fairseq_metro.prepare.assembling import Assembler, TextDigest
+from fairseq_metro.prepare.encoding import Encoders
+from fairseq_metro.prepare.folder_lock import locked, terminated_as_interrupted
+from fairseq_metro.prepare.inputs import Inputs
+from fairseq_metro.prepare.progress import Progress
+from fairseq_metro.prepare.shards import numbered_chunks
+from fairseq_metro.prepare.workers import available_cores
+from fairseq_metro.vocabulary.characters import Characters, add_allow_unknown
+from fairseq_metro.vocabulary.folder import DICTIONARY, VOCAB_FOLDER, Vocabulary
 
 logger = logging.getLogger(__name__)
 

@@ -18,9 +18,9 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from fairseq_metro.arguments import CommandParser
-from fairseq_metro.errors import UserError
-from fairseq_metro.files import (
+from fairseq_metro.common.arguments import CommandParser
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import (
     atomic_write,
     read_json,
     refuse_unwritable,
@@ -28,10 +28,10 @@ from fairseq_metro.files import (
     write_json,
     writing,
 )
-from fairseq_metro.logs import messages_on_stderr
+from fairseq_metro.common.logs import messages_on_stderr
+from fairseq_metro.common.stamp import make_stamp
 from fairseq_metro.prepare import docstrings
 from fairseq_metro.prepare.workers import available_cores
-from fairseq_metro.stamp import make_stamp
 
 logger = logging.getLogger(__name__)
 

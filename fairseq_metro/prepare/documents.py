@@ -1,7 +1,8 @@
 """Documents of the usual corpora as plain text: a paragraph a line, a blank line between documents.
 
-Sources are the user's own files, in any form and packing that :mod:`fairseq_metro.sources` knows: plain
-text (a blank line or the file's end ends a document), rows of which a field holds the text (JSON
+Sources are the user's own files, in any form and packing that
+:mod:`fairseq_metro.common.sources` knows: plain text (a blank line or the file's end ends a
+document), rows of which a field holds the text (JSON
 lines as of C4, OpenWebText, the Pile; CSV, TSV, parquet), WikiExtractor's output; or
 ``hf:NAME[:CONFIG]``, a data set of Hugging Face's ``datasets`` where it is installed and the hub is
 reached. An interrupted command goes on after the last source that it had finished.
@@ -16,13 +17,10 @@ import sys
 import time
 from pathlib import Path
 
-from fairseq_metro.arguments import CommandParser
-from fairseq_metro.errors import UserError
-from fairseq_metro.files import read_json, write_json, writing
-from fairseq_metro.prepare.document_files import TRAIN, VALID, DocumentFiles
-from fairseq_metro.prepare.folder_lock import locked, terminated_as_interrupted
-from fairseq_metro.prepare.inputs import Inputs
-from fairseq_metro.sources import (
+from fairseq_metro.common.arguments import CommandParser
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import read_json, write_json, writing
+from fairseq_metro.common.sources import (
     HUB,
     TEXT_FILES,
     BadRows,
@@ -34,8 +32,11 @@ from fairseq_metro.sources import (
     names_of,
     reading_of,
 )
-from fairseq_metro.sources.rows import counted, text_in
-from fairseq_metro.stamp import make_stamp
+from fairseq_metro.common.sources.rows import counted, text_in
+from fairseq_metro.common.stamp import make_stamp
+from fairseq_metro.prepare.document_files import TRAIN, VALID, DocumentFiles
+from fairseq_metro.prepare.folder_lock import locked, terminated_as_interrupted
+from fairseq_metro.prepare.inputs import Inputs
 
 STATE = "documents.json"
 GROWING = ".growing"  # in OUT: what is not finished

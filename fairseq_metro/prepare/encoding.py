@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from fairseq_metro.data.indexed import token_type
-from fairseq_metro.data.vocabulary import Vocabulary
 from fairseq_metro.prepare.workers import Workers
+from fairseq_metro.vocabulary.folder import Vocabulary
 
 END = 2  # </s>
 

@@ -6,8 +6,8 @@ import os
 import signal
 import time
 
-from fairseq_metro.errors import UserError
-from fairseq_metro.files import writing
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import writing
 
 PATIENCE = 10  # seconds: so long a killed run's workers may outlive it, and hold its lock
 

@@ -4,7 +4,7 @@ import contextlib
 import os
 from dataclasses import dataclass, replace
 
-from fairseq_metro.sources import (
+from fairseq_metro.common.sources import (
     STANDARD_INPUT,
     BadRows,
     Reading,
@@ -19,7 +19,7 @@ CHUNK_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Place:
-    """Where a chunk is from, for messages: what :func:`~fairseq_metro.sources.decode` wants."""
+    """Where a chunk is from, for messages: what :func:`~fairseq_metro.common.sources.decode` wants."""
 
     place: str
     path: str
@@ -58,8 +58,8 @@ class Chunk:
 class Inputs:
     """The text of one split, read once in order. Iterating yields :class:`Chunk` s.
 
-    paths: files, as :func:`~fairseq_metro.sources.expand` gives them. Rows come as documents: the
-    text's lines that are not blank, and a blank line. ``done``: the share of the files' bytes read
+    paths: files, as :func:`~fairseq_metro.common.sources.expand` gives them. Rows come as documents:
+    the text's lines that are not blank, and a blank line. ``done``: the share of the files' bytes read
     so far, or None for standard input. Raises :class:`UserError` where a file is missing, damaged
     or not readable.
     """

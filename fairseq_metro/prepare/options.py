@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from fairseq_metro.arguments import CommandParser
-from fairseq_metro.data.characters import add_allow_unknown
+from fairseq_metro.common.arguments import CommandParser
 from fairseq_metro.data.teacher_targets import KINDS, VECTORS
+from fairseq_metro.vocabulary.characters import add_allow_unknown
 
 ADOPT = """\
 Give folders of ``fairseq-preprocess --only-source`` the stamp and the vocabulary of our own data.

@@ -8,7 +8,7 @@ useful pieces make room:
 - BPE: it is the last merge of all (with the merges that lead to it), so nothing learned changes.
 """
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 
 SPACE = "\u2581"
 ABOVE = 0.1  # nats by which a unigram piece beats its word's best segmentation

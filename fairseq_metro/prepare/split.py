@@ -11,11 +11,10 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from fairseq_metro.arguments import CommandParser
-from fairseq_metro.errors import UserError, run_command
-from fairseq_metro.files import atomic_write
-from fairseq_metro.prepare.inputs import Inputs
-from fairseq_metro.sources import (
+from fairseq_metro.common.arguments import CommandParser
+from fairseq_metro.common.errors import UserError, run_command
+from fairseq_metro.common.files import atomic_write
+from fairseq_metro.common.sources import (
     TEXT_FILES,
     BadRows,
     Reading,
@@ -25,6 +24,7 @@ from fairseq_metro.sources import (
     names_of,
     reading_of,
 )
+from fairseq_metro.prepare.inputs import Inputs
 
 SHARE = 0.05
 # Validation is run again and again: what it needs is enough text, not a share of a large corpus.

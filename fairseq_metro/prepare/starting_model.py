@@ -8,9 +8,9 @@ import re
 import sys
 from pathlib import Path
 
-from fairseq_metro.checkpoints import LAST, read_facts
-from fairseq_metro.data.vocabulary import VOCAB_FOLDER
-from fairseq_metro.errors import UserError, run_command
+from fairseq_metro.common.errors import UserError, run_command
+from fairseq_metro.trainer.checkpoints import LAST, read_facts
+from fairseq_metro.vocabulary.folder import VOCAB_FOLDER
 
 
 def main(argv=None):

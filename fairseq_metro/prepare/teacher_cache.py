@@ -12,6 +12,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import read_json, write_json, writing
+from fairseq_metro.common.logs import messages_on_stderr
+from fairseq_metro.common.stamp import make_stamp
 from fairseq_metro.criterions.distillation_losses import averaged_log_probs
 from fairseq_metro.data.intermediate_dataset import (
     T5,
@@ -28,16 +32,12 @@ from fairseq_metro.data.teacher_targets import (
     TeacherCache,
     tags_of,
 )
-from fairseq_metro.errors import UserError
-from fairseq_metro.files import read_json, write_json, writing
-from fairseq_metro.interchange.roberta_vocabulary import open_vocabulary
 from fairseq_metro.interchange.teachers import load_teachers
-from fairseq_metro.logs import messages_on_stderr
 from fairseq_metro.prepare import options
 from fairseq_metro.prepare.folder_lock import locked, terminated_as_interrupted
 from fairseq_metro.prepare.intermediate.examples import characters_of
 from fairseq_metro.prepare.intermediate.pace import Pace
-from fairseq_metro.stamp import make_stamp
+from fairseq_metro.vocabulary.roberta import open_vocabulary
 
 logger = logging.getLogger(__name__)
 

@@ -15,10 +15,21 @@ import shutil
 import time
 from pathlib import Path
 
-from fairseq_metro.arguments import CommandParser
-from fairseq_metro.data.normalization import NORMALIZATIONS, Normalizer
-from fairseq_metro.data.own_symbols import OWN_ROLES, OWN_SYMBOLS
-from fairseq_metro.data.vocabulary import (
+from fairseq_metro.common.arguments import CommandParser
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import read_json, writing
+from fairseq_metro.common.logs import messages_on_stderr
+from fairseq_metro.common.sources import (
+    TEXT_FILES,
+    Reading,
+    add_reading_options,
+    expand,
+    names_of,
+    reading_of,
+)
+from fairseq_metro.prepare.inputs import Inputs
+from fairseq_metro.prepare.required_words import require_words
+from fairseq_metro.vocabulary.folder import (
     DICTIONARY,
     FILES,
     MODEL,
@@ -27,19 +38,8 @@ from fairseq_metro.data.vocabulary import (
     VERSION,
     Vocabulary,
 )
-from fairseq_metro.errors import UserError
-from fairseq_metro.files import read_json, writing
-from fairseq_metro.logs import messages_on_stderr
-from fairseq_metro.prepare.inputs import Inputs
-from fairseq_metro.prepare.required_words import require_words
-from fairseq_metro.sources import (
-    TEXT_FILES,
-    Reading,
-    add_reading_options,
-    expand,
-    names_of,
-    reading_of,
-)
+from fairseq_metro.vocabulary.normalization import NORMALIZATIONS, Normalizer
+from fairseq_metro.vocabulary.own_symbols import OWN_ROLES, OWN_SYMBOLS
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 
 
 def available_cores():

@@ -6,7 +6,7 @@ import os
 from functools import partial
 from pathlib import Path
 
-from fairseq_metro.errors import UserError, shown_names
+from fairseq_metro.common.errors import UserError, shown_names
 from fairseq_metro.prompts.reading import read_templates
 
 FILE_NAME = "templates.yaml"

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from fairseq_metro.errors import UserError, shown_names
+from fairseq_metro.common.errors import UserError, shown_names
 from fairseq_metro.prompts.collection import nearest
 from fairseq_metro.prompts.template import SEPARATOR
 

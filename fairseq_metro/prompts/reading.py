@@ -3,9 +3,9 @@
 from itertools import pairwise
 from pathlib import Path
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.yaml_files import load_yaml
 from fairseq_metro.prompts.template import Template
-from fairseq_metro.yaml_files import load_yaml
 
 
 def _field(place, values, key, types, default=None):

@@ -13,7 +13,7 @@ from functools import cached_property
 
 from jinja2 import TemplateSyntaxError
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.prompts.missing import Watch, watching, with_nulls
 from fairseq_metro.prompts.randomness import drawing_from
 from fairseq_metro.prompts.reads import read_by

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import torch
 import torch.nn.functional as F
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.scoring.layout import lay_out, logits_of, scoring_batches
 
 logger = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import yaml
 
-from fairseq_metro.errors import UserError
-from fairseq_metro.files import atomic_write
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import atomic_write
 from fairseq_metro.prompts.reading import load_yaml
 from fairseq_metro.smash.tasks import load_task, task_file
 from fairseq_metro.smash.templates import PromptTemplate

@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from fairseq_metro.errors import UserError
-from fairseq_metro.files import read_json
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import read_json
+from fairseq_metro.prompts.task_data.catalogue import Description, Layout
+from fairseq_metro.prompts.task_data.dataset import TaskData
+from fairseq_metro.prompts.task_data.places import Place
 from fairseq_metro.smash import lmbff
 from fairseq_metro.smash.originals import dataset_label, dataset_texts
 from fairseq_metro.smash.splits import STAMP
-from fairseq_metro.task_data.catalogue import Description, Layout
-from fairseq_metro.task_data.dataset import TaskData
-from fairseq_metro.task_data.places import Place
 
 
 class Example(NamedTuple):

@@ -8,12 +8,12 @@ import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from fairseq_metro.errors import UserError
-from fairseq_metro.mixtures.keys import Kind, checked
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.yaml_files import load_yaml
 from fairseq_metro.prompts.collection import nearest
+from fairseq_metro.prompts.mixtures.keys import Kind, checked
 from fairseq_metro.smash.templates import CHARACTER, DROPS, PromptTemplate
 from fairseq_metro.smash.truncation import BUDGET, TRUNCATIONS
-from fairseq_metro.yaml_files import load_yaml
 
 VERSION = 1
 SAMPLERS = PAIRS, SENTENCES = "pairs", "sentences"

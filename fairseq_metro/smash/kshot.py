@@ -3,14 +3,14 @@
 import logging
 from pathlib import Path
 
-from fairseq_metro.arguments import CommandParser
-from fairseq_metro.errors import UserError
-from fairseq_metro.files import atomic_write
-from fairseq_metro.logs import messages_on_stderr
+from fairseq_metro.common.arguments import CommandParser
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import atomic_write
+from fairseq_metro.common.logs import messages_on_stderr
+from fairseq_metro.common.sources import DEFAULT_LIMIT, add_max_bad_rows, bad_rows_limit
 from fairseq_metro.smash.originals import DRAW_SEED
 from fairseq_metro.smash.splits import SEEDS, SHORT_LABELS, KShot, kshot_splits
 from fairseq_metro.smash.tasks import load_task, required_words, task_names
-from fairseq_metro.sources import DEFAULT_LIMIT, add_max_bad_rows, bad_rows_limit
 
 logger = logging.getLogger(__name__)
 

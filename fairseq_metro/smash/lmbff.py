@@ -8,10 +8,10 @@ import csv
 import io
 from itertools import islice
 
-from fairseq_metro.errors import UserError
-from fairseq_metro.task_data.bad_row import BadRow, good_rows
-from fairseq_metro.task_data.lines import decode, raw_lines
-from fairseq_metro.task_data.places import match
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.prompts.task_data.bad_row import BadRow, good_rows
+from fairseq_metro.prompts.task_data.lines import decode, raw_lines
+from fairseq_metro.prompts.task_data.places import match
 
 # pandas 1.x, ``read_csv``; MPQA has phrases that are one of these.
 MISSING = frozenset(

@@ -6,7 +6,7 @@ All are shares or correlations in [-1, 1]; tables print them times 100. Where on
 
 import numpy as np
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.prompts.collection import nearest
 
 

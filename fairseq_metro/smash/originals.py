@@ -9,18 +9,18 @@ from pathlib import Path
 
 import numpy as np
 
-from fairseq_metro.errors import UserError, shown_names
+from fairseq_metro.common.errors import UserError, shown_names
+from fairseq_metro.common.sources import BadRows, open_bytes
+from fairseq_metro.common.sources.kinds import unpacked_name
 from fairseq_metro.prompts.collection import nearest
+from fairseq_metro.prompts.task_data import open_dataset
+from fairseq_metro.prompts.task_data.bad_row import BadRow, good_rows
+from fairseq_metro.prompts.task_data.catalogue import Description, descriptions
+from fairseq_metro.prompts.task_data.lines import raw_lines
+from fairseq_metro.prompts.task_data.nested import NESTED
+from fairseq_metro.prompts.task_data.places import find_splits
+from fairseq_metro.prompts.task_data.readers import format_of, records
 from fairseq_metro.smash import lmbff
-from fairseq_metro.sources import BadRows, open_bytes
-from fairseq_metro.sources.kinds import unpacked_name
-from fairseq_metro.task_data import open_dataset
-from fairseq_metro.task_data.bad_row import BadRow, good_rows
-from fairseq_metro.task_data.catalogue import Description, descriptions
-from fairseq_metro.task_data.lines import raw_lines
-from fairseq_metro.task_data.nested import NESTED
-from fairseq_metro.task_data.places import find_splits
-from fairseq_metro.task_data.readers import format_of, records
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ p = softmax of the mask's logits over (the low word, the high word); q, the gold
 
 import torch
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 
 # The paper's KL(pred|gold) is infinite where q has a zero, at scores l and u: q stays this far off.
 LEAST_GOLD = 1e-4

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fairseq_metro.errors import UserError
-from fairseq_metro.files import filled_folder, read_json, sha256_file, write_json
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import filled_folder, read_json, sha256_file, write_json
 from fairseq_metro.smash.originals import find_originals
 
 logger = logging.getLogger(__name__)

@@ -1,6 +1,6 @@
 """The keys of a few-shot task's file, and what the value of each must be."""
 
-from fairseq_metro.mixtures.keys import Kind
+from fairseq_metro.prompts.mixtures.keys import Kind
 from fairseq_metro.smash.metrics import METRICS
 
 

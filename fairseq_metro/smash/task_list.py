@@ -7,9 +7,9 @@ tasks, of all the package's and of its groups, for ``train_vocabulary --require-
 
 from pathlib import Path
 
-from fairseq_metro.arguments import CommandParser
-from fairseq_metro.errors import UserError, run_command
-from fairseq_metro.files import atomic_write
+from fairseq_metro.common.arguments import CommandParser
+from fairseq_metro.common.errors import UserError, run_command
+from fairseq_metro.common.files import atomic_write
 from fairseq_metro.smash.groups import group_names, load_group
 from fairseq_metro.smash.tasks import load_task, required_words, task_names
 from fairseq_metro.smash.templates import PromptTemplate

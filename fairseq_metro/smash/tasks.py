@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from fairseq_metro.errors import UserError
-from fairseq_metro.mixtures.keys import checked
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.yaml_files import load_yaml
 from fairseq_metro.prompts.collection import nearest
+from fairseq_metro.prompts.mixtures.keys import checked
 from fairseq_metro.smash.task_keys import DATASET_KEYS, LENGTH_KEYS, LMBFF_KEYS, TASK_KEYS
 from fairseq_metro.smash.templates import PromptTemplate
 from fairseq_metro.smash.truncation import BUDGET
 from fairseq_metro.smash.verbalizers import Verbalizer
-from fairseq_metro.yaml_files import load_yaml
 
 _FOLDER = Path(__file__).parent / "tasks"
 # The paper's schedule: K up to -> updates (SMASH, figure 4 and appendix A.2).

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.smash.truncation import BUDGET, cut
 
 SPECIALS = CLS, MASK, SEP, SEP_PLUS = "cls", "mask", "sep", "sep+"
@@ -74,9 +74,9 @@ class PromptTemplate:
         >>> PromptTemplate.parse("*cls**+sent-_0**mask**sep+*")
         Traceback (most recent call last):
         ...
-        fairseq_metro.errors.UserError: template '*cls**+sent-_0**mask**sep+*': unknown variable \
-'+sent-_0'; known: cls, mask, sep, sep+, and with a number: sent_0, +sent_0, sent-_0, sentl_0, \
-+sentl_0, sentl-_0, sentu_0, +sentu_0 (words begin with _ for a blank)
+        fairseq_metro.common.errors.UserError: template '*cls**+sent-_0**mask**sep+*': unknown \
+variable '+sent-_0'; known: cls, mask, sep, sep+, and with a number: sent_0, +sent_0, sent-_0, \
+sentl_0, +sentl_0, sentl-_0, sentu_0, +sentu_0 (words begin with _ for a blank)
         """
         if drop not in DROPS:
             raise UserError(f"drop is {drop!r}, must be one of {', '.join(DROPS)}")

@@ -5,7 +5,7 @@
 ``head``    LM-BFF's: ids before the last ``max_length`` go
 """
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 
 TRUNCATIONS = BUDGET, TAIL, HEAD = "budget", "tail", "head"
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 
 # LM-BFF's rule: any other word is what comes after a blank.
 WITHOUT_BLANK = ("<", "[", ".", ",")

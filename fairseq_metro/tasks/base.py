@@ -11,25 +11,24 @@ from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_REGISTRY
 from fairseq.tasks import FairseqTask
 from omegaconf import II, OmegaConf, open_dict
 
-from fairseq_metro import criterions, data_parallel, optim  # noqa: F401  they register options
-from fairseq_metro.checkpoint_settings import guard_stock_loading
-from fairseq_metro.checkpoints import read_facts, repair_last
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.stamp import make_stamp
 from fairseq_metro.criterions.parts import kept_apart
 from fairseq_metro.data.inference_dataset import SourceDataset
 from fairseq_metro.data.stock import dictionaries
-from fairseq_metro.data.vocabulary import VOCAB_FOLDER
-from fairseq_metro.errors import UserError
+from fairseq_metro.interchange.checkpoint_settings import guard_stock_loading
 from fairseq_metro.interchange.init_from import initialize_from
-from fairseq_metro.master_weights import MasterWeights
-from fairseq_metro.run_lock import claim_run
-from fairseq_metro.stamp import make_stamp
 from fairseq_metro.tasks.hydra_names import refuse_architecture_name
 from fairseq_metro.tasks.initial_validation import InitialValidation
 from fairseq_metro.tasks.not_finite import FiniteCheck
 from fairseq_metro.tasks.resuming import epoch_batches, resumed_from
 from fairseq_metro.tasks.run_vocabulary import find_vocabulary, symbols_and_text
 from fairseq_metro.tasks.trainer_modes import check_trainer_modes
-from fairseq_metro.workarounds import (
+from fairseq_metro.trainer import data_parallel
+from fairseq_metro.trainer.checkpoints import read_facts, repair_last
+from fairseq_metro.trainer.master_weights import MasterWeights
+from fairseq_metro.trainer.run_lock import claim_run
+from fairseq_metro.trainer.workarounds import (
     copy_checkpoints_whole,
     end_if_finished,
     explain_fp16_overflow_on_cpu,
@@ -37,6 +36,7 @@ from fairseq_metro.workarounds import (
     printed_briefly,
     refuse_independent_copies,
 )
+from fairseq_metro.vocabulary.folder import VOCAB_FOLDER
 
 logger = logging.getLogger(__name__)
 guard_stock_loading()
@@ -209,7 +209,7 @@ class TextTask(FairseqTask):
 
     def begin(self, model, cfg, resumed):
         """The model that training begins with, ``model`` having been built from ``cfg``; resumed:
-        :func:`~fairseq_metro.checkpoints.read_facts` of the checkpoint it goes on from, or None."""
+        :func:`~fairseq_metro.trainer.checkpoints.read_facts` of the checkpoint it goes on from."""
         if self.cfg.init_from and resumed:
             logger.info(f"--init-from {self.cfg.init_from}: not read, the run is resumed")
         elif self.cfg.init_from:

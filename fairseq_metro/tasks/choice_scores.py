@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from fairseq.logging import metrics
 
-from fairseq_metro.files import write_json
+from fairseq_metro.common.files import write_json
 from fairseq_metro.scoring import best, score_choices
 from fairseq_metro.scoring.choices import MAX_TOKENS
 

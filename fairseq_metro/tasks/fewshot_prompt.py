@@ -15,18 +15,18 @@ from fairseq.data import FairseqDataset
 from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_REGISTRY
 from fairseq.tasks import register_task
 
-from fairseq_metro.data.characters import Characters
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.data.identity import identity
 from fairseq_metro.data.padding import right_padded
-from fairseq_metro.data.vocabulary import VOCAB_FOLDER
-from fairseq_metro.errors import UserError
-from fairseq_metro.interchange.roberta_vocabulary import RobertaVocabulary, open_vocabulary
 from fairseq_metro.models.metro_t5 import MetroT5Model, T5TransformerModel
 from fairseq_metro.models.roberta import RobertaMLMModel
 from fairseq_metro.smash.examples import read_split
 from fairseq_metro.smash.tasks import load_task
-from fairseq_metro.smash.tokenizers import ROBERTA, T5, VocabularyTokenizer
 from fairseq_metro.tasks.base import TextTask, TextTaskConfig, architecture_of
+from fairseq_metro.vocabulary.characters import Characters
+from fairseq_metro.vocabulary.folder import VOCAB_FOLDER
+from fairseq_metro.vocabulary.roberta import RobertaVocabulary, open_vocabulary
+from fairseq_metro.vocabulary.tokenizers import ROBERTA, T5, VocabularyTokenizer
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from fairseq.models import ARCH_MODEL_NAME_REGISTRY
 from hydra.core.hydra_config import HydraConfig
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 
 
 def refuse_architecture_name(name):

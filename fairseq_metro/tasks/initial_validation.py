@@ -7,7 +7,7 @@ import torch
 from fairseq import utils
 from fairseq.logging import metrics
 
-from fairseq_metro import data_parallel
+from fairseq_metro.trainer import data_parallel
 
 logger = logging.getLogger("start")
 

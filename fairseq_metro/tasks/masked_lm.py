@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_REGISTRY
 from fairseq.tasks import register_task
 
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.data.masked_lm_dataset import MaskedLMBlocks
-from fairseq_metro.errors import UserError
 from fairseq_metro.models.roberta import RobertaMLMModel
 from fairseq_metro.tasks.base import architecture_of
 from fairseq_metro.tasks.pretraining import PretrainingTask, PretrainingTaskConfig

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from fairseq.dataclass import ChoiceEnum
 from fairseq.tasks import register_task
 
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.data.metro_dataset import CLM_POSITIONS, MASK_PATTERNS, MaskedBlocks
-from fairseq_metro.errors import UserError
 from fairseq_metro.tasks.base import architecture_of
 from fairseq_metro.tasks.pretraining import PretrainingTask, PretrainingTaskConfig
 

@@ -14,10 +14,10 @@ from contextlib import nullcontext
 import torch
 from fairseq.utils import set_torch_seed
 
-from fairseq_metro import data_parallel
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.criterions.parts import kept_apart
-from fairseq_metro.errors import UserError
-from fairseq_metro.workarounds import own_dropout_stream
+from fairseq_metro.trainer import data_parallel
+from fairseq_metro.trainer.workarounds import own_dropout_stream
 
 logger = logging.getLogger(__name__)
 

@@ -9,15 +9,15 @@ from fairseq import utils
 from fairseq.dataclass import ChoiceEnum
 from omegaconf import II
 
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.recipes import RECIPES, choices
 from fairseq_metro.data.blocks import BREAK_MODES, cut_blocks
 from fairseq_metro.data.indexed import IndexedTokens, read_stamp
 from fairseq_metro.data.padding import padded_width
 from fairseq_metro.data.stock import is_stock_text, open_tokens, text_facts
-from fairseq_metro.errors import UserError
 from fairseq_metro.models.metro_t5 import T5TransformerConfig
-from fairseq_metro.recipes import RECIPES, choices
 from fairseq_metro.tasks.base import TextTask, TextTaskConfig
-from fairseq_metro.workarounds import whole_number
+from fairseq_metro.trainer.workarounds import whole_number
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class PretrainingTaskConfig(TextTaskConfig):
         default="paper",
         metadata={
             "help": "the group of choices in which METRO-T0's paper and released code differ; "
-            "fairseq_metro/recipes.py lists them"
+            "fairseq_metro/common/recipes.py lists them"
         },
     )
 

@@ -10,6 +10,7 @@ from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_REGISTRY
 from fairseq.tasks import register_task
 from omegaconf import II
 
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.data.blocks import BREAK_MODES
 from fairseq_metro.data.indexed import STAMP as TEXT_STAMP
 from fairseq_metro.data.intermediate_dataset import (
@@ -22,17 +23,16 @@ from fairseq_metro.data.intermediate_dataset import (
 )
 from fairseq_metro.data.stock import is_stock_text
 from fairseq_metro.data.stock_prompts import StockPrompts, kind_of_masks, stock_prompts_facts
-from fairseq_metro.errors import UserError
 from fairseq_metro.interchange.mask_models import START
-from fairseq_metro.interchange.roberta_vocabulary import RobertaVocabulary
 from fairseq_metro.models.metro_t5 import MetroT5Model, T5TransformerModel
 from fairseq_metro.models.roberta import RobertaMLMModel
-from fairseq_metro.smash.tokenizers import VocabularyTokenizer
 from fairseq_metro.smash.verbalizers import Verbalizer
 from fairseq_metro.tasks.base import TextTask, TextTaskConfig, architecture_of
 from fairseq_metro.tasks.run_vocabulary import find_vocabulary
 from fairseq_metro.tasks.taught import NAME, Taught
 from fairseq_metro.tasks.text_distillation import TextDistillationTask
+from fairseq_metro.vocabulary.roberta import RobertaVocabulary
+from fairseq_metro.vocabulary.tokenizers import VocabularyTokenizer
 
 logger = logging.getLogger(__name__)
 

@@ -11,16 +11,14 @@ import torch
 from fairseq.tasks import register_task
 from omegaconf import II
 
-from fairseq_metro import data_parallel
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import read_json
 from fairseq_metro.data.inference_dataset import SourceDataset
 from fairseq_metro.data.length_batches import check_max_tokens
 from fairseq_metro.data.mixture_sampling import MixtureSampler
 from fairseq_metro.data.prompted_dataset import PromptedDataset
 from fairseq_metro.data.prompted_files import STAMP, open_split, splits_of
 from fairseq_metro.data.stock import dictionaries, files_hash, refuse_unknown_ids
-from fairseq_metro.data.vocabulary import VOCAB_FOLDER, read_symbols
-from fairseq_metro.errors import UserError
-from fairseq_metro.files import read_json
 from fairseq_metro.tasks.base import TextTask, TextTaskConfig
 from fairseq_metro.tasks.choice_scores import SplitScores, choice_sums
 from fairseq_metro.tasks.soft_prompts import (
@@ -30,7 +28,9 @@ from fairseq_metro.tasks.soft_prompts import (
     restored_soft_prompt,
 )
 from fairseq_metro.tasks.starting_models import refuse_foreign_checkpoint, refuse_unfit_model
-from fairseq_metro.workarounds import printed_briefly, whole_number
+from fairseq_metro.trainer import data_parallel
+from fairseq_metro.trainer.workarounds import printed_briefly, whole_number
+from fairseq_metro.vocabulary.folder import VOCAB_FOLDER, read_symbols
 
 logger = logging.getLogger(__name__)
 

@@ -5,10 +5,10 @@ import logging
 from fairseq.data.data_utils import numpy_seed
 from omegaconf import OmegaConf
 
-from fairseq_metro import data_parallel
-from fairseq_metro.checkpoint_settings import PATHS
 from fairseq_metro.data.epoch_batches import EpochBatches, Resumed
-from fairseq_metro.workarounds import whole_config
+from fairseq_metro.interchange.checkpoint_settings import PATHS
+from fairseq_metro.trainer import data_parallel
+from fairseq_metro.trainer.workarounds import whole_config
 
 logger = logging.getLogger(__name__)
 
@@ -112,8 +112,8 @@ def processes(config):
 def resumed_from(facts, task_cfg, model_cfg, other_data):
     """What a run's iterator needs of the checkpoint it goes on from; warns of changed options.
 
-    facts: :func:`~fairseq_metro.checkpoints.read_facts`'. task_cfg, model_cfg: the configurations of
-    the run. other_data: whether its data is known to be other than the checkpoint's.
+    facts: :func:`~fairseq_metro.trainer.checkpoints.read_facts`'. task_cfg, model_cfg: the run's
+    configurations. other_data: whether its data is known to be other than the checkpoint's.
     """
     then, now = facts["cfg"], {**whole_config(task_cfg), "task": plain(task_cfg)}
     now["model"] = plain(model_cfg)

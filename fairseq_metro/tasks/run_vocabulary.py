@@ -3,6 +3,7 @@
 from pathlib import Path
 from types import SimpleNamespace
 
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.data import indexed, intermediate_dataset, prompted_files
 from fairseq_metro.data.stock import (
     dictionaries,
@@ -11,9 +12,8 @@ from fairseq_metro.data.stock import (
     stock_vocabulary,
     with_tokenizer,
 )
-from fairseq_metro.data.vocabulary import VOCAB_FOLDER, Vocabulary, read_symbols
-from fairseq_metro.errors import UserError
-from fairseq_metro.interchange.roberta_vocabulary import has_tokenizer, open_vocabulary
+from fairseq_metro.vocabulary.folder import VOCAB_FOLDER, Vocabulary, read_symbols
+from fairseq_metro.vocabulary.roberta import has_tokenizer, open_vocabulary
 
 STAMPS = (indexed.STAMP, prompted_files.STAMP, intermediate_dataset.STAMP)
 

@@ -9,8 +9,8 @@ from contextlib import nullcontext
 
 from omegaconf import OmegaConf, open_dict
 
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.data.padding import PAD_TO_MULTIPLE, padded_width
-from fairseq_metro.errors import UserError
 from fairseq_metro.interchange.init_from import initialize_from
 from fairseq_metro.models.soft_prompt import add_soft_prompt
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_REGISTRY
 
-from fairseq_metro.checkpoints import LAST, read_facts
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.data.padding import padded_width
-from fairseq_metro.errors import UserError
+from fairseq_metro.trainer.checkpoints import LAST, read_facts
 
 logger = logging.getLogger(__name__)
 

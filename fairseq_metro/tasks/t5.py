@@ -9,9 +9,9 @@ import numpy as np
 from fairseq.dataclass import ChoiceEnum
 from fairseq.tasks import register_task
 
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.data.span_corruption import longest_target, most_spans
 from fairseq_metro.data.t5_dataset import DECODING_TARGETS, CorruptedBlocks
-from fairseq_metro.errors import UserError
 from fairseq_metro.tasks.base import architecture_of
 from fairseq_metro.tasks.pretraining import PretrainingTask, PretrainingTaskConfig
 

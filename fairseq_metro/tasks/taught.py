@@ -2,6 +2,7 @@
 
 import logging
 
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.criterions.distillation_losses import layer_pairs
 from fairseq_metro.criterions.teacher_signals import (
     CachedTopK,
@@ -10,9 +11,8 @@ from fairseq_metro.criterions.teacher_signals import (
     check_pairing,
 )
 from fairseq_metro.data.teacher_targets import TOP_K, TeacherCache
-from fairseq_metro.errors import UserError
 from fairseq_metro.interchange.teachers import load_teachers
-from fairseq_metro.smash.tokenizers import ROBERTA
+from fairseq_metro.vocabulary.tokenizers import ROBERTA
 
 logger = logging.getLogger(__name__)
 

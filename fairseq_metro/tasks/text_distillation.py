@@ -6,10 +6,10 @@ masked LM with a teacher's distributions and states.
 
 import numpy as np
 
-from fairseq_metro.smash.tokenizers import ROBERTA
 from fairseq_metro.tasks.base import TextTask
 from fairseq_metro.tasks.masked_lm import MaskedLMBlocksTask
 from fairseq_metro.tasks.taught import Taught
+from fairseq_metro.vocabulary.tokenizers import ROBERTA
 
 
 class TextDistillationTask(Taught, MaskedLMBlocksTask):

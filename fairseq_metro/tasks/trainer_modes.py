@@ -4,8 +4,8 @@ import torch
 import torch.distributed as dist
 from omegaconf import OmegaConf
 
-from fairseq_metro.errors import UserError
-from fairseq_metro.workarounds import has_xla
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.trainer.workarounds import has_xla
 
 CPU_BACKENDS = ("legacy_ddp", "no_c10d")  # two names of one
 

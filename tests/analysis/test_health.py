@@ -6,7 +6,7 @@ import pytest
 
 from fairseq_metro.analysis import health
 from fairseq_metro.analysis.health import describe, diagnose, main, plateau, read_metro_log
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from tests.analysis.fairseq_logs import CONFIG, metrics_after, write_log
 
 UPDATES = 400

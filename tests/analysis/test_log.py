@@ -5,7 +5,7 @@ import io
 import pytest
 
 from fairseq_metro.analysis.log import parse_line, parse_log, read_log
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from tests.analysis.fairseq_logs import metrics_after, write_log
 
 

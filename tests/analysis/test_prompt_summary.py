@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fairseq_metro.analysis.prompt_summary import GROUPS, HELD_IN, NEW_KIND, NEW_SET, main
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from tests.analysis.fairseq_logs import CONFIG, write_log
 
 # data set -> (split, kind, chance, accuracy of its templates before, after)

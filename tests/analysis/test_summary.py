@@ -7,7 +7,7 @@ import pytest
 from fairseq_metro.analysis.curves import draw_curves
 from fairseq_metro.analysis.log import Log, Record, read_log
 from fairseq_metro.analysis.summary import METRICS, describe, main, summarize
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from tests.analysis.fairseq_logs import metrics_after, write_log
 
 

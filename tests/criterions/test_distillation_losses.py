@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.criterions.distillation_losses import (
     attention_loss,
     attention_pairs,
@@ -20,7 +21,6 @@ from fairseq_metro.criterions.distillation_losses import (
     layer_pairs,
     top_k_cross_entropy,
 )
-from fairseq_metro.errors import UserError
 
 V = 11
 

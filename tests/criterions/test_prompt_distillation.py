@@ -8,9 +8,9 @@ import torch
 from fairseq_metro.criterions.prompt_distillation import PromptDistillationCriterion
 from fairseq_metro.criterions.teacher_signals import OnlineTeachers
 from fairseq_metro.data.intermediate_dataset import IntermediateDataset, IntermediatePrompts
-from fairseq_metro.data.vocabulary import Vocabulary
 from fairseq_metro.interchange.roberta import load_roberta
 from fairseq_metro.interchange.teachers import Teacher, parameters_hash
+from fairseq_metro.vocabulary.folder import Vocabulary
 from tests.distillation import make_data, write_teacher
 
 

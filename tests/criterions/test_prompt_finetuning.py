@@ -9,10 +9,10 @@ import pytest
 import torch
 from fairseq.logging import metrics
 
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.criterions.prompt_finetuning import PromptFinetuningCriterion
 from fairseq_metro.data.prompted_dataset import PromptedDataset
 from fairseq_metro.data.prompted_files import open_split
-from fairseq_metro.errors import UserError
 from tests import prompted, tiny
 
 TASKS = 3

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.criterions.prompt_distillation import PromptDistillationCriterion
 from fairseq_metro.criterions.teacher_signals import OnlineTeachers
-from fairseq_metro.errors import UserError
 from fairseq_metro.interchange.roberta import load_roberta
 from fairseq_metro.interchange.teachers import Teacher
 from tests.distillation import write_teacher

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairseq_metro.data.characters import MOST_COUNTED, CharacterCounter, Characters
-from fairseq_metro.data.vocabulary import UNKNOWN
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.prepare import binarize
 from fairseq_metro.prepare.prompted import main as prompts
+from fairseq_metro.vocabulary.characters import MOST_COUNTED, CharacterCounter, Characters
+from fairseq_metro.vocabulary.folder import UNKNOWN
 from tests.prepare import samples
 
 KNOWN = "the river follows old stones."

@@ -11,14 +11,14 @@ from fairseq.data.iterators import EpochBatchIterator, GroupedIterator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.data.epoch_batches import BatchList, Resumed
 from fairseq_metro.data.intermediate_dataset import IntermediateDataset, IntermediatePrompts
 from fairseq_metro.data.mixture_sampling import MixtureSampler
 from fairseq_metro.data.prompted_dataset import PromptedDataset
 from fairseq_metro.data.prompted_files import open_split
-from fairseq_metro.data.vocabulary import Vocabulary
-from fairseq_metro.errors import UserError
 from fairseq_metro.tasks.resuming import epoch_batches
+from fairseq_metro.vocabulary.folder import Vocabulary
 from tests import distillation, prompted, tiny
 from tests.data.test_prompted_dataset import tasks
 

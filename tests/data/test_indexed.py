@@ -8,10 +8,10 @@ from fairseq.data.indexed_dataset import MMapIndexedDataset, MMapIndexedDatasetB
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import sha256_file
 from fairseq_metro.data import indexed
 from fairseq_metro.data.indexed import IndexedTokens, IndexedWriter, read_stamp, token_type
-from fairseq_metro.errors import UserError
-from fairseq_metro.files import sha256_file
 
 LINES = st.lists(st.lists(st.integers(0, 60000), max_size=9), max_size=30)
 

@@ -5,14 +5,14 @@ import shutil
 import numpy as np
 import pytest
 
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.data.indexed import IndexedTokens
 from fairseq_metro.data.intermediate_dataset import (
     IntermediateDataset,
     IntermediatePrompts,
     read_intermediate_stamp,
 )
-from fairseq_metro.data.vocabulary import Vocabulary
-from fairseq_metro.errors import UserError
+from fairseq_metro.vocabulary.folder import Vocabulary
 from tests.distillation import make_data
 
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.data.length_batches import length_batches
-from fairseq_metro.errors import UserError
 
 WIDTHS = st.lists(st.tuples(st.integers(1, 12), st.integers(1, 6)), max_size=60)
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.data.mixture_sampling import MixtureSampler
-from fairseq_metro.errors import UserError
 
 TASKS = st.lists(st.tuples(st.integers(0, 30), st.integers(1, 12)), min_size=1, max_size=6).filter(
     lambda tasks: any(size for size, _ in tasks)

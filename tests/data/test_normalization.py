@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairseq_metro.data import normalization
-from fairseq_metro.data.normalization import (
+from fairseq_metro.vocabulary import normalization
+from fairseq_metro.vocabulary.folder import Vocabulary
+from fairseq_metro.vocabulary.normalization import (
     Normalizer,
     is_punctuation,
     normalize_metro,
     split_outer_punctuation,
 )
-from fairseq_metro.data.vocabulary import Vocabulary
 
 CLITICS = "s m d t S M D T ll re ve LL RE VE".split()
 

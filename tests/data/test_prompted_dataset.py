@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.data.mixture_sampling import MixtureSampler
 from fairseq_metro.data.prompted_dataset import PromptedDataset
 from fairseq_metro.data.prompted_files import open_split
-from fairseq_metro.errors import UserError
 from tests import prompted
 
 BOS, PAD, EOS, START = 0, 1, 2, 3

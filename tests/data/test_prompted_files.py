@@ -8,10 +8,10 @@ import resource
 import numpy as np
 import pytest
 
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.data import prompted_files
 from fairseq_metro.data.indexed import IndexedWriter
 from fairseq_metro.data.prompted_files import open_split, splits_of
-from fairseq_metro.errors import UserError
 
 VOCABULARY = 100
 PAIRS = {

@@ -6,11 +6,11 @@ from fairseq.data import Dictionary
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.data import stock
 from fairseq_metro.data.indexed import IndexedWriter
-from fairseq_metro.data.own_symbols import OWN_SYMBOLS
-from fairseq_metro.data.vocabulary import SPECIALS, Vocabulary
-from fairseq_metro.errors import UserError
+from fairseq_metro.vocabulary.folder import SPECIALS, Vocabulary
+from fairseq_metro.vocabulary.own_symbols import OWN_SYMBOLS
 from tests.prepare import samples
 
 WORDS = [f"w{i}" for i in range(8)]

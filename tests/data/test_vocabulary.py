@@ -11,8 +11,8 @@ from fairseq.data import Dictionary
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairseq_metro.data.vocabulary import FILES, Vocabulary, vocabulary_hash
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.vocabulary.folder import FILES, Vocabulary, vocabulary_hash
 from tests.prepare import samples
 
 
@@ -182,7 +182,7 @@ def test_a_vocabulary_can_be_sent_to_another_process(folder):
 
 def test_encoding_needs_neither_torch_nor_fairseq(root, folder):
     code = (
-        "import sys; from fairseq_metro.data.vocabulary import Vocabulary; "
+        "import sys; from fairseq_metro.vocabulary.folder import Vocabulary; "
         "Vocabulary.load(sys.argv[1]).encode('text'); import fairseq_metro.prepare.binarize; "
         "assert not {'torch', 'fairseq'} & set(sys.modules), 'slow start'"
     )

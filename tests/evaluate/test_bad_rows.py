@@ -5,12 +5,12 @@ import logging
 
 import pytest
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.evaluate.examples import UNREADABLE, Form, examples_of
 from fairseq_metro.evaluate.kshot import Exemplars
 from fairseq_metro.evaluate.suite import Run, SuiteSet
 from fairseq_metro.prompts import Template
-from fairseq_metro.task_data import open_dataset
+from fairseq_metro.prompts.task_data import open_dataset
 
 WORDS = Template("toy", "words", "{{text}} {{more}} ||| {{answer_choices[label]}}", "small ||| big")
 ALONE = Template("toy", "alone", "{{text}} ||| {{answer_choices[label]}}", "small ||| big")

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import fairseq_metro
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.evaluate import runner
 from fairseq_metro.evaluate.command import main
 from fairseq_metro.evaluate.results import read_results

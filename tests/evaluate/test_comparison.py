@@ -7,7 +7,7 @@ import statistics
 import numpy as np
 import pytest
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.evaluate.command import main
 from fairseq_metro.evaluate.comparison import compare, describe, read_side
 from fairseq_metro.evaluate.published_rows import (

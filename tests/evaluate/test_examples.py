@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.evaluate.content_free import content_free_inputs
 from fairseq_metro.evaluate.examples import EMPTY_CHOICE, Form, examples_of
 from fairseq_metro.evaluate.kshot import Exemplars
@@ -13,7 +13,7 @@ from fairseq_metro.evaluate.passages import read_passages
 from fairseq_metro.evaluate.suite import Run, SuiteSet, load_suite
 from fairseq_metro.prompts import DropReason, Template, find_templates
 from fairseq_metro.prompts.collection import promptsource_folder
-from fairseq_metro.task_data import open_dataset
+from fairseq_metro.prompts.task_data import open_dataset
 from tests.evaluate.fakes import write_rows
 
 WORDS = Template("toy", "words", "{{text}} Which? ||| {{answer_choices[label]}}", "small ||| big")

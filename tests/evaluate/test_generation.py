@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.evaluate.command import main
 from fairseq_metro.evaluate.generation import exact_match, f1, measure
 from fairseq_metro.evaluate.results import read_results

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import fairseq_metro
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.evaluate import harness_command
 from fairseq_metro.interchange.export_hf import export_hf
 from tests.interchange import exports

@@ -2,14 +2,14 @@
 
 import pytest
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.evaluate.examples import Form, examples_of
 from fairseq_metro.evaluate.kshot import Exemplars
 from fairseq_metro.evaluate.options import most_passages, parser
 from fairseq_metro.evaluate.suite import load_suite
 from fairseq_metro.prompts import find_templates
 from fairseq_metro.prompts.collection import promptsource_folder
-from fairseq_metro.task_data import open_dataset
+from fairseq_metro.prompts.task_data import open_dataset
 from tests.evaluate.fakes import write_rows
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.evaluate import bm25, ngrams
 from fairseq_metro.evaluate.corpus_files import corpus_files, texts_of
 from fairseq_metro.evaluate.ngrams import Ngrams, words_of

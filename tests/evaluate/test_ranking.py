@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from fairseq_metro.evaluate.ranking import Request, predicted, scores_of
+from fairseq_metro.inference.predictor import Predictor
 from fairseq_metro.models.metro_t5 import T5TransformerModel
-from fairseq_metro.predictor import Predictor
 from fairseq_metro.scoring import choices as scoring_choices
 from tests import tiny
 from tests.evaluate.fakes import Fake

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.evaluate import ranking, runner
 from fairseq_metro.evaluate.command import main
 from fairseq_metro.evaluate.examples import Form

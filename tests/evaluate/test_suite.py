@@ -2,7 +2,7 @@
 
 import pytest
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.evaluate.suite import load_suite, suite_names
 from fairseq_metro.prompts import find_templates
 from fairseq_metro.prompts.collection import promptsource_folder

@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.evaluate.command import main
 from fairseq_metro.evaluate.results import read_results
 from fairseq_metro.evaluate.suite import load_suite
 from fairseq_metro.evaluate.unseen import trained_mixture, unseen_suites
-from fairseq_metro.mixtures import load_mixture
 from fairseq_metro.prompts import find_templates
+from fairseq_metro.prompts.mixtures import load_mixture
 from tests.evaluate.conftest import SUITE
 from tests.evaluate.test_command import arguments
 

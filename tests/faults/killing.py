@@ -23,9 +23,9 @@ from pathlib import Path
 
 import torch
 
-from fairseq_metro.checkpoints import is_whole, read_facts
-from fairseq_metro.errors import UserError
-from fairseq_metro.stamp import commit
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.stamp import commit
+from fairseq_metro.trainer.checkpoints import is_whole, read_facts
 from tests.training import ROOT
 
 COUNTS_VARIABLE = "FAULT_COUNTS"

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from fairseq_metro.cli import COMMANDS
-from fairseq_metro.errors import UserError, run_command, user_message
+from fairseq_metro.common.errors import UserError, run_command, user_message
 from fairseq_metro.evaluate.fewshot import loaded
 from tests import distillation
 from tests.faults.killing import report

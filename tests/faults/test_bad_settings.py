@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fairseq_metro import mixtures, task_data
 from fairseq_metro.cli import COMMANDS
-from fairseq_metro.data.vocabulary import Vocabulary
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.yaml_files import load_yaml
+from fairseq_metro.prompts import mixtures, task_data
 from fairseq_metro.smash import groups, tasks
-from fairseq_metro.yaml_files import load_yaml
+from fairseq_metro.vocabulary.folder import Vocabulary
 from tests.evaluate.conftest import SUITE
 from tests.faults.killing import report
 from tests.faults.test_bad_inputs import ours

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from fairseq_metro import stamp
+from fairseq_metro.common import stamp
 from tests import distillation
 from tests.evaluate.test_command import steady
 from tests.faults.killing import Stage, endure, files, json_lines, ours, train, trained
@@ -157,8 +157,8 @@ def test_an_evaluation_killed(toys, tmp_path):
 
 def test_a_killed_command_leaves_no_lock_in_the_clone(tmp_path):
     """The commit that a stamp names is read without git's lock, which a kill would leave behind."""
-    package, index = tmp_path / "fairseq_metro", tmp_path / ".git/index"
-    package.mkdir()
+    package, index = tmp_path / "fairseq_metro" / "common", tmp_path / ".git/index"
+    package.mkdir(parents=True)
     shutil.copy(stamp.__file__, package / "stamp.py")
     for words in (
         ["init", "-q"], ["add", "fairseq_metro"],

@@ -12,17 +12,17 @@ import yaml
 from omegaconf import OmegaConf
 from yaml.constructor import ConstructorError
 
+from fairseq_metro.common.errors import UserError, run_command
 from fairseq_metro.data.intermediate_dataset import IntermediatePrompts
 from fairseq_metro.data.prompted_files import _gold
 from fairseq_metro.data.teacher_targets import TABLE, TeacherCache
-from fairseq_metro.errors import UserError, run_command
 from fairseq_metro.evaluate.suite import load_suite
 from fairseq_metro.interchange.model import read_checkpoint
-from fairseq_metro.mixtures import load_mixture
 from fairseq_metro.prompts.collection import find_templates
+from fairseq_metro.prompts.mixtures import load_mixture
+from fairseq_metro.prompts.task_data.catalogue import BESIDE, descriptions
 from fairseq_metro.smash.groups import load_group
 from fairseq_metro.smash.tasks import load_task
-from fairseq_metro.task_data.catalogue import BESIDE, descriptions
 from tests import distillation
 from tests.faults import strangers
 from tests.faults.test_bad_inputs import cases, fairseq_train, ours, prepared

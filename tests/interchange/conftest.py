@@ -2,8 +2,8 @@ import random
 
 import pytest
 
-from fairseq_metro.interchange.authors_vocabulary import import_vocabulary
 from fairseq_metro.prepare import binarize
+from fairseq_metro.vocabulary.authors import import_vocabulary
 from tests.interchange.vocabulary import WORDS, write_theirs
 
 SENTINELS = 9

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from fairseq_metro.data.vocabulary import Vocabulary
-from fairseq_metro.errors import UserError
-from fairseq_metro.interchange import authors_vocabulary
-from fairseq_metro.interchange.authors_vocabulary import import_vocabulary
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.vocabulary import authors as authors_vocabulary
+from fairseq_metro.vocabulary.authors import import_vocabulary
+from fairseq_metro.vocabulary.folder import Vocabulary
 from tests.interchange.vocabulary import write_theirs
 
 

@@ -9,9 +9,8 @@ import pytest
 import torch
 
 import fairseq_metro
-from fairseq_metro.data.vocabulary import Vocabulary
-from fairseq_metro.errors import UserError
-from fairseq_metro.files import write_json
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import write_json
 from fairseq_metro.interchange import export_hf
 from fairseq_metro.interchange.hugging_face import write_weights
 from fairseq_metro.interchange.import_authors import import_authors
@@ -22,6 +21,7 @@ from fairseq_metro.interchange.model import read_model
 from fairseq_metro.interchange.training_facts import without_folders
 from fairseq_metro.models.metro_t5 import MetroT5Config
 from fairseq_metro.modules.relative_position import relative_position_bucket
+from fairseq_metro.vocabulary.folder import Vocabulary
 from tests.interchange import authors, exports, t5_folders
 from tests.interchange.exports import modules_cache  # noqa: F401  a fixture
 

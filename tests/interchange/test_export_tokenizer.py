@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fairseq_metro.data.vocabulary import Vocabulary
-from fairseq_metro.interchange.authors_vocabulary import import_vocabulary
 from fairseq_metro.interchange.export_code import write_tokenizer
+from fairseq_metro.vocabulary.authors import import_vocabulary
+from fairseq_metro.vocabulary.folder import Vocabulary
 from tests.interchange.exports import modules_cache  # noqa: F401  a fixture
 from tests.interchange.vocabulary import WORDS, write_theirs
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import fairseq_metro
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.interchange import export_hf, hugging_face
 from fairseq_metro.interchange.import_authors import import_authors
 from fairseq_metro.interchange.model import read_model

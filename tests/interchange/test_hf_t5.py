@@ -8,13 +8,13 @@ import torch
 from fairseq import checkpoint_utils
 
 import fairseq_metro
-from fairseq_metro.data.vocabulary import Vocabulary
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.interchange import export_t5, import_t5
 from fairseq_metro.interchange.hf_t5 import read_run
-from fairseq_metro.interchange.hf_t5_vocabulary import Rows, rows_of
 from fairseq_metro.interchange.init_from import initialize_from
 from fairseq_metro.models.hf_t5 import HfT5Config, HfT5Model
+from fairseq_metro.vocabulary.folder import Vocabulary
+from fairseq_metro.vocabulary.hf_t5 import Rows, rows_of
 from tests.interchange import t5_folders
 from tests.interchange.t5_folders import KINDS, WORDS
 

@@ -7,11 +7,11 @@ import logging
 import pytest
 import torch
 
-from fairseq_metro.data.vocabulary import Vocabulary
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.interchange import export_authors
 from fairseq_metro.interchange.import_authors import import_authors
 from fairseq_metro.interchange.model import read_model
+from fairseq_metro.vocabulary.folder import Vocabulary
 from tests.interchange import authors, ours, reference_model
 from tests.interchange.conftest import SENTINELS
 from tests.interchange.vocabulary import rows_of

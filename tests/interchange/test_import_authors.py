@@ -9,10 +9,10 @@ import torch
 from fairseq import checkpoint_utils
 
 from fairseq_metro import cli
-from fairseq_metro.data.vocabulary import Vocabulary
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.interchange import export_authors, import_authors
 from fairseq_metro.interchange.model import read_model
+from fairseq_metro.vocabulary.folder import Vocabulary
 from tests.interchange import authors, ours
 from tests.interchange.conftest import SENTINELS
 from tests.interchange.vocabulary import rows_of

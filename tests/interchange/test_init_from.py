@@ -5,11 +5,11 @@ import shutil
 import pytest
 import torch
 
-from fairseq_metro.errors import user_message
-from fairseq_metro.interchange.authors_vocabulary import import_vocabulary
+from fairseq_metro.common.errors import user_message
 from fairseq_metro.interchange.export_authors import export_hugging_face
 from fairseq_metro.interchange.import_authors import import_authors
 from fairseq_metro.interchange.model import read_model
+from fairseq_metro.vocabulary.authors import import_vocabulary
 from tests import training
 from tests.interchange import authors
 from tests.interchange.conftest import SENTINELS

@@ -6,7 +6,7 @@ from itertools import combinations
 import pytest
 import torch
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.interchange import authors_keys
 from fairseq_metro.interchange.authors_keys import (
     Layout,

@@ -12,15 +12,15 @@ from fairseq import checkpoint_utils
 from fairseq.models.roberta import RobertaModel
 
 import fairseq_metro
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.criterions.masked_lm import MaskedLMBlocksCriterion
-from fairseq_metro.data.vocabulary import Vocabulary
-from fairseq_metro.errors import UserError
 from fairseq_metro.interchange import export_roberta, import_roberta
 from fairseq_metro.interchange.init_from import initialize_from
 from fairseq_metro.interchange.roberta import load_roberta, read_run
-from fairseq_metro.interchange.roberta_vocabulary import RobertaVocabulary, open_vocabulary
 from fairseq_metro.models.roberta import RobertaMLMConfig, RobertaMLMModel
-from fairseq_metro.smash.tokenizers import VocabularyTokenizer, load_tokenizer
+from fairseq_metro.vocabulary.folder import Vocabulary
+from fairseq_metro.vocabulary.roberta import RobertaVocabulary, open_vocabulary
+from fairseq_metro.vocabulary.tokenizers import VocabularyTokenizer, load_tokenizer
 from tests.interchange import roberta_folders
 from tests.interchange.roberta_folders import SYMBOLS, tokens, write_folder
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY
 from fairseq.sequence_generator import SequenceGenerator
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.models.hf_t5 import ARCHITECTURES, HfT5Config, HfT5Model
 from fairseq_metro.models.hf_t5.model import NO_LOGIT
 from fairseq_metro.models.hf_t5.relative_position import (
@@ -211,7 +211,7 @@ def test_gradients_are_transformers():
     transformers = pytest.importorskip("transformers")
     from fairseq_metro.interchange.hf_t5 import their_config
     from fairseq_metro.interchange.hf_t5_keys import to_theirs
-    from fairseq_metro.interchange.hf_t5_vocabulary import Rows
+    from fairseq_metro.vocabulary.hf_t5 import Rows
 
     changes = dict(activation="gated-gelu", dropout=0.0, attention_dropout=0.0)
     model, rows = build(**changes).train(), Rows(V, 0, 1, 2, 3)

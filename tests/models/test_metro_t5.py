@@ -4,8 +4,8 @@ import pytest
 import torch
 from fairseq.sequence_generator import SequenceGenerator
 
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.data.randomness import uniforms
-from fairseq_metro.errors import UserError
 from fairseq_metro.models.metro_t5 import MetroT5Model
 from tests import tiny
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.models.hf_t5 import HfT5Config, HfT5Model
 from fairseq_metro.models.metro_t5 import MetroT5Config, MetroT5Model
 from fairseq_metro.models.roberta import RobertaMLMConfig, RobertaMLMModel

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from fairseq.sequence_generator import SequenceGenerator
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.models.hf_t5 import HfT5Config, HfT5Model
 from fairseq_metro.models.soft_prompt import add_soft_prompt
 from fairseq_metro.scoring import score_choices

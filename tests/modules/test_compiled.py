@@ -6,8 +6,8 @@ import pytest
 import torch
 from fairseq.utils import move_to_cuda
 
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.criterions.metro_t5 import MetroT5Criterion
-from fairseq_metro.errors import UserError
 from fairseq_metro.kernels import choice
 from tests import tiny
 from tests.models import test_hf_t5, test_roberta

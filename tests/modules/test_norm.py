@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.kernels import choice
 from fairseq_metro.modules.norm import add_dropout_norm, adds_bias
 

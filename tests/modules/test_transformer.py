@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.modules.norm import add_dropout_norm
 from fairseq_metro.modules.transformer import DecoderLayer, Embedding, EncoderLayer
 from tests.torch_twins import copy_into_torch, randomize

@@ -12,7 +12,7 @@ from fairseq.optim.adam import Adam, FairseqAdam
 from fairseq.optim.fp16_optimizer import FP16Optimizer, MemoryEfficientFP16Optimizer
 from omegaconf import OmegaConf
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.optim import fused_adam
 from fairseq_metro.optim.fused_adam import FusedAdam, FusedAdamConfig, FusedAdamW, parse_betas
 

@@ -6,8 +6,8 @@ import tempfile
 from pathlib import Path
 from pydoc_data.topics import topics
 
-from fairseq_metro.data.vocabulary import Vocabulary
 from fairseq_metro.prepare.train_vocabulary import train_vocabulary
+from fairseq_metro.vocabulary.folder import Vocabulary
 
 
 def documents():

@@ -5,10 +5,10 @@ import shutil
 
 import pytest
 
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.data.indexed import read_stamp
-from fairseq_metro.data.vocabulary import Vocabulary
-from fairseq_metro.errors import UserError
 from fairseq_metro.prepare import adopt, binarize
+from fairseq_metro.vocabulary.folder import Vocabulary
 from tests import stock
 from tests.prepare import samples
 

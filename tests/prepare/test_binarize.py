@@ -21,14 +21,14 @@ from fairseq.data.indexed_dataset import MMapIndexedDataset
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import sha256_file
+from fairseq_metro.common.sources import lines as source_lines
 from fairseq_metro.data.indexed import read_stamp
-from fairseq_metro.data.vocabulary import Vocabulary
-from fairseq_metro.errors import UserError
-from fairseq_metro.files import sha256_file
 from fairseq_metro.prepare import binarize, folder_lock, inputs
-from fairseq_metro.sources import lines as source_lines
+from fairseq_metro.vocabulary.folder import Vocabulary
+from tests.common.sources.packing import in_tar, in_zip
 from tests.prepare import samples
-from tests.sources.packing import in_tar, in_zip
 
 TOKEN_FILES = ("train.bin", "train.idx", "valid.bin", "valid.idx", "dict.txt")
 

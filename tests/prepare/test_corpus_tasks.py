@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 import yaml
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.prepare.corpus_tasks import main as tasks
 from fairseq_metro.prepare.corpus_tasks import rows
 from fairseq_metro.prepare.corpus_tasks.topics import choose_topics, topic_of, unmentioned

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairseq_metro.errors import UserError
-from fairseq_metro.files import sha256_file
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import sha256_file
 from fairseq_metro.prepare import default_corpus
 from fairseq_metro.prepare.default_corpus import write_corpus
 from fairseq_metro.prepare.docstrings import documents, paragraphs, prose

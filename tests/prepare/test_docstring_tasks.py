@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairseq_metro.errors import UserError
-from fairseq_metro.mixtures import load_mixture
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.prepare import default_corpus
 from fairseq_metro.prepare.docstring_tasks import main as tasks
 from fairseq_metro.prepare.docstring_tasks import rows, texts
 from fairseq_metro.prepare.docstring_tasks.texts import TRAIN, VALIDATION, Docstring
 from fairseq_metro.prompts import find_templates
+from fairseq_metro.prompts.mixtures import load_mixture
 
 WORDS = "shape value file list number string object function module class method result".split()
 PLACES = [place for places in (*rows.PACKAGES.values(), *rows.AREAS.values()) for place in places]

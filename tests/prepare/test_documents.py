@@ -10,11 +10,11 @@ import sys
 
 import pytest
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.prepare import document_files, documents
 from fairseq_metro.prepare.inputs import lines
 from fairseq_metro.prepare.intermediate import growing
-from tests.sources.packing import in_tar
+from tests.common.sources.packing import in_tar
 
 LONG = "It was a quiet morning on the river, and nobody had yet seen the boats come in. "
 

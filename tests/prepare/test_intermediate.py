@@ -13,14 +13,14 @@ import torch
 import yaml
 from fairseq.data import Dictionary
 
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.data.indexed import IndexedTokens
-from fairseq_metro.errors import UserError
 from fairseq_metro.prepare.intermediate import growing, reading
 from fairseq_metro.prepare.intermediate.main import main
 from fairseq_metro.prepare.intermediate.splitting import sentences_of
 from fairseq_metro.smash.groups import load_group
 from fairseq_metro.smash.templates import PromptTemplate
-from fairseq_metro.smash.tokenizers import load_tokenizer
+from fairseq_metro.vocabulary.tokenizers import load_tokenizer
 from tests.prepare import intermediate_samples as made
 from tests.smash import tiny
 

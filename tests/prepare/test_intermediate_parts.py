@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.sources import Reading
 from fairseq_metro.prepare.intermediate import reading, sides
 from fairseq_metro.prepare.intermediate.growing import GrowingFiles
 from fairseq_metro.prepare.intermediate.permutation import Permutation
@@ -31,7 +32,6 @@ from fairseq_metro.prepare.intermediate.splitting import sentences_of
 from fairseq_metro.prepare.intermediate.store import Rules, draw_of, sentences_in
 from fairseq_metro.prepare.intermediate.teacher_filter import batches, passing, teacher_hash
 from fairseq_metro.smash.groups import load_group
-from fairseq_metro.sources import Reading
 from tests.prepare import intermediate_samples as made
 
 PAIR, SINGLE = load_group("sentence_pair"), load_group("single_sentence")

@@ -4,14 +4,14 @@ import json
 
 import pytest
 
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.data.prompted_files import open_split
-from fairseq_metro.errors import UserError
-from fairseq_metro.mixtures import load_mixture
-from fairseq_metro.planning.finetuning import check_folder
 from fairseq_metro.prepare.prompted.mixture_options import chosen_mixture
 from fairseq_metro.prepare.prompted.plan import parser
-from tests.mixtures.made_up import write
+from fairseq_metro.prompts.mixtures import load_mixture
+from fairseq_metro.recipes.finetuning import check_folder
 from tests.prepare import prompted_samples
+from tests.prompts.mixtures.made_up import write
 
 
 def chosen(*words, mixture="flan"):

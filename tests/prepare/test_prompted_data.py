@@ -12,8 +12,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.data.prompted_files import open_split
-from fairseq_metro.errors import UserError
 from fairseq_metro.prepare.prompted import reading, units
 from fairseq_metro.prepare.prompted.main import main
 from fairseq_metro.prepare.prompted.plan import parser

@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fairseq_metro.errors import UserError
-from fairseq_metro.mixtures import MixtureSet, MixtureTask
-from fairseq_metro.mixtures.mixture import Mixture
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.prepare.prompted import overlap, pairs, reading
 from fairseq_metro.prepare.prompted.pairs import PairEncoder, one_line
 from fairseq_metro.prepare.prompted.reading import Selection, jobs, splits_for
 from fairseq_metro.prepare.prompted.rendering import Renderer, Unit
 from fairseq_metro.prepare.prompted.row_text import row_hash
 from fairseq_metro.prompts import METRO, Prompted, Template
+from fairseq_metro.prompts.mixtures import MixtureSet, MixtureTask
+from fairseq_metro.prompts.mixtures.mixture import Mixture
 from tests.prepare import samples
 
 ODD = st.one_of(

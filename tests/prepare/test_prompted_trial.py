@@ -2,8 +2,8 @@
 
 import pytest
 
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.data.prompted_files import open_split
-from fairseq_metro.errors import UserError
 from fairseq_metro.prepare.prompted.main import main
 from tests.prepare import prompted_samples as toys
 from tests.prepare import samples

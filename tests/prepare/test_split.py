@@ -6,7 +6,7 @@ import lzma
 import pytest
 import zstandard
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.prepare.split import documents, split_files
 
 DOCUMENTS = [f"Document {number}.\nIt has a second line: {'word ' * 20}" for number in range(2000)]

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.prepare.starting_model import main, starting_model
 
 

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.criterions.teacher_signals import CachedTopK, CachedVectors, OnlineTeachers
 from fairseq_metro.data.intermediate_dataset import (
     IntermediateDataset,
@@ -17,10 +18,9 @@ from fairseq_metro.data.intermediate_dataset import (
     read_intermediate_stamp,
 )
 from fairseq_metro.data.teacher_targets import TAGS, TeacherCache
-from fairseq_metro.data.vocabulary import Vocabulary
-from fairseq_metro.errors import UserError
 from fairseq_metro.interchange.teachers import load_teachers
 from fairseq_metro.prepare import teacher_cache
+from fairseq_metro.vocabulary.folder import Vocabulary
 from tests.distillation import make_data, write_teacher
 
 

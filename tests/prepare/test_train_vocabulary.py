@@ -7,11 +7,11 @@ import zstandard
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from fairseq_metro.data.vocabulary import FILES, Vocabulary
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.sources import Reading
 from fairseq_metro.prepare import train_vocabulary as train_vocabulary_module
 from fairseq_metro.prepare.train_vocabulary import draw_sentences, main, train_vocabulary
-from fairseq_metro.sources import Reading
+from fairseq_metro.vocabulary.folder import FILES, Vocabulary
 from tests.prepare import samples
 
 

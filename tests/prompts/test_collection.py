@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairseq_metro.errors import UserError, shown_names
+from fairseq_metro.common.errors import UserError, shown_names
 from fairseq_metro.prompts import collection, find_templates
 
 FILE = """

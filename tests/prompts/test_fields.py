@@ -5,7 +5,7 @@ import random
 import pytest
 from jinja2 import meta
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.prompts import METRO, NoValue, Prompted, Template, find_templates
 from fairseq_metro.prompts.fields import FieldSearch, has_path
 from fairseq_metro.prompts.sandbox import ENVIRONMENT

@@ -7,17 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.data.prompted_files import open_split
-from fairseq_metro.errors import UserError
 from fairseq_metro.evaluate.examples import Form, examples_of
 from fairseq_metro.evaluate.suite import load_suite
-from fairseq_metro.mixtures import load_mixture
 from fairseq_metro.prepare.prompted.main import main as prompts
 from fairseq_metro.prompts import find_templates
 from fairseq_metro.prompts.flan.command import main
 from fairseq_metro.prompts.flan.conversion import _known_sets
 from fairseq_metro.prompts.flan.patterns import read_patterns
-from fairseq_metro.task_data import open_dataset
+from fairseq_metro.prompts.mixtures import load_mixture
+from fairseq_metro.prompts.task_data import open_dataset
 from tests.prepare import samples
 from tests.prompts.flan_features import CASES, patterns_of, source_of
 

@@ -15,7 +15,7 @@ from collections import Counter
 
 import pytest
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.prompts import find_templates
 from tests.prompts.made_rows import MIXTURES, SCHEMAS, row_from_uses, row_of_schema, with_separators
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.prompts.reading import read_templates
 
 GOOD = """dataset: imdb

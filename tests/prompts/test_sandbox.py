@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.prompts import Template
 from fairseq_metro.prompts.sandbox import most_frequent
 

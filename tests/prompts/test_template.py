@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.prompts import DropReason, Template, row_random, task_name
 from fairseq_metro.prompts.rules import EVALUATION, METRO, T0
 

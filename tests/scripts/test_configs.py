@@ -12,11 +12,11 @@ from fairseq_cli.hydra_train import _hydra_main
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from fairseq_metro.errors import UserError
-from fairseq_metro.planning import configs, finetuning_configs, smash_configs
-from fairseq_metro.planning.batches import share_out
-from fairseq_metro.planning.table import pretraining
-from fairseq_metro.planning.words import words
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.recipes import configs, finetuning_configs, smash_configs
+from fairseq_metro.recipes.batches import share_out
+from fairseq_metro.recipes.table import pretraining
+from fairseq_metro.recipes.words import words
 from fairseq_metro.tasks.hydra_names import refuse_architecture_name
 from tests.tasks.conftest import corpus, data, vocabulary  # noqa: F401  fixtures
 from tests.training import ROOT, call, equal, spawn
@@ -45,7 +45,7 @@ def flat(cfg):
 
 @pytest.mark.parametrize("name", configs.names())
 def test_the_files_are_up_to_date(name):
-    again = "python -m fairseq_metro.planning.configs --out train_scripts/configs"
+    again = "python -m fairseq_metro.recipes.configs --out train_scripts/configs"
     assert (FOLDER / f"{name}.yaml").read_text() == configs.text(name), f"run: {again}"
 
 

@@ -11,11 +11,11 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from fairseq_metro.analysis import prompt_summary
-from fairseq_metro.planning import configs, finetuning_configs
-from fairseq_metro.planning.batches import share_sequences
-from fairseq_metro.planning.finetuning import words
-from fairseq_metro.planning.finetuning_table import finetuning
-from fairseq_metro.planning.memory import resolved
+from fairseq_metro.recipes import configs, finetuning_configs
+from fairseq_metro.recipes.batches import share_sequences
+from fairseq_metro.recipes.finetuning import words
+from fairseq_metro.recipes.finetuning_table import finetuning
+from fairseq_metro.recipes.memory import resolved
 from tests import prompted
 from tests.scripts.test_configs import FOLDER, flat
 from tests.scripts.test_pretrain import options_of, started  # noqa: F401  a fixture
@@ -147,7 +147,7 @@ def test_a_soft_prompt_is_tuned_by_lesters_numbers_as_flan_changes_them(begin):
 
 @pytest.mark.parametrize("name", finetuning_configs.names())
 def test_the_files_are_up_to_date(name):
-    again = "python -m fairseq_metro.planning.finetuning_configs --out train_scripts/configs"
+    again = "python -m fairseq_metro.recipes.finetuning_configs --out train_scripts/configs"
     text = (FOLDER / f"{name}.yaml").read_text()
     assert text == finetuning_configs.text(name), f"run: {again}"
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.kernels import choice
 
 

@@ -156,7 +156,7 @@ def test_on_gpus_the_batch_is_chosen_for_the_smallest(started, gpu):
     done, words = started("pretrain_metro.sh", "--bf16", ARCH="base", PROCESSES="2")
     assert done.returncode == 0, done.stderr
     asked = gpu()
-    assert asked[:2] == ["-m", "fairseq_metro.planning.options"]
+    assert asked[:2] == ["-m", "fairseq_metro.recipes.options"]
     assert asked[asked.index("--gpu-mib") + 1] == "40960"
     assert asked[-2:] == ["--", "--bf16"]
     assert options_of(words)["--distributed-world-size"] == "2"
@@ -170,7 +170,7 @@ def test_a_plan_starts_nothing(options, variables, started, gpu, tmp_path):
     assert done.returncode == 0, done.stderr
     assert words == [] and not (tmp_path / "run").exists()
     asked = gpu()
-    assert asked[:2] == ["-m", "fairseq_metro.planning.plan"] and asked[-2:] == ["--", "--bf16"]
+    assert asked[:2] == ["-m", "fairseq_metro.recipes.plan"] and asked[-2:] == ["--", "--bf16"]
     for option, value in {"--gpu": "a100-40", "--mfu": "0.14", "--processes": "64"}.items():
         assert asked[asked.index(option) + 1] == value
 

@@ -8,12 +8,12 @@ from fairseq.dataclass.initialize import add_defaults, hydra_init
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from fairseq_metro.errors import UserError
-from fairseq_metro.planning import configs, finetuning_configs, smash_configs
-from fairseq_metro.planning.batches import share_sequences
-from fairseq_metro.planning.memory import resolved
-from fairseq_metro.planning.smash import words
-from fairseq_metro.planning.smash_table import GROUPS, MODELS, SETTINGS, distillation
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.recipes import configs, finetuning_configs, smash_configs
+from fairseq_metro.recipes.batches import share_sequences
+from fairseq_metro.recipes.memory import resolved
+from fairseq_metro.recipes.smash import words
+from fairseq_metro.recipes.smash_table import GROUPS, MODELS, SETTINGS, distillation
 from fairseq_metro.smash.groups import load_group
 from tests.scripts.test_configs import FOLDER, flat
 from tests.scripts.test_pretrain import options_of, started  # noqa: F401  a fixture
@@ -213,7 +213,7 @@ def test_a_hugging_face_student_brings_its_tokenizer(begin, tmp_path):
 
 @pytest.mark.parametrize("name", smash_configs.names())
 def test_the_files_are_up_to_date(name):
-    again = "python -m fairseq_metro.planning.smash_configs --out train_scripts/configs"
+    again = "python -m fairseq_metro.recipes.smash_configs --out train_scripts/configs"
     assert (FOLDER / f"{name}.yaml").read_text() == smash_configs.text(name), f"run: {again}"
 
 

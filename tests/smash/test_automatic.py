@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.evaluate.fewshot.command import main
+from fairseq_metro.papers.smash.reading import read_scores
 from fairseq_metro.smash.automatic import TEMPLATE, VERBALIZER, variants_of
 from fairseq_metro.smash.tasks import load_task
-from fairseq_metro.smash_results.reading import read_scores
 from tests import fewshot
 
 TEMPLATES = ["*cls**sent_0*_A*mask*_one.*sep+*", "*cls*_It\u2019s*mask*!*+sent_0**sep+*"]

@@ -4,12 +4,12 @@ import logging
 
 import pytest
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.sources import BadRows
 from fairseq_metro.evaluate.fewshot.augmented import check_augmented, read_augmented
 from fairseq_metro.smash.kshot import main
 from fairseq_metro.smash.splits import kshot_split
 from fairseq_metro.smash.tasks import load_task
-from fairseq_metro.sources import BadRows
 from tests.smash import originals
 
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairseq_metro.errors import UserError
-from fairseq_metro.smash.byte_bpe import ByteBPE
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.vocabulary.byte_bpe import ByteBPE
 from tests.smash import tiny
 
 TEXT = [

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.smash.examples import Example, read_split
 from fairseq_metro.smash.originals import find_originals
 from fairseq_metro.smash.splits import kshot_split

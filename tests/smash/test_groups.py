@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.smash.groups import group_names, load_group
 from fairseq_metro.smash.templates import PromptTemplate
 

@@ -4,7 +4,7 @@ import sys
 import pytest
 import yaml
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.smash import tasks
 from fairseq_metro.smash.kshot import main
 from fairseq_metro.smash.tasks import required_words

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairseq_metro.errors import UserError
-from fairseq_metro.files import read_json
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import read_json
 from fairseq_metro.smash.splits import CHAIN, KShot, draw, kshot_split, kshot_splits
 from fairseq_metro.smash.tasks import load_task
 from tests.smash import originals

@@ -1,12 +1,12 @@
 import pytest
 import yaml
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.prompts.task_data import dataset_names
+from fairseq_metro.prompts.task_data.catalogue import descriptions
 from fairseq_metro.smash import tasks
 from fairseq_metro.smash.groups import group_names
 from fairseq_metro.smash.tasks import load_task, required_words, steps_for, task_names
-from fairseq_metro.task_data import dataset_names
-from fairseq_metro.task_data.catalogue import descriptions
 from tests.smash import tiny
 
 PAIRS = "mnli snli qnli rte mrpc qqp stsb cb".split()

@@ -2,11 +2,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairseq_metro.errors import UserError
-from fairseq_metro.smash.byte_bpe import ByteBPE
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.smash.tasks import load_task, task_names
 from fairseq_metro.smash.templates import PromptTemplate
-from fairseq_metro.smash.tokenizers import ByteLevelTokenizer, VocabularyTokenizer
+from fairseq_metro.vocabulary.byte_bpe import ByteBPE
+from fairseq_metro.vocabulary.tokenizers import ByteLevelTokenizer, VocabularyTokenizer
 from tests.smash import tiny
 
 NLI = "*cls**sent-_0*?*mask*,*+sentl_1**sep+*"

@@ -1,8 +1,8 @@
 import pytest
 
-from fairseq_metro.errors import UserError
-from fairseq_metro.smash.byte_bpe import ByteBPE
-from fairseq_metro.smash.tokenizers import (
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.vocabulary.byte_bpe import ByteBPE
+from fairseq_metro.vocabulary.tokenizers import (
     ByteLevelTokenizer,
     VocabularyTokenizer,
     load_tokenizer,

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.smash.truncation import cut, shared_out
 
 LENGTHS = st.lists(st.integers(0, 12), min_size=1, max_size=5)

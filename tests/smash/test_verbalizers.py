@@ -1,9 +1,9 @@
 import pytest
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.smash.tasks import load_task, task_names
-from fairseq_metro.smash.tokenizers import VocabularyTokenizer
 from fairseq_metro.smash.verbalizers import Verbalizer
+from fairseq_metro.vocabulary.tokenizers import VocabularyTokenizer
 from tests.smash import tiny
 
 

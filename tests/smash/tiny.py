@@ -2,8 +2,8 @@
 
 import json
 
-from fairseq_metro.smash.byte_bpe import ByteBPE, byte_characters
-from fairseq_metro.smash.tokenizers import ByteLevelTokenizer
+from fairseq_metro.vocabulary.byte_bpe import ByteBPE, byte_characters
+from fairseq_metro.vocabulary.tokenizers import ByteLevelTokenizer
 
 SPECIALS = ["<s>", "<pad>", "</s>", "<unk>"]
 WORDS = (

@@ -2,8 +2,8 @@
 
 import pytest
 
+from fairseq_metro.common.errors import user_message
 from fairseq_metro.criterions.fewshot_prompt import FewshotPromptCriterion
-from fairseq_metro.errors import user_message
 from fairseq_metro.evaluate.fewshot import training
 from fairseq_metro.evaluate.fewshot.command import main
 from fairseq_metro.evaluate.fewshot.scorers import WordScorer, set_dropout

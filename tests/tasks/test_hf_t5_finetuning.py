@@ -4,8 +4,8 @@ import pytest
 import torch
 
 import fairseq_metro
-from fairseq_metro.data.vocabulary import Vocabulary
 from fairseq_metro.interchange import export_t5, import_t5
+from fairseq_metro.vocabulary.folder import Vocabulary
 from tests import prompted
 from tests.interchange import t5_folders
 from tests.tasks.test_prompt_finetuning import LENGTHS, NAME, PLUGIN

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fairseq_metro.errors import user_message
+from fairseq_metro.common.errors import user_message
 from fairseq_metro.interchange.roberta import load_roberta
 from tests.training import OPTIMIZATION, QUIET, ROOT, call, equal, launched, parameters
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 from fairseq.optim.dynamic_loss_scaler import DynamicLossScaler
 
-from fairseq_metro.checkpoints import read_facts
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.criterions import metro_t5, prompt_distillation
-from fairseq_metro.errors import UserError
 from fairseq_metro.models.checked_loading import refuse_not_finite
 from fairseq_metro.optim.fused_adam import FusedAdamW
 from fairseq_metro.tasks.not_finite import FiniteCheck
+from fairseq_metro.trainer.checkpoints import read_facts
 from tests import distillation
 from tests.training import train
 

@@ -10,8 +10,8 @@ from collections import defaultdict
 import pytest
 import torch
 
-from fairseq_metro.data.vocabulary import Vocabulary
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.vocabulary.folder import Vocabulary
 from tests.training import ROOT, command, equal, launched, parameters, same_number, spawn, train
 
 

@@ -6,8 +6,8 @@ import shutil
 import pytest
 import torch
 
+from fairseq_metro.common.errors import user_message
 from fairseq_metro.data.teacher_targets import TAGS
-from fairseq_metro.errors import user_message
 from fairseq_metro.interchange.model import HF_T5, MAIN
 from fairseq_metro.interchange.roberta import load_roberta
 from fairseq_metro.interchange.teachers import parameters_hash

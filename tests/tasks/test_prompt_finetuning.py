@@ -12,10 +12,10 @@ import torch
 
 from fairseq_metro.data.mixture_sampling import MixtureSampler
 from fairseq_metro.data.prompted_files import open_split
-from fairseq_metro.data.vocabulary import Vocabulary
 from fairseq_metro.models.metro_t5 import T5TransformerModel
 from fairseq_metro.scoring import score_choices
 from fairseq_metro.tasks import choice_scores
+from fairseq_metro.vocabulary.folder import Vocabulary
 from tests import prompted
 from tests.training import (
     OPTIMIZATION,

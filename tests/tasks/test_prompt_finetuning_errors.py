@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 
-from fairseq_metro.errors import user_message
+from fairseq_metro.common.errors import user_message
 from tests import prompted
 from tests.tasks.test_prompt_finetuning import finetune
 from tests.training import train

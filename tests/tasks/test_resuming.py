@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.tasks.resuming import update_changes
 from tests import distillation, prompted
 from tests.recording import VARIABLE, recorded_samples, samples_of

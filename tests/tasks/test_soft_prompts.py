@@ -7,15 +7,15 @@ import pytest
 import torch
 
 import fairseq_metro
-from fairseq_metro.checkpoints import read_facts
-from fairseq_metro.errors import UserError, user_message
+from fairseq_metro.common.errors import UserError, user_message
 from fairseq_metro.interchange.hf_t5 import read_run
 from fairseq_metro.interchange.model import read_model
 from fairseq_metro.models.metro_t5 import MetroT5Config
 from fairseq_metro.models.metro_t5.architectures import ARCHITECTURES
-from fairseq_metro.planning.finetuning_table import finetuning
-from fairseq_metro.planning.table import SIZES
+from fairseq_metro.recipes.finetuning_table import finetuning
+from fairseq_metro.recipes.table import SIZES
 from fairseq_metro.tasks.soft_prompts import refuse_unfit_options
+from fairseq_metro.trainer.checkpoints import read_facts
 from tests import prompted
 from tests.tasks.test_prompt_finetuning import (
     BIN,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fairseq_metro.data.vocabulary import Vocabulary
+from fairseq_metro.vocabulary.folder import Vocabulary
 from tests import newcomer, prompted, stock
 from tests.tasks.conftest import story
 from tests.training import OPTIMIZATION, QUIET, ROOT, SIZES, spawn

@@ -9,10 +9,10 @@ import pytest
 from fairseq.tasks import TASK_DATACLASS_REGISTRY, TASK_REGISTRY
 
 import fairseq_metro
-from fairseq_metro.data.own_symbols import OWN_SYMBOLS
-from fairseq_metro.data.vocabulary import Vocabulary
-from fairseq_metro.errors import UserError, user_message
+from fairseq_metro.common.errors import UserError, user_message
 from fairseq_metro.prepare import adopt
+from fairseq_metro.vocabulary.folder import Vocabulary
+from fairseq_metro.vocabulary.own_symbols import OWN_SYMBOLS
 from tests import stock as stock_folders
 from tests.prepare import samples
 from tests.tasks import test_masked_lm, test_t5

@@ -7,13 +7,13 @@ import shutil
 import numpy as np
 import pytest
 
-from fairseq_metro.data.own_symbols import OWN_SYMBOLS
+from fairseq_metro.common.errors import UserError, user_message
 from fairseq_metro.data.prompted_files import open_split, splits_of
 from fairseq_metro.data.stock import stock_vocabulary
 from fairseq_metro.data.stock_prompts import StockPrompts, kind_of_masks
-from fairseq_metro.data.vocabulary import Vocabulary
-from fairseq_metro.errors import UserError, user_message
 from fairseq_metro.interchange.model import MAIN
+from fairseq_metro.vocabulary.folder import Vocabulary
+from fairseq_metro.vocabulary.own_symbols import OWN_SYMBOLS
 from tests import distillation, prompted
 from tests import stock as stock_folders
 from tests.prepare import intermediate_samples

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from fairseq_metro.data.vocabulary import Vocabulary
-from fairseq_metro.errors import UserError, user_message
+from fairseq_metro.common.errors import UserError, user_message
 from fairseq_metro.tasks.t5 import T5Task, T5TaskConfig
+from fairseq_metro.vocabulary.folder import Vocabulary
 from tests.training import ROOT, call, command, equal, launched, parameters, spawn, train
 
 T5 = ["--task=t5", "--criterion=t5"]

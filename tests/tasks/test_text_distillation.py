@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from fairseq_metro.common.errors import user_message
 from fairseq_metro.data.blocks import cut_blocks
 from fairseq_metro.data.indexed import IndexedTokens
-from fairseq_metro.data.vocabulary import Vocabulary
-from fairseq_metro.errors import user_message
 from fairseq_metro.interchange.roberta import load_roberta
 from fairseq_metro.prepare import binarize
 from fairseq_metro.tasks.text_distillation import TextDistillationTask
+from fairseq_metro.vocabulary.folder import Vocabulary
 from tests.distillation import train, write_teacher
 from tests.prepare import intermediate_samples
 from tests.training import equal, parameters

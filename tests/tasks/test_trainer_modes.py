@@ -9,7 +9,7 @@ import torch
 from fairseq.trainer import Trainer
 from fairseq.utils import apply_to_sample
 
-from fairseq_metro.errors import UserError, user_message
+from fairseq_metro.common.errors import UserError, user_message
 from fairseq_metro.tasks import trainer_modes
 from fairseq_metro.tasks.trainer_modes import MODES, check_trainer_modes
 from tests import tiny

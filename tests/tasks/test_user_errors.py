@@ -7,7 +7,7 @@ import shutil
 import pytest
 import torch
 
-from fairseq_metro.errors import UserError, user_message
+from fairseq_metro.common.errors import UserError, user_message
 from tests.training import train
 
 

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 from fairseq_metro.analysis.figures.plotting import save_picture, write_csv
-from fairseq_metro.arguments import CommandParser
-from fairseq_metro.errors import UserError, run_command
-from fairseq_metro.logs import quieted
+from fairseq_metro.common.arguments import CommandParser
+from fairseq_metro.common.errors import UserError, run_command
+from fairseq_metro.common.logs import quieted
 
 # Name -> module of this package, what it shows; in the paper's order.
 FIGURES = {

@@ -24,9 +24,9 @@ from fairseq_metro.analysis.figures.plotting import (
 )
 from fairseq_metro.analysis.figures.scores import read_scores, shared_tasks
 from fairseq_metro.analysis.log import Record, append, find_log, read_log
-from fairseq_metro.errors import UserError
-from fairseq_metro.loading import find_checkpoint, open_checkpoint
-from fairseq_metro.planning.costs import flops_per_token
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.inference.loading import find_checkpoint, open_checkpoint
+from fairseq_metro.recipes.costs import flops_per_token
 
 
 def add_arguments(parser):

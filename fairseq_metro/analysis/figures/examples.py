@@ -12,11 +12,11 @@ from pathlib import Path
 from fairseq import utils
 
 from fairseq_metro.analysis.figures.steps import load_step
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.criterions.metro_t5 import MetroT5Criterion
 from fairseq_metro.criterions.prompt_finetuning import PromptFinetuningCriterion
 from fairseq_metro.data.prompted_files import STAMP, splits_of
-from fairseq_metro.errors import UserError
-from fairseq_metro.loading import choose_device
+from fairseq_metro.inference.loading import choose_device
 from fairseq_metro.tasks.prompt_finetuning import PromptFinetuningTask, PromptFinetuningTaskConfig
 
 SEED = 1  # of the order of the batches, in every run the same

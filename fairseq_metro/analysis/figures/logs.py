@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fairseq_metro.analysis.figures.plotting import labelled, refuse_equal_labels
 from fairseq_metro.analysis.log import Log, Record, append, find_log, read_log
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 
 TRAIN, VALID = "train", "valid"
 LEGEND = dict(fontsize=9, frameon=False, title="lines: training, dots: validation",

@@ -4,8 +4,8 @@ import csv
 import io
 import math
 
-from fairseq_metro.errors import UserError
-from fairseq_metro.files import atomic_write
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import atomic_write
 
 # Of runs, in the order given: METRO-T5 first, T5 second where one follows the paper's order.
 COLOURS = ("#d9822b", "#1f5f99", "#2e8b57", "#c0392b", "#7d5ba6", "#8c6d4f", "#17838f", "#7f8c8d")

@@ -24,9 +24,9 @@ from fairseq_metro.analysis.figures.plotting import (
     tidy,
 )
 from fairseq_metro.analysis.figures.steps import steps_of
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.criterions.metro_t5 import MetroT5Criterion
 from fairseq_metro.criterions.rtd_histogram import area_under_curve
-from fairseq_metro.errors import UserError
 
 RECALL, AUC = "rtd_recall", "rtd_auc"
 

@@ -11,8 +11,8 @@ import yaml
 
 import fairseq_metro
 from fairseq_metro.analysis.figures.plotting import labelled, refuse_equal_labels
-from fairseq_metro.errors import UserError
-from fairseq_metro.files import read_json
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import read_json
 
 PUBLISHED = Path(fairseq_metro.__file__).parent / "evaluate" / "published" / "t0_eval.yaml"
 LABELS = ("RTE", "CB", "ANLI r1", "ANLI r2", "ANLI r3", "WSC", "Winogrande", "COPA", "StoryCloze",

@@ -21,7 +21,7 @@ import torch
 from fairseq_metro.analysis.figures import examples
 from fairseq_metro.analysis.figures.plotting import colours_of, new_figure, short_steps, tidy
 from fairseq_metro.analysis.figures.steps import steps_of
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 
 logger = logging.getLogger(__name__)
 

@@ -7,10 +7,10 @@ import numpy as np
 from fairseq import utils
 
 from fairseq_metro.analysis.figures.plotting import labelled, refuse_equal_labels
-from fairseq_metro.checkpoint_names import named_checkpoint
-from fairseq_metro.checkpoints import is_whole, read_facts
-from fairseq_metro.errors import UserError
-from fairseq_metro.loading import build_main_model, find_checkpoint, open_checkpoint
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.inference.loading import build_main_model, find_checkpoint, open_checkpoint
+from fairseq_metro.trainer.checkpoint_names import named_checkpoint
+from fairseq_metro.trainer.checkpoints import is_whole, read_facts
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from fairseq_metro.analysis.figures.plotting import (
     tidy,
 )
 from fairseq_metro.analysis.figures.scores import published_row, scores_of, tasks_in
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 
 AVERAGE = "mean"
 WIDTH = 0.8  # of the bars of one task together

@@ -14,7 +14,7 @@ from fairseq_metro.analysis.figures.plotting import (
     tidy,
 )
 from fairseq_metro.analysis.figures.scores import published_row, scores_of, tasks_in
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 
 TEMPLATE, MEDIAN, MEAN = "template", "median", "published mean"
 COLUMNS = 4  # of panels

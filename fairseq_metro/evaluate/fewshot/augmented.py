@@ -8,13 +8,13 @@ import json
 import logging
 from pathlib import Path
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.sources import BadRows, mended
+from fairseq_metro.common.sources.kinds import plain_name
+from fairseq_metro.prompts.task_data.bad_row import BadRow, good_rows
+from fairseq_metro.prompts.task_data.lines import lines_or_bad
 from fairseq_metro.smash import lmbff
 from fairseq_metro.smash.examples import Example
-from fairseq_metro.sources import BadRows, mended
-from fairseq_metro.sources.kinds import plain_name
-from fairseq_metro.task_data.bad_row import BadRow, good_rows
-from fairseq_metro.task_data.lines import lines_or_bad
 
 logger = logging.getLogger(__name__)
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 
-from fairseq_metro.arguments import CommandParser
-from fairseq_metro.checkpoint_names import named_checkpoint
-from fairseq_metro.data.characters import WARN, add_allow_unknown
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.arguments import CommandParser
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.logs import messages_on_stderr
+from fairseq_metro.common.sources import bad_rows_limit
 from fairseq_metro.evaluate.fewshot import options
 from fairseq_metro.evaluate.fewshot.augmented import check_augmented
 from fairseq_metro.evaluate.fewshot.cells import KD_AUGMENTED, MAJORITY, ROWS, TAUGHT
@@ -20,13 +20,13 @@ from fairseq_metro.evaluate.fewshot.report import summarize, write_tables
 from fairseq_metro.evaluate.fewshot.scorers import WordScorer
 from fairseq_metro.evaluate.fewshot.training import scores_of
 from fairseq_metro.interchange.mask_models import load_mask_model
-from fairseq_metro.logs import messages_on_stderr
 from fairseq_metro.smash.automatic import TEMPLATE, VERBALIZER, variants_of
 from fairseq_metro.smash.regression import predicted_scores
 from fairseq_metro.smash.splits import KShot, kshot_splits
 from fairseq_metro.smash.tasks import load_task, steps_for
-from fairseq_metro.sources import bad_rows_limit
 from fairseq_metro.tasks.fewshot_prompt import PromptedExamples
+from fairseq_metro.trainer.checkpoint_names import named_checkpoint
+from fairseq_metro.vocabulary.characters import WARN, add_allow_unknown
 
 logger = logging.getLogger(__name__)
 

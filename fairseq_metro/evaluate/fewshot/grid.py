@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from fairseq_metro.data.characters import Characters
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import sha256_file
 from fairseq_metro.evaluate.fewshot.augmented import find_augmented
 from fairseq_metro.evaluate.fewshot.cells import (
     HEAD,
@@ -29,8 +29,8 @@ from fairseq_metro.evaluate.fewshot.majority import majority_cell
 from fairseq_metro.evaluate.fewshot.report import chosen_on_dev
 from fairseq_metro.evaluate.fewshot.runs import prepare, run_cell
 from fairseq_metro.evaluate.fewshot.teaching import FOLDER, has_told
-from fairseq_metro.files import sha256_file
 from fairseq_metro.smash.tasks import load_task
+from fairseq_metro.vocabulary.characters import Characters
 
 logger = logging.getLogger(__name__)
 CELLS = "cells.jsonl"

@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fairseq_metro.common.sources import BadRows
 from fairseq_metro.evaluate.fewshot.augmented import read_augmented
 from fairseq_metro.evaluate.fewshot.scorers import head_examples
 from fairseq_metro.interchange.mask_models import load_mask_model
+from fairseq_metro.prompts.task_data.dataset import EVERY_ROW
 from fairseq_metro.smash.examples import read_split
 from fairseq_metro.smash.tasks import load_task
-from fairseq_metro.sources import BadRows
-from fairseq_metro.task_data.dataset import EVERY_ROW
 from fairseq_metro.tasks.fewshot_prompt import PromptedExamples, split_hash
 
 SAMPLE_SEED = 0  # of the test rows, where only some are wanted

@@ -1,12 +1,12 @@
 """Options of ``fairseq-metro fewshot``, importable without torch."""
 
-from fairseq_metro.arguments import CommandParser
-from fairseq_metro.data.characters import add_allow_unknown
+from fairseq_metro.common.arguments import CommandParser
+from fairseq_metro.common.sources import DEFAULT_LIMIT, add_max_bad_rows
 from fairseq_metro.evaluate.fewshot.cells import HEADS, PAPER, ROWS
 from fairseq_metro.smash.automatic import BEST
 from fairseq_metro.smash.splits import SEEDS, SHORT_LABELS
 from fairseq_metro.smash.tasks import task_names
-from fairseq_metro.sources import DEFAULT_LIMIT, add_max_bad_rows
+from fairseq_metro.vocabulary.characters import add_allow_unknown
 
 REGRESSION_LOSSES = ("gold", "lmbff", "pred")  # the keys of smash.regression.LOSSES
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from fairseq_metro.common.files import atomic_write
 from fairseq_metro.evaluate.fewshot.cells import OTHER_FORM_OF, ROWS
-from fairseq_metro.files import atomic_write
 
 ORDER = [name for row in ROWS for name in (row, OTHER_FORM_OF.get(row)) if name]
 FIELDS = "model row k task test metric mean std splits runs test_rows sampled".split()

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.tasks.fewshot_prompt import PromptedExamples
 
 FOLDER = "teacher"  # in the folder of results

@@ -10,7 +10,7 @@ from pathlib import Path
 from sentencepiece import SentencePieceProcessor
 from transformers import PreTrainedTokenizer
 
-from fairseq_metro.data.normalization import Normalizer
+from fairseq_metro.vocabulary.normalization import Normalizer
 
 SPECIALS = ("<s>", "<pad>", "</s>", "<unk>")
 FILES = {

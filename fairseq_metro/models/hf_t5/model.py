@@ -15,7 +15,7 @@ from fairseq.models import (
 )
 from torch import nn
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.kernels.attention import runs_fused
 from fairseq_metro.models.hf_t5.config import HfT5Config
 from fairseq_metro.models.hf_t5.initialization import initialize

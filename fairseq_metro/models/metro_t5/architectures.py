@@ -2,9 +2,9 @@
 
 import dataclasses
 
+from fairseq_metro.common.recipes import choices
 from fairseq_metro.models.metro_t5.config import MetroT5Config
 from fairseq_metro.models.sizes import refuse_unknown_fields
-from fairseq_metro.recipes import choices
 
 _BASE = dict(
     embed_dim=768,

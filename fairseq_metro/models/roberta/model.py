@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from fairseq.models import BaseFairseqModel, register_model
 from torch import nn
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.models.checked_loading import CheckedLoading
 from fairseq_metro.models.metro_t5.stacks import at_last, padding_mask
 from fairseq_metro.models.roberta.config import RobertaMLMConfig

@@ -12,17 +12,17 @@ from pathlib import Path
 
 import yaml
 
-from fairseq_metro.arguments import CommandParser
+from fairseq_metro.common.arguments import CommandParser
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import atomic_write, sha256_file, write_json, writing
+from fairseq_metro.common.logs import messages_on_stderr
+from fairseq_metro.common.stamp import make_stamp
 from fairseq_metro.data.randomness import generator
-from fairseq_metro.errors import UserError
-from fairseq_metro.files import atomic_write, sha256_file, write_json, writing
-from fairseq_metro.logs import messages_on_stderr
 from fairseq_metro.prepare.corpus_tasks import rows
 from fairseq_metro.prepare.corpus_tasks.topics import choose_topics
 from fairseq_metro.prepare.docstring_tasks.main import write_rows
 from fairseq_metro.prepare.docstring_tasks.texts import normalised
 from fairseq_metro.prepare.split import documents
-from fairseq_metro.stamp import make_stamp
 
 logger = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ import math
 import re
 from collections import Counter
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.prepare.docstrings import COMMON
 
 TOPICS = 4

@@ -13,16 +13,16 @@ import logging
 import time
 from pathlib import Path
 
-from fairseq_metro.arguments import CommandParser
+from fairseq_metro.common.arguments import CommandParser
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import atomic_write, read_json, sha256_file, write_json, writing
+from fairseq_metro.common.logs import messages_on_stderr
+from fairseq_metro.common.stamp import make_stamp
 from fairseq_metro.data.randomness import generator
-from fairseq_metro.errors import UserError
-from fairseq_metro.files import atomic_write, read_json, sha256_file, write_json, writing
-from fairseq_metro.logs import messages_on_stderr
 from fairseq_metro.prepare import default_corpus
 from fairseq_metro.prepare.docstring_tasks import rows, texts
 from fairseq_metro.prepare.docstring_tasks.texts import TRAIN, VALIDATION
 from fairseq_metro.prepare.workers import available_cores
-from fairseq_metro.stamp import make_stamp
 
 logger = logging.getLogger(__name__)
 

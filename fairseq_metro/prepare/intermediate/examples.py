@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fairseq_metro.data.characters import Characters
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.data.indexed import token_type
-from fairseq_metro.errors import UserError
 from fairseq_metro.prepare.intermediate.growing import GrowingFiles
 from fairseq_metro.prepare.intermediate.pace import Pace
 from fairseq_metro.prepare.intermediate.sampling import Sampler
@@ -21,7 +20,8 @@ from fairseq_metro.prepare.intermediate.sides import Side
 from fairseq_metro.prepare.intermediate.store import Sentences
 from fairseq_metro.prepare.workers import Workers
 from fairseq_metro.smash.templates import PromptTemplate
-from fairseq_metro.smash.tokenizers import load_tokenizer
+from fairseq_metro.vocabulary.characters import Characters
+from fairseq_metro.vocabulary.tokenizers import load_tokenizer
 
 FILES = TOKENS, SIZES, META = "tokens.bin", "sizes.bin", "meta.bin"
 META_COLUMNS = 6

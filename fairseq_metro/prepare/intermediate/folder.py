@@ -6,15 +6,15 @@ import shutil
 
 import numpy as np
 
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import read_json, sha256_file, write_json
+from fairseq_metro.common.stamp import make_stamp
 from fairseq_metro.data.indexed import IndexedTokens, IndexedWriter, token_type
-from fairseq_metro.data.vocabulary import DICTIONARY, VOCAB_FOLDER
-from fairseq_metro.errors import UserError
-from fairseq_metro.files import read_json, sha256_file, write_json
-from fairseq_metro.interchange.roberta_vocabulary import RobertaVocabulary
 from fairseq_metro.prepare.intermediate.examples import META, META_COLUMNS, SIZES, TOKENS
 from fairseq_metro.prepare.prompted.building import refuse_other
-from fairseq_metro.smash.tokenizers import VocabularyTokenizer
-from fairseq_metro.stamp import make_stamp
+from fairseq_metro.vocabulary.folder import DICTIONARY, VOCAB_FOLDER
+from fairseq_metro.vocabulary.roberta import RobertaVocabulary
+from fairseq_metro.vocabulary.tokenizers import VocabularyTokenizer
 
 STAMP = "intermediate.json"
 BLOCK = 1 << 16  # examples copied at a time

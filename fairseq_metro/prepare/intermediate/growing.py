@@ -8,8 +8,8 @@ import copy
 import os
 import time
 
-from fairseq_metro.errors import UserError
-from fairseq_metro.files import read_json, write_json
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import read_json, write_json
 
 PROGRESS = "progress.json"
 EVERY = 5.0  # seconds between agreements

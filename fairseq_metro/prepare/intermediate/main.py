@@ -5,9 +5,10 @@ import logging
 import shutil
 import time
 
-from fairseq_metro.errors import UserError
-from fairseq_metro.files import writing
-from fairseq_metro.logs import messages_on_stderr
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import writing
+from fairseq_metro.common.logs import messages_on_stderr
+from fairseq_metro.common.sources import names_of
 from fairseq_metro.prepare.folder_lock import locked, terminated_as_interrupted
 from fairseq_metro.prepare.intermediate.examples import characters_of, check_enough, make_side
 from fairseq_metro.prepare.intermediate.folder import assemble, put_in_place, recognised
@@ -22,7 +23,6 @@ from fairseq_metro.prepare.intermediate.sides import (
 )
 from fairseq_metro.prepare.intermediate.store import Rules, Sentences, collect
 from fairseq_metro.prepare.intermediate.teacher_filter import TeacherFilter
-from fairseq_metro.sources import names_of
 
 logger = logging.getLogger(__name__)
 

@@ -12,17 +12,10 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fairseq_metro.arguments import CommandParser
-from fairseq_metro.data.characters import add_allow_unknown
-from fairseq_metro.errors import UserError
-from fairseq_metro.files import sha256_file
-from fairseq_metro.prepare.intermediate.reading import DOCUMENTS, LINES
-from fairseq_metro.prepare.intermediate.teacher_filter import label_words, teacher_hash
-from fairseq_metro.prepare.workers import available_cores
-from fairseq_metro.smash.groups import DIRECTIONS, PAIRS, TaskGroup, group_names, load_group
-from fairseq_metro.smash.templates import PromptTemplate
-from fairseq_metro.smash.tokenizers import KINDS, load_tokenizer
-from fairseq_metro.sources import (
+from fairseq_metro.common.arguments import CommandParser
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import sha256_file
+from fairseq_metro.common.sources import (
     HUB,
     STANDARD_INPUT,
     TEXT_FILES,
@@ -32,6 +25,13 @@ from fairseq_metro.sources import (
     expand,
     reading_of,
 )
+from fairseq_metro.prepare.intermediate.reading import DOCUMENTS, LINES
+from fairseq_metro.prepare.intermediate.teacher_filter import label_words, teacher_hash
+from fairseq_metro.prepare.workers import available_cores
+from fairseq_metro.smash.groups import DIRECTIONS, PAIRS, TaskGroup, group_names, load_group
+from fairseq_metro.smash.templates import PromptTemplate
+from fairseq_metro.vocabulary.characters import add_allow_unknown
+from fairseq_metro.vocabulary.tokenizers import KINDS, load_tokenizer
 
 
 @dataclass(frozen=True)

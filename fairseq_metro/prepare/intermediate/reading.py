@@ -2,8 +2,8 @@
 
 import re
 
+from fairseq_metro.common.sources import HUB, Reading, parts
 from fairseq_metro.prepare.documents import read_documents
-from fairseq_metro.sources import HUB, Reading, parts
 
 DOCUMENTS = BLANK_LINE, FILE, LINE, HEADING = "blank-line", "file", "line", "heading"
 LINES = PARAGRAPH, WRAPPED, SENTENCE = "paragraph", "wrapped", "sentence"

@@ -6,7 +6,7 @@ sentences' rows, ``<side>.anchors`` those with a neighbour that may be their par
 
 import numpy as np
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.smash.groups import BOTH, PAIRS
 
 SIDES = TRAIN, VALID = "train", "valid"

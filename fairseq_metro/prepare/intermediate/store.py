@@ -13,13 +13,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fairseq_metro.common.sources import mended
 from fairseq_metro.prepare.intermediate.growing import GrowingFiles
 from fairseq_metro.prepare.intermediate.pace import Pace
 from fairseq_metro.prepare.intermediate.reading import SENTENCE, jobs, paragraphs_of
 from fairseq_metro.prepare.intermediate.splitting import sentences_of
 from fairseq_metro.prepare.workers import Workers
-from fairseq_metro.smash.tokenizers import load_tokenizer
-from fairseq_metro.sources import mended
+from fairseq_metro.vocabulary.tokenizers import load_tokenizer
 
 FILES = TEXT, ENDS, PLACES, DOCUMENTS, BOUNDS = (
     "text.bin", "ends.bin", "places.bin", "documents.bin", "bounds.bin",

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fairseq_metro.errors import UserError
-from fairseq_metro.files import sha256_file
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import sha256_file
 
 TOKENS = 16384  # of a batch, padding counted
 MADE_OF = ("*.json", "*.safetensors", "*.bin", "*.pt")
@@ -21,7 +21,7 @@ def teacher_hash(path):
 
     Of a run's folder: of its last checkpoint, which is the one that is loaded.
     """
-    from fairseq_metro.checkpoints import LAST
+    from fairseq_metro.trainer.checkpoints import LAST
 
     path = Path(path)
     path = path / LAST if (path / LAST).is_file() else path

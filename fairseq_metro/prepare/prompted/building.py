@@ -13,17 +13,17 @@ from itertools import chain
 
 import numpy as np
 
-from fairseq_metro.data.characters import Characters
-from fairseq_metro.data.vocabulary import Vocabulary
-from fairseq_metro.errors import UserError
-from fairseq_metro.files import atomic_write, read_json, write_json
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import atomic_write, read_json, write_json
+from fairseq_metro.common.sources import BadRows
 from fairseq_metro.prepare.progress import Progress
 from fairseq_metro.prepare.prompted.reading import jobs
 from fairseq_metro.prepare.prompted.rendering import Renderer, has_choices
 from fairseq_metro.prepare.prompted.trial import refuse_idle
 from fairseq_metro.prepare.prompted.writing import TaskWriter
 from fairseq_metro.prepare.workers import Workers
-from fairseq_metro.sources import BadRows
+from fairseq_metro.vocabulary.characters import Characters
+from fairseq_metro.vocabulary.folder import Vocabulary
 
 logger = logging.getLogger(__name__)
 

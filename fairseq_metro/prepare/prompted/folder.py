@@ -8,14 +8,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import atomic_write, read_json, write_json
+from fairseq_metro.common.stamp import make_stamp
 from fairseq_metro.data.prompted_files import CAPS, MIXTURE, STAMP, open_split
-from fairseq_metro.data.vocabulary import DICTIONARY, VOCAB_FOLDER
-from fairseq_metro.errors import UserError
-from fairseq_metro.files import atomic_write, read_json, write_json
-from fairseq_metro.mixtures.mixture import HELDOUT, TRAIN, VALID
 from fairseq_metro.prepare.prompted import overlap
 from fairseq_metro.prepare.prompted.building import OTHERWISE, refuse_other
-from fairseq_metro.stamp import make_stamp
+from fairseq_metro.prompts.mixtures.mixture import HELDOUT, TRAIN, VALID
+from fairseq_metro.vocabulary.folder import DICTIONARY, VOCAB_FOLDER
 
 ORDER = (TRAIN, VALID, HELDOUT)
 

@@ -8,11 +8,10 @@ import time
 
 import numpy as np
 
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import read_json, writing
+from fairseq_metro.common.logs import messages_on_stderr
 from fairseq_metro.data.prompted_files import MIXTURE
-from fairseq_metro.errors import UserError
-from fairseq_metro.files import read_json, writing
-from fairseq_metro.logs import messages_on_stderr
-from fairseq_metro.mixtures.mixture import TRAIN
 from fairseq_metro.prepare.folder_lock import locked, terminated_as_interrupted
 from fairseq_metro.prepare.prompted import overlap
 from fairseq_metro.prepare.prompted.building import Building, build_units
@@ -27,6 +26,7 @@ from fairseq_metro.prepare.prompted.plan import plan as make_plan
 from fairseq_metro.prepare.prompted.show import show
 from fairseq_metro.prepare.prompted.trial import try_tasks
 from fairseq_metro.prepare.prompted.units import all_work, file_hashes
+from fairseq_metro.prompts.mixtures.mixture import TRAIN
 
 logger = logging.getLogger(__name__)
 

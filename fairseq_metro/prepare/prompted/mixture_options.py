@@ -3,9 +3,9 @@
 import math
 from dataclasses import replace
 
-from fairseq_metro.errors import UserError
-from fairseq_metro.mixtures import flan, load_mixture
-from fairseq_metro.mixtures.rules import TEMPERATURE
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.prompts.mixtures import flan, load_mixture
+from fairseq_metro.prompts.mixtures.rules import TEMPERATURE
 
 
 def add_mixture_options(add):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 
 HASHES = "row_hashes.npy"  # in a split's folder: (rows,) uint64, data sets in order
 BLOCK = 1 << 22

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fairseq_metro.data.characters import Characters
 from fairseq_metro.data.indexed import token_type
 from fairseq_metro.prepare.encoding import END
+from fairseq_metro.vocabulary.characters import Characters
 
 REMEMBERED = 100_000  # short texts
 LONGEST_REMEMBERED = 200  # characters

@@ -13,20 +13,20 @@ import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fairseq_metro.arguments import CommandParser
-from fairseq_metro.data.characters import add_allow_unknown
-from fairseq_metro.data.vocabulary import Vocabulary
-from fairseq_metro.errors import UserError
-from fairseq_metro.mixtures import Mixture, flan
-from fairseq_metro.mixtures.mixture import HELDOUT, TRAIN, VALID
+from fairseq_metro.common.arguments import CommandParser
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.sources import add_max_bad_rows, bad_rows_limit
+from fairseq_metro.common.sources.bad_rows import DEFAULT
 from fairseq_metro.prepare.prompted.mixture_options import add_mixture_options, chosen_mixture
 from fairseq_metro.prepare.prompted.units import with_sets
 from fairseq_metro.prepare.workers import available_cores
 from fairseq_metro.prompts import METRO, T0, DropRules, Templates, find_templates
 from fairseq_metro.prompts.collection import OWN, PROMPTSOURCE, promptsource_folder
-from fairseq_metro.sources import add_max_bad_rows, bad_rows_limit
-from fairseq_metro.sources.bad_rows import DEFAULT
-from fairseq_metro.task_data import NotThere, open_dataset
+from fairseq_metro.prompts.mixtures import Mixture, flan
+from fairseq_metro.prompts.mixtures.mixture import HELDOUT, TRAIN, VALID
+from fairseq_metro.prompts.task_data import NotThere, open_dataset
+from fairseq_metro.vocabulary.characters import add_allow_unknown
+from fairseq_metro.vocabulary.folder import Vocabulary
 
 logger = logging.getLogger(__name__)
 

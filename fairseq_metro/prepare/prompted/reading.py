@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.sources import BadRows
 from fairseq_metro.data.randomness import generator
-from fairseq_metro.errors import UserError
-from fairseq_metro.mixtures import Mixture
-from fairseq_metro.mixtures.rules import cyclic_rows
 from fairseq_metro.prepare.prompted.rendering import Job
 from fairseq_metro.prompts.collection import nearest
-from fairseq_metro.sources import BadRows
-from fairseq_metro.task_data.dataset import EVERY_ROW
+from fairseq_metro.prompts.mixtures import Mixture
+from fairseq_metro.prompts.mixtures.rules import cyclic_rows
+from fairseq_metro.prompts.task_data.dataset import EVERY_ROW
 
 PROMPTS_PER_JOB = 2048
 ROWS_DRAWN = 31  # purpose of a draw, beside those in data/randomness.py

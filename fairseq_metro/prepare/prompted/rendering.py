@@ -6,12 +6,12 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from fairseq_metro.errors import UserError
-from fairseq_metro.mixtures import Mixture, MixtureTask, flan
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.prepare.prompted.pairs import EncodedPairs, PairEncoder, one_line
 from fairseq_metro.prepare.prompted.row_text import row_hashes
 from fairseq_metro.prompts import DropRules, NoValue, Prompted, row_random
-from fairseq_metro.task_data.bad_row import BadRow
+from fairseq_metro.prompts.mixtures import Mixture, MixtureTask, flan
+from fairseq_metro.prompts.task_data.bad_row import BadRow
 
 
 @dataclass(frozen=True)

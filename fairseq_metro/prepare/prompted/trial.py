@@ -10,17 +10,17 @@ from collections import Counter
 
 import numpy as np
 
-from fairseq_metro.errors import UserError
-from fairseq_metro.mixtures import flan
-from fairseq_metro.mixtures.mixture import VALID
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.sources import BadRows
 from fairseq_metro.prepare.prompted.pairs import one_line
 from fairseq_metro.prepare.prompted.reading import chosen_rows
 from fairseq_metro.prepare.prompted.rendering import judged
 from fairseq_metro.prompts import DropReason, Prompted
 from fairseq_metro.prompts.fields import ROWS_SEARCHED, FieldSearch, refuse_unusable
-from fairseq_metro.sources import BadRows
-from fairseq_metro.task_data.bad_row import BadRow
-from fairseq_metro.task_data.dataset import EVERY_ROW
+from fairseq_metro.prompts.mixtures import flan
+from fairseq_metro.prompts.mixtures.mixture import VALID
+from fairseq_metro.prompts.task_data.bad_row import BadRow
+from fairseq_metro.prompts.task_data.dataset import EVERY_ROW
 
 logger = logging.getLogger(__name__)
 

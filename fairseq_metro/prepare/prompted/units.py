@@ -13,10 +13,8 @@ from itertools import groupby
 
 import numpy as np
 
-from fairseq_metro.errors import UserError
-from fairseq_metro.files import sha256_file
-from fairseq_metro.mixtures import MixtureTask
-from fairseq_metro.mixtures.mixture import HELDOUT, TRAIN, VALID
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import sha256_file
 from fairseq_metro.prepare.prompted.reading import (
     Selection,
     Source,
@@ -26,6 +24,8 @@ from fairseq_metro.prepare.prompted.reading import (
 )
 from fairseq_metro.prepare.prompted.rendering import Unit
 from fairseq_metro.prompts import EVALUATION
+from fairseq_metro.prompts.mixtures import MixtureTask
+from fairseq_metro.prompts.mixtures.mixture import HELDOUT, TRAIN, VALID
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from fairseq_metro.common.files import sha256_file
 from fairseq_metro.data.indexed import IndexedWriter
-from fairseq_metro.files import sha256_file
 
 COPY_BYTES = 1 << 20
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import yaml
 
-from fairseq_metro.arguments import CommandParser
-from fairseq_metro.errors import UserError
-from fairseq_metro.files import filled_folder
+from fairseq_metro.common.arguments import CommandParser
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import filled_folder
 from fairseq_metro.prompts.collection import FILE_NAME
 from fairseq_metro.prompts.flan.conversion import converted, is_known, sets_of
 from fairseq_metro.prompts.flan.patterns import read_patterns

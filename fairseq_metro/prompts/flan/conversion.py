@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.yaml_files import load_yaml
 from fairseq_metro.prompts.template import SEPARATOR
-from fairseq_metro.yaml_files import load_yaml
 
 ANSWERS = ("answer", "answer_str")
 OPTIONS = ("options_", "options_str")

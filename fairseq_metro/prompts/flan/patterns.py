@@ -7,7 +7,7 @@ texts in which ``{field}`` stands for a value of the row.
 import ast
 from pathlib import Path
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 
 PATTERNS = "PATTERNS"
 MOST_BYTES = 16 << 20

@@ -3,7 +3,7 @@
 import pytest
 
 from fairseq_metro.analysis.figures import command, plotting
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 
 
 def test_help_lists_every_figure(capsys):

@@ -6,7 +6,7 @@ import pytest
 
 from fairseq_metro.analysis.figures import clm_loss, rtd_recall
 from fairseq_metro.analysis.figures.plotting import COLOURS
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from tests.analysis.figures.samples import drawn, figure, legend_of, lines, log_of
 
 

@@ -15,7 +15,7 @@ from fairseq_metro.analysis.figures.neurons import (
 )
 from fairseq_metro.analysis.figures.plotting import COLOURS
 from fairseq_metro.analysis.figures.steps import Step
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from tests import tiny
 from tests.analysis.figures.samples import legend_of, lines
 from tests.analysis.figures.subjects import metro_subject, most_alive, pair_subject

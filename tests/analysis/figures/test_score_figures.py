@@ -10,7 +10,7 @@ from fairseq_metro.analysis.figures import efficiency, scores
 from fairseq_metro.analysis.figures.efficiency import running_totals
 from fairseq_metro.analysis.figures.plotting import COLOURS
 from fairseq_metro.analysis.log import read_log
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from tests.analysis.figures.samples import drawn, figure, legend_of, lines, log_of, results
 
 OURS = {

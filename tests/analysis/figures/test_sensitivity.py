@@ -14,7 +14,7 @@ from fairseq_metro.analysis.figures.sensitivity import (
     measure,
     sensitivity,
 )
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from tests.analysis.figures.samples import legend_of, lines
 from tests.analysis.figures.subjects import Fixed, metro_subject, most_alive, pair_subject
 

@@ -7,7 +7,7 @@ import torch
 
 from fairseq_metro.analysis.figures.command import main
 from fairseq_metro.analysis.figures.steps import Step, load_step, steps_of
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from tests import prompted
 from tests.analysis.figures.samples import figure
 from tests.tasks.conftest import corpus, data, vocabulary  # noqa: F401  fixtures

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.evaluate.fewshot import grid
 from fairseq_metro.evaluate.fewshot.command import main
 from tests import fewshot

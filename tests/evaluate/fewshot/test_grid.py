@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.evaluate.fewshot import grid, runs
 from fairseq_metro.evaluate.fewshot.cells import PROMPT, ZERO_SHOT, Cell
 from fairseq_metro.evaluate.fewshot.command import _devices

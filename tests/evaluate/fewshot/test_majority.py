@@ -6,10 +6,10 @@ import pytest
 
 from fairseq_metro.evaluate.fewshot.command import main
 from fairseq_metro.evaluate.fewshot.majority import majority_cell, majority_score
+from fairseq_metro.papers.smash.published import paper_values
 from fairseq_metro.smash.examples import read_split
 from fairseq_metro.smash.splits import kshot_split, training_labels
 from fairseq_metro.smash.tasks import load_task
-from fairseq_metro.smash_results.published import paper_values
 
 YES, NO = "entailment", "not_entailment"
 # For each test of SMASH's table 2 the training set's commonest label, and how many rows of each label

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.evaluate.fewshot.command import main
 from fairseq_metro.evaluate.fewshot.scorers import WordScorer
 from fairseq_metro.evaluate.fewshot.training import predict, scores_of

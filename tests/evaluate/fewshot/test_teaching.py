@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from fairseq_metro.errors import UserError
+from fairseq_metro.common.errors import UserError
 from fairseq_metro.evaluate.fewshot.augmented import find_augmented, read_augmented
 from fairseq_metro.evaluate.fewshot.command import main
 from fairseq_metro.evaluate.fewshot.scorers import WordScorer, set_dropout

@@ -1,0 +1,1 @@
+"""What every room may use: errors, files, logs, stamps, YAML, sources of text."""

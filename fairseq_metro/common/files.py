@@ -1,0 +1,118 @@
+"""Files that are either whole or absent: written under a temporary name, then renamed."""
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+
+from fairseq_metro.common.errors import UserError
+
+
+@contextmanager
+def named_errors(path):
+    """Inside, an :class:`OSError` of a file that is open, which names none, gets the name ``path``:
+    whoever reads that a disk is full wants to know which."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+@contextmanager
+def writing(place):
+    """Inside, an :class:`OSError` becomes a :class:`UserError`: PLACE cannot be written, and why."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{place}: cannot be written ({error.strerror or error})") from None
+
+
+def refuse_unwritable(folder):
+    """Raise :class:`UserError` where ``folder`` could not be made or written into: before long work,
+    which leaves nothing there if it fails."""
+    folder = Path(folder).absolute()
+    place = next(one for one in (folder, *folder.parents) if one.exists())
+    if not place.is_dir():
+        raise UserError(f"{folder}: cannot be written ({place} is no folder)")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise UserError(f"{folder}: cannot be written (nor can anything else in {place})")
+
+
+def _beside(path):
+    """A name beside ``path`` that no other process has, in other containers either."""
+    return path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+
+
+@contextmanager
+def atomic_write(path, mode="w", **kwargs):
+    """Open a temporary neighbour of ``path`` for writing and rename it to ``path`` at the end.
+
+    An exception inside the block removes the temporary file and leaves ``path`` as it was.
+    """
+    path = Path(path)
+    temporary = _beside(path)
+    if "b" not in mode:
+        kwargs.setdefault("encoding", "utf-8")
+    try:
+        with named_errors(path), open(temporary, mode, **kwargs) as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def filled_folder(place, over=False):
+    """Yield a new folder to fill, which becomes ``place`` at the end of the block: all or nothing.
+
+    over: remove what is there then. Raises :class:`UserError` where it cannot be written, or where
+    there is something else than an empty folder and ``over`` is not given.
+    """
+    place = Path(place)
+    temporary = _beside(place)
+    with writing(place):
+        try:
+            temporary.mkdir(parents=True)
+            yield temporary
+            if over and place.exists():
+                shutil.rmtree(place)
+            os.replace(temporary, place)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_json(path, value):
+    """Write ``value`` as indented JSON, atomically."""
+    with atomic_write(path) as stream:
+        json.dump(value, stream, indent=2, ensure_ascii=False)
+        stream.write("\n")
+
+
+def read_json(path):
+    """Read a JSON file. Raises :class:`UserError` where it is missing or not JSON."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return json.load(stream)
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise UserError(f"{path}: is a folder, must be a JSON file") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not valid JSON ({error}); make it anew") from None
+
+
+def sha256_file(path):
+    """SHA-256 of a file's bytes as a hexadecimal string."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Open trained models, generate, and score."""

@@ -1,0 +1,71 @@
+"""Options of ``smash-table`` and ``smash-figure``, importable without torch."""
+
+from pathlib import Path
+
+from fairseq_metro.common.arguments import CommandParser
+from fairseq_metro.papers.smash.published import names
+
+# How a model's role is known from its path.
+ROLES = {"student": "student", "smash": "smash*", "middle": "middle", "teacher": "teacher"}
+
+
+TABLE = """\
+``fairseq-metro smash-table N``: a table of the SMASH paper, ours and theirs line by line.
+
+Tables 1 (fine-tuning beside prompts), 2 (main results) and 3 (T5). Ours are finished runs of
+fairseq-metro fewshot; a model's role is known by its folder's name (student, smash*, middle,
+teacher), or by ``--role``. Writes OUT/tableN.md, .csv and .png.
+"""
+
+
+def table():
+    """The command line."""
+    made = CommandParser(description=TABLE)
+    add = made.add_argument
+    add("number", choices=names("tables"), help="of the paper's tables")
+    add(
+        "--results",
+        nargs="*",
+        default=[],
+        metavar="DIR",
+        help="folders of fairseq-metro fewshot, or files",
+    )
+    add("--role", nargs="+", metavar="NAME=PATTERN",
+        help=f"whose run a model's path is; names: {', '.join(ROLES)}")  # fmt: skip
+    add("--k", type=int, default=16, help="examples a label (default: %(default)s)")
+    add("--out", type=Path, default=Path("."), metavar="DIR", help="default: here")
+    return made
+
+
+FIGURE = """\
+``fairseq-metro smash-figure N``: a figure of the SMASH paper from finished few-shot runs.
+
+2a, 2b  the few-shot metric by distillation updates, a curve for each distillation setting: runs of
+        fairseq-metro fewshot over the checkpoints of each setting's run (``--model
+        RUN/checkpoint_*.pt``)
+3       other templates and label words: runs with LM-BFF's automatic prompts (fairseq-metro fewshot
+        --auto-templates, --auto-words), or few-shot tasks in files NAME-template-1.yaml,
+        NAME-verbalizer-1.yaml and so on
+4       the metric by the number K of examples a label
+
+A model's role is known by its folder's name (student, smash*, middle, teacher), a setting by
+smash-NAME-*; ``--role`` and ``--series`` say otherwise. Writes OUT/figureN.csv and .png; the picture
+is drawn from the csv's rows. What the paper says of its curves, which it prints without numbers, is
+printed beside.
+"""
+
+
+def figure():
+    """The command line."""
+    made = CommandParser(description=FIGURE)
+    add = made.add_argument
+    add("number", choices=names("figures"), help="of the paper's figures")
+    add("--results", nargs="+", required=True, metavar="DIR",
+        help="folders of fairseq-metro fewshot, or files")  # fmt: skip
+    add("--role", nargs="+", metavar="NAME=PATTERN", help="whose run a model's path is")
+    add("--series", nargs="+", metavar="NAME=PATTERN",
+        help="figures 2a, 2b: whose checkpoint a model's path is")  # fmt: skip
+    add("--task", help="figures 2a, 2b: another task than the paper's; 3, 4: this one alone")
+    add("--k", type=int, default=16, help="examples a label, but for figure 4 (default: 16)")
+    add("--out", type=Path, default=Path("."), metavar="DIR", help="default: here")
+    return made

@@ -1,4 +1,0 @@
-"""Reproduction of the papers: what to run at which scale, the papers' numbers, how ours are judged.
-
-``targets.yaml`` names every table and figure; ``benchmarks/reproduction.py`` runs them.
-"""

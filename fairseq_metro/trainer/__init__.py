@@ -1,0 +1,1 @@
+"""What stock fairseq's training does otherwise than this package needs."""

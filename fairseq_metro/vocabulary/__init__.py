@@ -1,0 +1,1 @@
+"""Vocabulary folders, normalization, and the tokenizers of others."""

@@ -1,8 +1,0 @@
-#!/usr/bin/env bash
-# FLAN, number of tasks: More data sets in the mixture, better on unseen ones.
-#   TEXT=text TASKS=tasks bash train_scripts/reproduce/flan_tasks.sh
-# SCALE=cpu | paper; PLAN=1 says what would be run. All variables: train_scripts/reproduce/reproduce.sh.
-set -euo pipefail
-# shellcheck source=train_scripts/reproduce/reproduce.sh
-source "$(dirname "${BASH_SOURCE[0]}")/reproduce.sh"
-reproduce flan_tasks "$@"

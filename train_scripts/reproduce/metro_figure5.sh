@@ -1,8 +1,0 @@
-#!/usr/bin/env bash
-# METRO-T0, Figure 5: Strengths by task at equal scores.
-#   TEXT=text TASKS=tasks bash train_scripts/reproduce/metro_figure5.sh
-# SCALE=cpu | paper; PLAN=1 says what would be run. All variables: train_scripts/reproduce/reproduce.sh.
-set -euo pipefail
-# shellcheck source=train_scripts/reproduce/reproduce.sh
-source "$(dirname "${BASH_SOURCE[0]}")/reproduce.sh"
-reproduce metro_figure5 "$@"
