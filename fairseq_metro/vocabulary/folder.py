@@ -130,6 +130,8 @@ class Vocabulary:
 
         self.require_tokenizer()
         try:
+            if not self.contents[MODEL]:  # of which SentencePiece makes a processor without pieces
+                raise RuntimeError
             return SentencePieceProcessor(model_proto=self.contents[MODEL])
         except (OSError, RuntimeError):
             raise UserError(f"{self.path / MODEL}: not a SentencePiece model; {MAKE}") from None

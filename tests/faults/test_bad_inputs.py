@@ -165,6 +165,8 @@ def check(name, run, argv, path, damage, out, capsys):
     errors = [line for line in said.splitlines() if line.startswith("error: ")]
     where = f"{name}, {path.name} {damage}"
     if status == 0:
+        if (name, path.name, damage.name) == ("pretrain", "stamp.json", "missing"):
+            return None  # data as fairseq-preprocess leaves it
         return f"{where}: taken as if nothing were" if damage.always else None
     if len(errors) != 1 or "Traceback" in said:
         return f"{where}: {status}, no one line: {said[-600:]}"

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from benchmarks import reproduction, reproduction_cells
 from fairseq_metro.common.errors import UserError
+from fairseq_metro.papers import cells, reproduction
 from fairseq_metro.papers.adopted import adopted_rows
 from fairseq_metro.papers.cells import Place, curves_file, run_folder
 from fairseq_metro.papers.mixtures import BASE, NAME, changed_mixture, plain_templates
@@ -22,17 +22,13 @@ from fairseq_metro.prompts.mixtures import load_mixture
 from tests.trainer.test_checkpoints import save
 from tests.training import ROOT, spawn
 
-SCRIPTS = sorted((ROOT / "train_scripts" / "reproduce").glob("*_*.sh"))
+SCRIPT = ROOT / "train_scripts" / "reproduce.sh"
 EVERY = [(name, scale) for name in target_names() for scale in find_target(name).scales]
 
 
-def test_there_is_a_script_for_every_table_and_figure():
-    assert [path.stem for path in SCRIPTS] == sorted(target_names())
+def test_there_is_a_target_for_every_table_and_figure():
     papers = [name.split("_")[0] for name in target_names()]
     assert [papers.count(one) for one in ("metro", "smash", "flan")] == [18, 8, 5]
-    for path in SCRIPTS:
-        assert re.search(rf'^reproduce {path.stem} "\$@"$', path.read_text("utf-8"), re.M), path
-        assert path.stat().st_mode & 0o111, path
 
 
 @pytest.mark.parametrize("name, scale", EVERY)
@@ -77,8 +73,9 @@ def test_equal_compute_is_equal_flops():
 
 def test_a_script_hands_its_variables_over(tmp_path):
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    done = spawn(["bash", SCRIPTS[0], "--dry-run"], SCALE="paper", WORK="somewhere", PROCESSES="64",
-                 SEEDS="1 2", OUT=str(tmp_path / "rows.jsonl"), PATH=path)  # fmt: skip
+    command = ["bash", SCRIPT, "flan_fewshot", "--dry-run"]
+    done = spawn(command, SCALE="paper", WORK="somewhere", PROCESSES="64", SEEDS="1 2",
+                 OUT=str(tmp_path / "rows.jsonl"), PATH=path)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "SCALE=paper" in done.stdout and "somewhere" in done.stdout
 
@@ -147,7 +144,7 @@ def test_ones_own_run_does_not_begin_with_what_this_project_found(tmp_path, monk
     measured.write_text(json.dumps(row) + "\n")
     earlier = {"model": "t5", "updates": 7000, "seed": 2, "pattern": "iid"}
     (measured.parent / "reproduction_spans.jsonl").write_text(json.dumps(earlier) + "\n")
-    for place in (reproduction, reproduction_cells):
+    for place in (reproduction, cells):
         monkeypatch.setattr(place, "MEASURED", measured)
     words = ["metro_table2", "--plan", "--work", str(tmp_path / "work")]
     for more, finished, curves in (
@@ -237,5 +234,4 @@ def test_a_step_is_what_its_fields_say():
 
 
 def test_shell_is_whole():
-    for path in [*SCRIPTS, SCRIPTS[0].with_name("reproduce.sh")]:
-        assert subprocess.run(["bash", "-n", path]).returncode == 0
+    assert subprocess.run(["bash", "-n", SCRIPT]).returncode == 0
