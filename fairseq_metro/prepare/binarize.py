@@ -90,30 +90,35 @@ def parser():
     """The command line."""
     made = CommandParser(description=__doc__)
     add = made.add_argument
-    add("--vocab", required=True, type=Path, help="vocabulary folder of train_vocabulary.py")
+    add("--vocab", required=True, type=Path,
+        help="Vocabulary folder written by fairseq-metro vocabulary.")  # fmt: skip
     add("--train", nargs="+", required=True, metavar="FILE",
-        help=f"Training text; - for standard input. {TEXT_FILES}")  # fmt: skip
+        help=f"Training text; - reads standard input. {TEXT_FILES}")  # fmt: skip
     add("--valid", nargs="+", required=True, metavar="FILE", help="Validation text.")
     add("--test", nargs="+", metavar="FILE", help="Test text.")
-    add("--dest", required=True, type=Path, help="the data folder to write")
+    add("--dest", required=True, type=Path, help="Data folder to write.")
     add("--workers", type=int, default=available_cores(), metavar="N",
-        help="processes that encode (default: all cores, %(default)s)")  # fmt: skip
+        help="Number of encoding processes (default: all cores, %(default)s).")  # fmt: skip
     add("--shards", type=int, metavar="N",
-        help="cut the training text into N parts of about equal size at document ends; compressed "
-             "files are read once more to know their size; not for standard input")  # fmt: skip
+        help="Split the training text at document ends into N parts of about equal size. "
+             "Compressed files are read twice to learn their size. Not available for standard "
+             "input.")  # fmt: skip
     add("--shard-size", metavar="BYTES",
-        help="or into parts of about this many bytes of text (2000000, 500M, 10G)")  # fmt: skip
+        help="Split the training text into parts of about this many bytes instead (2000000, 500M, "
+             "10G).")  # fmt: skip
     add("--documents", choices=("blank-line", "file"), default="blank-line",
-        help="What ends a document in plain text: a blank line or a file's end; or only a file's "
-             "end, and blank lines mean nothing. A row is a document. (default: "
-             "blank-line)")  # fmt: skip
+        help="What ends a document in plain text: a blank line or the end of a file, or the end "
+             "of a file only, in which case blank lines are ignored. Every row of a table is a "
+             "document (default: blank-line).")  # fmt: skip
     add_reading_options(made)
     add("--route", choices=("direct", "pieces"), default="direct",
-        help="'pieces' writes the pieces as text and runs fairseq-preprocess on it: the same "
-             "bytes, slower, to check the direct route with (default: direct)")  # fmt: skip
+        help="How text is encoded. 'pieces' writes the pieces as text and runs fairseq-preprocess "
+             "on them; the bytes are the same, but it is slower. Use it to check the direct route "
+             "(default: direct).")  # fmt: skip
     add_allow_unknown(add)
     add("--overwrite", action="store_true",
-        help="replace data of other text or another vocabulary in DEST")  # fmt: skip
+        help="Replace existing data in DEST that was made from other text or another "
+             "vocabulary.")  # fmt: skip
     return made
 
 

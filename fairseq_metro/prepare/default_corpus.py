@@ -50,14 +50,17 @@ NOT_READ = {"site-packages", "dist-packages", "test", "tests", "idle_test", "__p
 def parser():
     """The command's options."""
     parser = CommandParser(description=__doc__)
-    parser.add_argument("--out", required=True, type=Path, help="folder for the three files")
+    parser.add_argument("--out", required=True, type=Path,
+        help="Folder to write the three files to.")  # fmt: skip
     parser.add_argument(
         "--valid-share", type=float, default=0.02,
-        help="share of the documents that go to valid.txt, chosen by their text (default: 0.02)",
+        help="Fraction of the documents assigned to valid.txt, selected by a hash of their text "
+             "(default: 0.02).",
     )  # fmt: skip
     parser.add_argument(
         "--workers", type=int, default=available_cores(),
-        help="processes; the output does not depend on it (default: all cores, %(default)s)",
+        help="Number of processes; it does not affect the output (default: all cores, "
+             "%(default)s).",
     )  # fmt: skip
     return parser
 

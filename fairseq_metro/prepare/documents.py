@@ -142,9 +142,11 @@ def parser():
     parser = CommandParser(description=__doc__.split("\n")[0])
     parser.add_argument(
         "--source", nargs="+", required=True,
-        help=f"Where the documents are; hf:NAME[:CONFIG] is a data set on the hub. {TEXT_FILES}",
+        help="Input documents; hf:NAME[:CONFIG] is a data set on the Hugging Face hub. "
+             f"{TEXT_FILES}",
     )  # fmt: skip
-    parser.add_argument("--out", type=Path, required=True, help="Folder for train/ and valid/.")
+    parser.add_argument("--out", type=Path, required=True,
+        help="Folder to write train/ and valid/ to.")  # fmt: skip
     add_reading_options(parser)
     parser.add_argument(
         "--documents", choices=["blank-line", "file"], default="blank-line",
@@ -152,17 +154,20 @@ def parser():
     )  # fmt: skip
     parser.add_argument(
         "--min-characters", type=int, default=200,
-        help="Documents with less text are left out (default: %(default)s).",
+        help="Minimum number of characters in a document; shorter ones are dropped (default: "
+             "%(default)s).",
     )  # fmt: skip
     parser.add_argument(
         "--valid-share", type=float, default=0.001,
-        help="Share of documents that goes to valid/, chosen by their text (default: %(default)s).",
+        help="Fraction of the documents assigned to valid/, selected by a hash of their text "
+             "(default: %(default)s).",
     )  # fmt: skip
     parser.add_argument(
         "--keep-duplicates", action="store_true",
-        help="Do not leave out repeated documents (finding them takes about 60 bytes each).",
+        help="Keep repeated documents. Detecting them takes about 60 bytes of memory per document.",
     )  # fmt: skip
-    parser.add_argument("--plan", action="store_true", help="Print disk and time needed, and stop.")
+    parser.add_argument("--plan", action="store_true",
+        help="Print the disk space and time needed, then exit.")  # fmt: skip
     return parser
 
 

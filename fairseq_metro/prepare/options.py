@@ -19,13 +19,14 @@ def adopt():
     parser = CommandParser(description=ADOPT)
     add = parser.add_argument
     add("data", nargs="+", metavar="DATA",
-        help="folders of fairseq-preprocess with one dictionary, or several joined by ':'")  # fmt: skip
+        help="Folders written by fairseq-preprocess that share one dictionary; several may be "
+             "joined by ':'.")  # fmt: skip
     add("--vocab", type=Path, metavar="DIR",
-        help="vocabulary folder whose dict.txt the data was made with (default: the data's own "
-             "dict.txt, completed)")  # fmt: skip
+        help="Vocabulary folder whose dict.txt the data was made with (default: the completed "
+             "dict.txt of the data itself).")  # fmt: skip
     add("--sentencepiece-model", type=Path, metavar="FILE",
-        help="the SentencePiece model that made the data's pieces; without it nothing that needs "
-             "text works with models trained on the data")  # fmt: skip
+        help="SentencePiece model that produced the pieces of the data. Without it, models "
+             "trained on the data cannot be used with text.")  # fmt: skip
     return parser
 
 
@@ -42,17 +43,22 @@ def cache_teacher():
     """The command line."""
     made = CommandParser(description=CACHE_TEACHER)
     add = made.add_argument
-    add("data", type=Path, metavar="DATA", help="folder written by fairseq-metro intermediate")
+    add("data", type=Path, metavar="DATA", help="Folder written by fairseq-metro intermediate.")
     add("--teacher", required=True, metavar="DIR[:DIR]",
-        help="a local Hugging Face folder, a run's folder or checkpoint; several, averaged in "
-             "probability, with --cache top-k only")  # fmt: skip
+        help="Teacher: a local Hugging Face folder, a run directory or a checkpoint. "
+             "Probabilities of several teachers are averaged, with --cache top-k "
+             "only.")  # fmt: skip
     add("--cache", choices=KINDS, default=VECTORS, dest="stored",
-        help="what to keep (default: %(default)s)")  # fmt: skip
-    add("--k", type=int, help="with --cache top-k: how many symbols (default: 64)")
+        help="What to store for each prompt (default: %(default)s).")  # fmt: skip
+    add("--k", type=int,
+        help="Number of symbols stored for each prompt with --cache top-k (default: "
+             "64).")  # fmt: skip
     add("--dest", type=Path, metavar="DIR",
-        help="the cache (default: DATA/cache-, the teacher's hash, -top and k)")  # fmt: skip
+        help="Cache folder to write (default: DATA/cache-, followed by the hash of the teacher, "
+             "-top and k).")  # fmt: skip
     add("--max-tokens", type=int, default=16384, metavar="N",
-        help="most tokens of a batch, padding counted (default: %(default)s)")  # fmt: skip
-    add("--device", default=None, help="default: a GPU where there is one")
+        help="Maximum number of tokens in a padded batch (default: %(default)s).")  # fmt: skip
+    add("--device", default=None,
+        help="Device to run the teacher on (default: a GPU if there is one).")  # fmt: skip
     add_allow_unknown(add)
     return made

@@ -36,15 +36,16 @@ def parser():
     """The command's options."""
     parser = CommandParser(description=__doc__.split("\n")[0])
     parser.add_argument("files", nargs="+", metavar="FILE", help=TEXT_FILES)
-    parser.add_argument("--out", required=True, type=Path, help="folder for train.txt, valid.txt")
+    parser.add_argument("--out", required=True, type=Path,
+        help="Folder to write train.txt and valid.txt to.")  # fmt: skip
     parser.add_argument(
         "--most-valid-bytes", type=int, default=MOST_VALID_BYTES,
-        help="size that valid.txt should not exceed much (default: %(default)s)",
+        help="Approximate maximum size of valid.txt in bytes (default: %(default)s).",
     )  # fmt: skip
     parser.add_argument(
         "--share", type=float, default=SHARE,
-        help="share of the documents that go to valid.txt, while that is not too large (default: "
-        "%(default)s)",
+        help="Fraction of the documents assigned to valid.txt, up to its maximum size (default: "
+             "%(default)s).",
     )  # fmt: skip
     add_reading_options(parser)
     return parser

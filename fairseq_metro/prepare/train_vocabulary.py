@@ -55,26 +55,29 @@ def parser():
     parser = CommandParser(description=__doc__)
     add = parser.add_argument
     add("--input", nargs="+", required=True, metavar="FILE",
-        help=f"Text to learn from; - for standard input. {TEXT_FILES}")  # fmt: skip
-    add("--out", required=True, type=Path, help="the vocabulary folder to write")
+        help=f"Training text; - reads standard input. {TEXT_FILES}")  # fmt: skip
+    add("--out", required=True, type=Path, help="Vocabulary folder to write.")
     add("--vocab-size", required=True, type=int,
-        help="number of SentencePiece pieces, the four specials included; mask and sentinels come "
-             "on top (papers: 32768 uncased, 64000 cased)")  # fmt: skip
-    add("--lowercase", action="store_true", help="lower-case all text (paper: base, not base++)")
+        help="Number of SentencePiece pieces, including the four special symbols. The mask and "
+             "the sentinels are added to it (papers: 32768 uncased, 64000 cased).")  # fmt: skip
+    add("--lowercase", action="store_true",
+        help="Lower-case all text (paper: yes for base, no for base++).")  # fmt: skip
     add("--normalization", choices=NORMALIZATIONS, default="none",
-        help="what happens before SentencePiece: 'metro' as the authors' tokenizer does, which "
-             "makes punctuation words of its own (default: none)")  # fmt: skip
+        help="Text normalization before SentencePiece. 'metro' follows the authors' tokenizer, "
+             "which separates punctuation from words (default: none).")  # fmt: skip
     add("--model-type", choices=("unigram", "bpe"), default="unigram",
-        help="unigram as the authors' published files are, bpe as their paper says "
-             "(default: unigram)")  # fmt: skip
+        help="SentencePiece algorithm: unigram, as in the authors' published files, or bpe, as in "
+             "their paper (default: unigram).")  # fmt: skip
     add("--byte-fallback", action="store_true",
-        help="spell unknown characters as bytes; 256 of the pieces are bytes then")  # fmt: skip
+        help="Encode unknown characters as bytes. 256 of the pieces are then bytes.")  # fmt: skip
     add("--require-words", type=Path, metavar="FILE",
-        help="words, one a line, that must each be a single piece, such as the label words of "
-             "prompts")  # fmt: skip
+        help="File of words, one per line, each of which must be a single piece, for example the "
+             "label words of prompts.")  # fmt: skip
     add("--input-sentences", type=int, default=2_000_000, metavar="N",
-        help="train on at most N lines, drawn uniformly (default: 2,000,000)")  # fmt: skip
-    add("--seed", type=int, default=1, help="seed of that draw (default: 1)")
+        help="Maximum number of training lines, sampled uniformly (default: "
+             "2,000,000).")  # fmt: skip
+    add("--seed", type=int, default=1,
+        help="Random seed for sampling the training lines (default: 1).")  # fmt: skip
     add_reading_options(parser)
     return parser
 

@@ -65,10 +65,11 @@ def parser():
     """The command's options."""
     parser = CommandParser(description=__doc__)
     add = parser.add_argument
-    add("--corpus", required=True, type=Path, help="folder with train.txt and valid.txt")
-    add("--out", required=True, type=Path, metavar="TASKS", help="folder to write")
-    add("--max-length", type=int, default=64, help="of a prompt, in tokens (default: 64)")
-    add("--seed", type=int, default=1, help="which rows are drawn (default: %(default)s)")
+    add("--corpus", required=True, type=Path, help="Folder with train.txt and valid.txt.")
+    add("--out", required=True, type=Path, metavar="TASKS", help="Folder to write the tasks to.")
+    add("--max-length", type=int, default=64,
+        help="Maximum number of tokens in a prompt (default: 64).")  # fmt: skip
+    add("--seed", type=int, default=1, help="Random seed for sampling rows (default: %(default)s).")
     return parser
 
 

@@ -39,13 +39,15 @@ ROWS = 32  # a purpose of draws (data/randomness.py)
 def parser():
     """The command's options."""
     parser = CommandParser(description=__doc__)
-    parser.add_argument("--out", required=True, type=Path, metavar="TASKS", help="folder to write")
+    parser.add_argument("--out", required=True, type=Path, metavar="TASKS",
+        help="Folder to write the tasks to.")  # fmt: skip
     parser.add_argument(
-        "--seed", type=int, default=1, help="which rows are drawn (default: %(default)s)"
+        "--seed", type=int, default=1, help="Random seed for sampling rows (default: %(default)s)."
     )
     parser.add_argument(
         "--workers", type=int, default=available_cores(),
-        help="processes; the output does not depend on it (default: all cores, %(default)s)",
+        help="Number of processes; it does not affect the output (default: all cores, "
+             "%(default)s).",
     )  # fmt: skip
     return parser
 

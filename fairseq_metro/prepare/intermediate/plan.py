@@ -89,41 +89,48 @@ def parser():
     made = CommandParser(description=__doc__)
     add = made.add_argument
     add("--group", required=True, metavar="NAME|FILE",
-        help=f"a task group of the package ({', '.join(group_names())}), or a YAML file")  # fmt: skip
+        help=f"Task group: a group of the package ({', '.join(group_names())}) or a YAML "
+             "file.")  # fmt: skip
     add("--input", nargs="+", required=True, metavar="TEXT",
-        help="Where the documents are; hf:NAME[:CONFIG] is a data set on the hub. "
+        help="Input documents; hf:NAME[:CONFIG] is a data set on the Hugging Face hub. "
              f"{TEXT_FILES}")  # fmt: skip
-    add("--vocab", type=Path, metavar="VOCAB", help="a vocabulary folder of train_vocabulary.py")
-    add("--tokenizer", type=Path, metavar="DIR", help="or a local Hugging Face folder of RoBERTa")
+    add("--vocab", type=Path, metavar="VOCAB",
+        help="Vocabulary folder written by fairseq-metro vocabulary.")  # fmt: skip
+    add("--tokenizer", type=Path, metavar="DIR",
+        help="Local Hugging Face folder of a RoBERTa, instead of --vocab.")  # fmt: skip
     add("--kind", choices=KINDS, default=KINDS[0],
-        help="whose prompts: with a mask, or with T5's first sentinel (default: "
-             "%(default)s)")  # fmt: skip
-    add("--dest", type=Path, required=True, metavar="DATA", help="the data folder to write")
+        help="Model family of the prompts: a mask token, or T5's first sentinel (default: "
+             "%(default)s).")  # fmt: skip
+    add("--dest", type=Path, required=True, metavar="DATA", help="Data folder to write.")
     add("--size", type=int, metavar="N",
-        help="training examples (default: as many as the text gives, the group's recipe at "
-             "most)")  # fmt: skip
+        help="Number of training examples (default: as many as the text yields, up to the size in "
+             "the group's recipe).")  # fmt: skip
     add("--valid-size", type=int, metavar="N",
-        help="held-out examples (default: --held-out of --size, as far as the text gives "
-             "them)")  # fmt: skip
+        help="Number of held-out examples (default: the fraction --held-out of --size, as far as "
+             "the text yields them).")  # fmt: skip
     add("--held-out", type=float, default=0.01, metavar="SHARE",
-        help="share of documents that only valid draws from (default: %(default)s)")  # fmt: skip
+        help="Fraction of the documents reserved for valid (default: %(default)s).")  # fmt: skip
     add("--documents", choices=DOCUMENTS, default=DOCUMENTS[0],
-        help="what ends a document in plain text: a blank line, the file, every line (text without "
-             "documents), or WikiText's ' = Title = ' (default: %(default)s)")  # fmt: skip
+        help="What ends a document in plain text: a blank line, the end of the file, every line "
+             "(text without documents), or a WikiText heading ' = Title = ' (default: "
+             "%(default)s).")  # fmt: skip
     add("--lines", choices=LINES, default=LINES[0],
-        help="what a line is: a paragraph, to be cut into sentences; part of one that goes on to "
-             "the next blank line; or a sentence (default: %(default)s)")  # fmt: skip
+        help="What a line of plain text is: a paragraph, which is split into sentences; part of a "
+             "paragraph that ends at the next blank line; or a sentence (default: "
+             "%(default)s).")  # fmt: skip
     add_reading_options(made)
     add_allow_unknown(add)
-    add("--max-length", type=int, metavar="TOKENS", help="of a prompt (default: the group's)")
+    add("--max-length", type=int, metavar="TOKENS",
+        help="Maximum number of tokens in a prompt (default: the group's).")  # fmt: skip
     add("--direction", choices=DIRECTIONS,
-        help="where the partner of an adjacent pair is (default: the group's)")  # fmt: skip
+        help="Position of the partner in a pair of adjacent sentences (default: the "
+             "group's).")  # fmt: skip
     add("--filter-teacher", metavar="MODEL",
-        help="leave out what this RoBERTa, as it is, has no opinion on: the group's "
-             "filter")  # fmt: skip
-    add("--seed", type=int, default=1, help="of every draw (default: %(default)s)")
+        help="RoBERTa checkpoint for the group's filter, which removes examples on which this "
+             "model is undecided.")  # fmt: skip
+    add("--seed", type=int, default=1, help="Random seed for all sampling (default: %(default)s).")
     add("--workers", type=int, default=available_cores(), metavar="N",
-        help="processes (default: all cores, %(default)s)")  # fmt: skip
+        help="Number of processes (default: all cores, %(default)s).")  # fmt: skip
     return made
 
 

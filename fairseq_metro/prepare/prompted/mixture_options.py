@@ -11,27 +11,33 @@ from fairseq_metro.prompts.mixtures.rules import TEMPERATURE
 def add_mixture_options(add):
     """add: a parser's ``add_argument``."""
     add("--mixture", required=True, metavar="NAME|FILE",
-        help="a mixture of the package (t0, t0+, t0++, flan, …), or a YAML file")  # fmt: skip
+        help="Mixture: a name from the package (t0, t0+, t0++, flan, …) or a YAML "
+             "file.")  # fmt: skip
     add("--without", nargs="+", default=[], metavar="SET",
-        help="data sets of the mixture to do without, such as those you have no files of")  # fmt: skip
+        help="Data sets to exclude from the mixture, for example those you have no files "
+             "of.")  # fmt: skip
     add("--only", nargs="+", default=[], metavar="SET",
-        help="Train on these data sets of the mixture alone.")  # fmt: skip
+        help="Data sets of the mixture to train on; all others are excluded.")  # fmt: skip
     add("--hold-out", nargs="+", default=[], metavar="CLUSTER",
-        help="Do not train on these clusters of data sets, nor on those that the mixture relates "
-             "to them, so that a model can be evaluated on unseen tasks (FLAN, 2.2).")  # fmt: skip
+        help="Clusters of data sets to exclude from training, together with those the mixture "
+             "relates to them, so that the model can be evaluated on unseen tasks (FLAN, "
+             "2.2).")  # fmt: skip
     add("--clusters", nargs="+", default=[], metavar="CLUSTER",
-        help="Train on these clusters of data sets alone (FLAN, 4.1).")  # fmt: skip
+        help="Clusters of data sets to train on; all others are excluded (FLAN, 4.1).")  # fmt: skip
     add("--temperature", type=float, metavar="T",
-        help="Draw each task in proportion to min(rows, cap)^(1/T), as seqio does, in place of the "
-             "mixture's rule; a larger T draws small data sets more often.")  # fmt: skip
+        help="Sample each task in proportion to min(rows, cap)^(1/T), as seqio does, instead of "
+             "by the mixture's rule. A larger T samples small data sets more often.")  # fmt: skip
     add("--cap", type=int, metavar="ROWS",
-        help="Rows of a data set that count in the rule (default: the mixture's).")  # fmt: skip
+        help="Maximum number of rows of a data set that count towards its sampling rate (default: "
+             "the mixture's).")  # fmt: skip
     add("--mode", choices=flan.MODES,
-        help="Give training inputs with the template's instruction, without any, or behind the data "
-             "set's name (FLAN, 4.3; default: the mixture's, natural).")  # fmt: skip
+        help="Form of the training inputs: with the template's instruction, without instruction, "
+             "or preceded by the name of the data set (FLAN, 4.3; default: the mixture's, "
+             "natural).")  # fmt: skip
     add("--exemplars", type=int, nargs="+", metavar="N",
-        help="Show solved examples before an input: a number, or the fewest and the most, up to "
-             f"{flan.MOST_EXEMPLARS} (FLAN, 4.4; default: the mixture's, 0).")  # fmt: skip
+        help="Number of solved examples shown before an input: one number, or a minimum and a "
+             f"maximum, up to {flan.MOST_EXEMPLARS} (FLAN, 4.4; default: the mixture's, "
+             "0).")  # fmt: skip
 
 
 def chosen_mixture(args):

@@ -85,33 +85,38 @@ def parser():
     made = CommandParser(description=__doc__)
     add = made.add_argument
     add_mixture_options(add)
-    add("--tasks", type=Path, metavar="FOLDER", help="the data sets' files, a folder for each")
+    add("--tasks", type=Path, metavar="FOLDER",
+        help="Folder with one subfolder of task data per data set.")  # fmt: skip
     add("--hub", action="store_true",
-        help="fetch data sets without files from the Hugging Face hub")  # fmt: skip
+        help="Download data sets without local files from the Hugging Face hub.")  # fmt: skip
     add("--templates", nargs="+", default=[], metavar="SRC",
-        help="folders in promptsource's layout, or YAML files; for data sets they name they come "
-             "before the package's own and an installed promptsource")  # fmt: skip
-    add("--vocab", required=True, type=Path, help="the pretrained model's vocabulary folder")
-    add("--dest", type=Path, metavar="DATA", help="the data folder to write")
+        help="Folders in promptsource's layout, or YAML files. They take precedence over the "
+             "package's own templates and those of an installed promptsource.")  # fmt: skip
+    add("--vocab", required=True, type=Path, help="Vocabulary folder of the pretrained model.")
+    add("--dest", type=Path, metavar="DATA", help="Data folder to write.")
     add("--split", nargs="+", choices=SPLITS,
-        help="what to build: train; valid, the training sets' validation rows; heldout, the "
-             "mixture's held-out sets (default: train, and valid where there are validation "
-             "rows)")  # fmt: skip
+        help="Splits to build: train; valid, the validation rows of the training sets; heldout, "
+             "the held-out sets of the mixture (default: train, and valid if there are validation "
+             "rows).")  # fmt: skip
     add("--drop-rules", choices=RULES,
-        help="whose rules say which training pairs are left out: metro drops empty targets, t0 "
-             "empty inputs; evaluation also drops targets that are no choice (default: the "
-             "mixture's)")  # fmt: skip
-    add("--seed", type=int, help="seed of random wordings and row draws (default: the mixture's)")
+        help="Rules for dropping training pairs: metro drops empty targets, t0 drops empty "
+             "inputs, and evaluation also drops targets that are not among the answer choices "
+             "(default: the mixture's).")  # fmt: skip
+    add("--seed", type=int,
+        help="Random seed for template variants and row sampling (default: the "
+             "mixture's).")  # fmt: skip
     add("--limit", type=int, metavar="ROWS",
-        help="at most this many rows of a data set in each split, drawn from all of it")  # fmt: skip
+        help="Maximum number of rows per data set in each split, sampled from all of its "
+             "rows.")  # fmt: skip
     add("--valid-rows", type=int, default=VALID_ROWS, metavar="ROWS",
-        help="the same for valid alone (default: %(default)s, as FLAN)")  # fmt: skip
+        help="Maximum number of rows per data set in valid (default: %(default)s, as in "
+             "FLAN).")  # fmt: skip
     add("--evaluation-overlap", choices=OVERLAPS, default=REPORT,
-        help="training rows that say the same as an evaluation row: count them, or also drop them "
-             "(default: report)")  # fmt: skip
+        help="How to treat training rows with the same text as an evaluation row: report counts "
+             "them, drop also removes them (default: report).")  # fmt: skip
     add("--max-source-length", type=int, metavar="N",
-        help="Longest source of the model that the data is for, in tokens: exemplars that do not fit "
-             "are left out (default: 1,024 for the rule flan, else 512).")  # fmt: skip
+        help="Maximum number of source tokens of the model to be trained. Exemplars that do not "
+             "fit are left out (default: 1,024 with the rule flan, else 512).")  # fmt: skip
     add_max_bad_rows(
         add, "How many rows of a data set may be bad: damaged, without a label, or without a value "
         "that a template prints. They are left out and counted; more end the command (default: "
@@ -119,9 +124,10 @@ def parser():
     )  # fmt: skip
     add_allow_unknown(add)
     add("--workers", type=int, default=available_cores(), metavar="N",
-        help="processes that render and encode (default: all cores, %(default)s)")  # fmt: skip
+        help="Number of processes for rendering and encoding (default: all cores, "
+             "%(default)s).")  # fmt: skip
     add("--show", type=int, metavar="N",
-        help="print N examples of every task and write nothing")  # fmt: skip
+        help="Print N examples of every task and write nothing.")  # fmt: skip
     return made
 
 
