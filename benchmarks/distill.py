@@ -278,13 +278,19 @@ def main(argv=None):
     )
     add = parser.add_argument
     add("--only", choices=("step", "fewshot"))
-    add("--rounds", type=int, default=5, help="of each side (default: %(default)s)")
-    add("--updates", type=int, default=20, help="in a round (default: %(default)s)")
-    add("--steps", type=int, default=1000, help="of a few-shot run (default: %(default)s)")
-    add("--splits", type=int, choices=(1, 2), default=2, help="three runs each (default: 2)")
+    add("--rounds", type=int, default=5,
+        help="Number of rounds for each side (default: %(default)s).")  # fmt: skip
+    add("--updates", type=int, default=20,
+        help="Number of updates in a round (default: %(default)s).")  # fmt: skip
+    add("--steps", type=int, default=1000,
+        help="Number of updates in a few-shot run (default: %(default)s).")  # fmt: skip
+    add("--splits", type=int, choices=(1, 2), default=2,
+        help="Number of splits, with three runs each (default: 2).")  # fmt: skip
     add("--rival-runs", type=int, choices=(1, 2, 3), default=2)
-    add("--work", type=Path, default=ROOT / "runs" / "distill", help="default: %(default)s")
-    add("--json", type=Path, metavar="FILE", help="append the rows, a line each")
+    add("--work", type=Path, default=ROOT / "runs" / "distill",
+        help="Working folder (default: %(default)s).")  # fmt: skip
+    add("--json", type=Path, metavar="FILE",
+        help="File to append the results to, one row per line.")  # fmt: skip
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
     models, data, cache, caching = prepare(args.work.resolve())

@@ -338,13 +338,15 @@ def main(argv=None):
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--size", choices=ARCHITECTURES, default="small", help="of T5 (default: small)")
-    add("--prompts", type=int, default=120, help="about how many (default: 120)")
-    add("--repeats", type=int, default=3, help="turns, of which the median counts (default: 3)")
+    add("--size", choices=ARCHITECTURES, default="small", help="Size of the T5 (default: small).")
+    add("--prompts", type=int, default=120, help="Approximate number of prompts (default: 120).")
+    add("--repeats", type=int, default=3,
+        help="Number of timed runs, of which the median is reported (default: 3).")  # fmt: skip
     add("--seed", type=int, default=1)
-    add("--max-tokens", type=int, default=MAX_TOKENS, help="of our batches (default: %(default)s)")
+    add("--max-tokens", type=int, default=MAX_TOKENS,
+        help="Maximum number of tokens in one of our batches (default: %(default)s).")  # fmt: skip
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    add("--json", type=Path, metavar="FILE", help="append the row to this file")
+    add("--json", type=Path, metavar="FILE", help="File to append the result to.")
     args = parser.parse_args(argv)
     if args.prompts < 1 or args.repeats < 1:
         raise UserError("--prompts and --repeats must be at least 1")

@@ -151,11 +151,13 @@ def main(argv=None):
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--seconds", type=float, default=600, help="open no new row after this time"
+        "--seconds", type=float, default=600, help="Do not start another row after this time."
     )
-    parser.add_argument("--out", type=Path, default=RESULTS, help="file that rows are appended to")
-    parser.add_argument("--repeats", type=int, help="timed runs of a row (GPU: 50, CPU: 30)")
-    parser.add_argument("--threads", type=int, default=1, help="of a CPU; see the README")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="File to append the rows to.")
+    parser.add_argument("--repeats", type=int,
+        help="Number of timed runs per row (GPU: 50, CPU: 30).")  # fmt: skip
+    parser.add_argument("--threads", type=int, default=1,
+        help="Number of CPU threads; see the README.")  # fmt: skip
     options = parser.parse_args(argv)
     on_gpu, began = torch.cuda.is_available(), time.monotonic()
     device, dtype = ("cuda", torch.bfloat16) if on_gpu else ("cpu", torch.float32)

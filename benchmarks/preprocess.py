@@ -40,12 +40,18 @@ def main(argv=None):
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--text", nargs="+", required=True, type=Path, help="plain text (UTF-8, else Latin-1)"
+        "--text",
+        nargs="+",
+        required=True,
+        type=Path,
+        help="Plain-text files (UTF-8, otherwise Latin-1).",
     )
-    parser.add_argument("--vocab", required=True, type=Path, help="vocabulary folder")
-    parser.add_argument("--workers", type=int, default=2, help="processes on each side (2)")
-    parser.add_argument("--repeats", type=int, default=3, help="runs per side (3)")
-    parser.add_argument("--json", type=Path, help="append the rows to this file")
+    parser.add_argument("--vocab", required=True, type=Path, help="Vocabulary folder.")
+    parser.add_argument("--workers", type=int, default=2,
+        help="Number of processes on each side (default: 2).")  # fmt: skip
+    parser.add_argument("--repeats", type=int, default=3,
+        help="Number of runs per side (default: 3).")  # fmt: skip
+    parser.add_argument("--json", type=Path, help="File to append the rows to.")
     parser.add_argument("--spm-encode", nargs=5, help=argparse.SUPPRESS)
     if argv is None and "--spm-encode" in sys.argv:
         return spm_encode_part(*sys.argv[sys.argv.index("--spm-encode") + 1 :])

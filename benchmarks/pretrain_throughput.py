@@ -14,7 +14,7 @@ the others go on, and the status is 1.
 
 A row gives source tokens a second (median step; p20 and p80 beside it): on a GPU by the clock, on a
 CPU by the process's own CPU time, which with one thread is the clock's on an idle machine and does
-not count other programs. MFU (FLOPs of masked rows, see ``planning.costs``) is against the GPU's
+not count other programs. MFU (FLOPs of masked rows, see ``recipes.costs``) is against the GPU's
 published peak, ``share_of_matmul`` against a matrix product measured in the same run.
 """
 
@@ -320,18 +320,27 @@ def main(argv=None):
     parser.add_argument("--arch", nargs="+", default=["tiny", "small"], choices=ARCHITECTURES)
     parser.add_argument("--variants", nargs="+", default=VARIANTS, choices=[*VARIANTS, COMPILED])
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--batch", type=int, default=8, help="sequences")
-    parser.add_argument("--length", type=int, default=0, help="tokens (CPU: 128, GPU: 512)")
-    parser.add_argument("--vocab-size", type=int, default=0, help="default: the architecture's")
+    parser.add_argument("--batch", type=int, default=8, help="Number of sequences in a batch.")
+    parser.add_argument("--length", type=int, default=0,
+        help="Length of a sequence in tokens (default: 128 on a CPU, 512 on a GPU).")  # fmt: skip
+    parser.add_argument("--vocab-size", type=int, default=0,
+        help="Size of the vocabulary (default: the architecture's).")  # fmt: skip
     parser.add_argument("--dropout", type=float, default=0.1)
-    parser.add_argument("--warmup", type=int, default=5, help="steps before the first is timed")
-    parser.add_argument("--rounds", type=int, default=10, help="turns of every variant")
-    parser.add_argument("--steps", type=int, default=6, help="steps of a turn")
+    parser.add_argument("--warmup", type=int, default=5, help="Number of untimed warm-up steps.")
+    parser.add_argument("--rounds", type=int, default=10,
+        help="Number of rounds, each of which runs every variant.")  # fmt: skip
+    parser.add_argument("--steps", type=int, default=6,
+        help="Number of steps per variant in a round.")  # fmt: skip
     parser.add_argument(
-        "--seconds", type=float, default=math.inf, help="no further round of turns after this time"
+        "--seconds",
+        type=float,
+        default=math.inf,
+        help="Do not start another round after this time.",
     )
-    parser.add_argument("--threads", type=int, default=1, help="of a CPU; see the README")
-    parser.add_argument("--json", type=Path, help="write the rows here; a .jsonl file: append them")
+    parser.add_argument("--threads", type=int, default=1,
+        help="Number of CPU threads; see the README.")  # fmt: skip
+    parser.add_argument("--json", type=Path,
+        help="File to write the rows to; rows are appended to a .jsonl file.")  # fmt: skip
     args = parser.parse_args(argv)
     if args.device not in ("cpu", "cuda"):
         raise UserError(f"--device {args.device}: must be cpu or cuda")

@@ -175,11 +175,14 @@ def main(argv=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--examples", type=int, default=400_000, help="of an epoch (400,000)")
-    parser.add_argument("--max-tokens", type=int, default=16_384, help="of a batch (16,384)")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="(1 2 3)")
-    parser.add_argument("--data", type=Path, help="measure this folder's train split instead")
-    parser.add_argument("--json", type=Path, help="append the rows to this file, one a line")
+    parser.add_argument("--examples", type=int, default=400_000,
+        help="Number of examples in an epoch (default: 400,000).")  # fmt: skip
+    parser.add_argument("--max-tokens", type=int, default=16_384,
+        help="Maximum number of tokens in a batch (default: 16,384).")  # fmt: skip
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3],
+        help="Random seeds (default: 1 2 3).")  # fmt: skip
+    parser.add_argument("--data", type=Path, help="Measure the train split of this folder instead.")
+    parser.add_argument("--json", type=Path, help="File to append the rows to, one per line.")
     args = parser.parse_args(argv)
     rows = []
     for seed in args.seeds:

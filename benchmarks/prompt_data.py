@@ -74,13 +74,13 @@ def parser():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = made.add_argument
-    add("--vocab", required=True, type=Path, help="vocabulary folder")
-    add("--tasks", type=Path, help="folder of task data (default: generated rows)")
-    add("--datasets", nargs="+", help="data sets of TASKS, their training splits")
-    add("--rows", type=int, default=600, help="rows of each data set at most (600)")
-    add("--workers", type=int, default=2, help="processes on each side (2)")
-    add("--repeats", type=int, default=3, help="runs per side (3)")
-    add("--json", type=Path, help="append the rows to this file, one a line")
+    add("--vocab", required=True, type=Path, help="Vocabulary folder.")
+    add("--tasks", type=Path, help="Folder of task data (default: generated rows).")
+    add("--datasets", nargs="+", help="Data sets of TASKS whose training splits are used.")
+    add("--rows", type=int, default=600, help="Maximum number of rows per data set (default: 600).")
+    add("--workers", type=int, default=2, help="Number of processes on each side (default: 2).")
+    add("--repeats", type=int, default=3, help="Number of runs per side (default: 3).")
+    add("--json", type=Path, help="File to append the rows to, one per line.")
     return made
 
 

@@ -58,12 +58,16 @@ class Warning:
 def parser():
     """The command's options."""
     parser = CommandParser(description=__doc__.split("\n")[0])
-    parser.add_argument("run", type=Path, help="folder of a run, with its train.log, or a log")
-    parser.add_argument("--out", type=Path, help="the picture (default: health.png beside the log)")
+    parser.add_argument("run", type=Path, help="Run directory with a train.log, or a log file.")
+    parser.add_argument("--out", type=Path,
+        help="PNG file to write (default: health.png beside the log).")  # fmt: skip
     parser.add_argument(
-        "--baseline", type=Path, help="a run with i.i.d. masking: drawn dashed, RTD recall compared"
+        "--baseline",
+        type=Path,
+        help="Run with i.i.d. masking to compare RTD recall with; it is plotted dashed.",
     )
-    parser.add_argument("--strict", action="store_true", help="exit with 1 if there is a warning")
+    parser.add_argument("--strict", action="store_true",
+        help="Exit with status 1 if there is any warning.")  # fmt: skip
     return parser
 
 

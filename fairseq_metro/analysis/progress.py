@@ -28,11 +28,14 @@ _MAX_UPDATE = re.compile(r"'max_update': (\d+)")
 def parser():
     """The command's options."""
     parser = CommandParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--log", required=True, help="file that keeps the output (appended to)")
+    parser.add_argument("--log", required=True, help="File to append the output to.")
     parser.add_argument(
-        "--every", type=float, default=10.0, help="seconds between lines where there is no terminal"
+        "--every",
+        type=float,
+        default=10.0,
+        help="Seconds between progress lines when the output is not a terminal.",
     )
-    parser.add_argument("command", nargs=argparse.REMAINDER, help="-- and the command to run")
+    parser.add_argument("command", nargs=argparse.REMAINDER, help="Command to run, after --.")
     return parser
 
 

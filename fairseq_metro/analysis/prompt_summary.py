@@ -69,9 +69,12 @@ class SetScore:
 def parser():
     """The command's options."""
     parser = CommandParser(description=__doc__.split("\n")[0])
-    parser.add_argument("run", type=Path, help="folder of a run: checkpoints, scores and train.log")
+    parser.add_argument("run", type=Path,
+        help="Run directory with checkpoints, scores and train.log.")  # fmt: skip
     parser.add_argument(
-        "--data", type=Path, help="the prompted pairs (default: RUN/data, or what train.log names)"
+        "--data",
+        type=Path,
+        help="Folder of prompted pairs (default: RUN/data, or the folder named in train.log).",
     )
     return parser
 

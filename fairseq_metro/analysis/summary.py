@@ -39,8 +39,8 @@ METRICS = {
 def parser():
     """The command's options."""
     parser = CommandParser(description=__doc__.split("\n")[0])
-    parser.add_argument("run", type=Path, help="folder of a run, with its train.log, or a log")
-    parser.add_argument("--log", type=Path, help="the log, where it is not RUN/train.log")
+    parser.add_argument("run", type=Path, help="Run directory with a train.log, or a log file.")
+    parser.add_argument("--log", type=Path, help="Log file, if it is not RUN/train.log.")
     return parser
 
 

@@ -20,59 +20,60 @@ class PromptDistillationCriterionConfig(FairseqDataclass):
     distillation: ChoiceEnum(DISTILLATIONS) = field(
         default=CE,
         metadata={
-            "help": "ce: cross entropy against the teacher's distribution over the whole "
-            "vocabulary (SMASH, equation 2); rule: no teacher, cross entropy among the group's "
-            "label words against the rule labels (section 4.3, setting 6); mlm: DistilBERT's over "
-            "text instead of prompts (setting 5; Sanh et al. 2019), a weighted sum of cross entropy "
-            "against the teacher, masked LM, and the cosine of last states"
+            "help": "Distillation loss. ce: cross entropy against the teacher's distribution over "
+            "the whole vocabulary (SMASH, equation 2). rule: no teacher; cross entropy "
+            "over the group's label words against the rule labels (section 4.3, setting "
+            "6). mlm: DistilBERT's loss over text instead of prompts (setting 5; Sanh et "
+            "al. 2019), a weighted sum of cross entropy against the teacher, masked LM "
+            "and the cosine of the last hidden states."
         },
     )
     temperature: float = field(
         default=1.0,
         metadata={
-            "help": "teacher's and student's logits are divided by it, and the cross entropy "
-            "multiplied by its square (SMASH: 1)"
+            "help": "Temperature that divides the logits of teacher and student; the cross "
+            "entropy is multiplied by its square (SMASH: 1)."
         },
     )
     hidden_weight: float = field(
         default=0.0,
         metadata={
-            "help": "weight of the hidden-state loss (equation 3), with layers paired uniformly; "
-            "needs a teacher of the student's width (SMASH, section 4.3: 0.01)"
+            "help": "Weight of the hidden-state loss (equation 3), with layers paired uniformly. "
+            "The teacher must have the student's width (SMASH, section 4.3: 0.01)."
         },
     )
     attention_weight: float = field(
         default=0.0,
         metadata={
-            "help": "weight of the attention loss (equation 4), of scores before the softmax; "
-            "needs a teacher with as many heads (SMASH, section 4.3: 0.01)"
+            "help": "Weight of the attention loss (equation 4) on scores before the softmax. The "
+            "teacher must have as many heads as the student (SMASH, section 4.3: 0.01)."
         },
     )
     ce_weight: float = field(
         default=OF_MLM["ce_weight"],
-        metadata={"help": "with mlm: weight of the cross entropy against the teacher (SMASH: 5)"},
+        metadata={"help": "With mlm: weight of the cross entropy against the teacher (SMASH: 5)."},
     )
     mlm_weight: float = field(
-        default=OF_MLM["mlm_weight"], metadata={"help": "with mlm: weight of masked LM (SMASH: 2)"}
+        default=OF_MLM["mlm_weight"],
+        metadata={"help": "With mlm: weight of the masked LM loss (SMASH: 2)."},
     )
     cosine_weight: float = field(
         default=OF_MLM["cosine_weight"],
         metadata={
-            "help": "with mlm: weight of 1 - cosine of last states; needs a teacher of the "
-            "student's width (SMASH: 1)"
+            "help": "With mlm: weight of 1 - cosine of the last hidden states. The teacher must "
+            "have the student's width (SMASH: 1)."
         },
     )
     mlm_temperature: float = field(
         default=OF_MLM["mlm_temperature"],
-        metadata={
-            "help": "with mlm: the temperature, in the place of --temperature (DistilBERT: 2)"
-        },
+        metadata={"help": "With mlm: temperature, used instead of --temperature (DistilBERT: 2)."},
     )
     ce_positions: ChoiceEnum(POSITIONS) = field(
         default=OF_MLM["ce_positions"],
         metadata={
-            "help": "with mlm: where the teacher is asked: at all tokens (DistilBERT), or the "
-            "masked ones, for a fraction of the heads' work"
+            "help": "With mlm: positions of the cross entropy against the teacher: all tokens "
+            "(DistilBERT), or only the masked tokens, which reduces the cost of the "
+            "output heads."
         },
     )
 

@@ -20,8 +20,9 @@ class FewshotPromptCriterionConfig(FairseqDataclass):
     regression: ChoiceEnum(tuple(LOSSES)) = field(
         default="gold",
         metadata={
-            "help": "loss of a task of scores, from predicted point p and gold point q: gold "
-            "KL(q|p); pred KL(p|q), as the paper prints it; lmbff what LM-BFF's code minimises"
+            "help": "Loss of regression tasks, from the predicted point p and the gold point q: "
+            "gold is KL(q|p); pred is KL(p|q), as printed in the paper; lmbff is the loss "
+            "in LM-BFF's code."
         },
     )
 

@@ -18,17 +18,17 @@ from fairseq_metro.kernels.head_loss import loss_of_logits
 class MetroT5CriterionConfig(FairseqDataclass):
     lambda_rtd: float = field(
         default=50.0,
-        metadata={"help": "weight of the RTD loss, lambda_RTD in METRO-T0 eq. 13 (paper: 50)"},
+        metadata={"help": "Weight of the RTD loss, lambda_RTD in METRO-T0 eq. 13 (paper: 50)."},
     )
     lambda_clm: float = field(
         default=1.0,
-        metadata={"help": "weight of the CLM loss, lambda_CLM in METRO-T0 eq. 13 (paper: 1)"},
+        metadata={"help": "Weight of the CLM loss, lambda_CLM in METRO-T0 eq. 13 (paper: 1)."},
     )
     weighted_lm_loss: ChoiceEnum(["recipe", "yes", "no"]) = field(
         default="recipe",
         metadata={
-            "help": "weight each CLM row by the RTD probability of 'replaced', detached (released "
-            "base; the paper has no weights)"
+            "help": "Whether to weight the CLM loss of each token by its detached RTD probability "
+            "of 'replaced' (released base: yes; paper: no)."
         },
     )
 

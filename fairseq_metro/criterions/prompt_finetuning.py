@@ -17,7 +17,10 @@ from fairseq_metro.criterions.totals import log_mean, totals
 class PromptFinetuningCriterionConfig(FairseqDataclass):
     label_smoothing: float = field(
         default=0.0,
-        metadata={"help": "share of each target given to all tokens alike (METRO-T0: 0)"},
+        metadata={
+            "help": "Fraction of each target's probability spread uniformly over all tokens "
+            "(METRO-T0: 0)."
+        },
     )
 
 

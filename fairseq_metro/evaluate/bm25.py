@@ -28,14 +28,17 @@ def parser():
     parser = CommandParser(description=__doc__)
     add = parser.add_argument
     add("--corpus", nargs="+", required=True, metavar="FILE",
-        help=f"Where the passages are, each a line or a row. {TEXT_FILES}")  # fmt: skip
+        help=f"Corpus of passages, one per line or row. {TEXT_FILES}")  # fmt: skip
     add_reading_options(parser, "--corpus-field", BY_FORM)
-    add("--tasks", type=Path, metavar="DIR", help="folder of task data")
-    add("--hub", action="store_true", help="ask Hugging Face's hub where no file is found")
-    add("--dataset", default="mmlu", help="whose rows are the queries (default: mmlu)")
-    add("--split", default="validation", help="default: validation")
-    add("--field", default="question", help="of a row that is its query (default: question)")
-    add("--passages", type=int, default=10, metavar="N", help="for each row (default: 10)")
+    add("--tasks", type=Path, metavar="DIR", help="Folder of task data.")
+    add("--hub", action="store_true",
+        help="Download data sets without local files from the Hugging Face hub.")  # fmt: skip
+    add("--dataset", default="mmlu", help="Data set whose rows are the queries (default: mmlu).")
+    add("--split", default="validation", help="Split of the data set (default: validation).")
+    add("--field", default="question",
+        help="Field of a row that holds the query (default: question).")  # fmt: skip
+    add("--passages", type=int, default=10, metavar="N",
+        help="Number of passages retrieved per row (default: 10).")  # fmt: skip
     add("--out", type=Path, required=True, metavar="FILE")
     return parser
 

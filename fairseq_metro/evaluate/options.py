@@ -19,74 +19,92 @@ def parser():
     """The command's parser."""
     found = CommandParser(
         prog="fairseq-metro evaluate",
-        description="Score a model on suites of prompted tasks: a file for each (set, template) run in "
-        "OUT/results, then OUT/summary.json, OUT/report.md and pictures. The same command goes on "
-        "where it was stopped.",
-        epilog=f"suites: {', '.join(suite_names())}; or a YAML file (fairseq_metro/evaluate/suite.py)",
+        description="Score a model on suites of prompted tasks. Every pair of set and template "
+        "has a file in OUT/results; OUT/summary.json, OUT/report.md and plots are "
+        "written at the end. An interrupted command resumes when it is run again.",
+        epilog=f"Suites: {', '.join(suite_names())}, or a YAML file "
+        "(fairseq_metro/evaluate/suite.py).",
     )
     add = found.add_argument
     add("model", nargs="?", type=Path, metavar="CHECKPOINT",
-        help="a run's folder, one of its checkpoints, RUN@UPDATES, or a Hugging Face folder"
+        help="Model: a run directory, one of its checkpoints, RUN@UPDATES or a Hugging Face folder."
     )  # fmt: skip
-    add("--suite", nargs="+", default=["t0_eval"], metavar="NAME", help="default: t0_eval")
-    add("--tasks", type=Path, metavar="DIR", help="folder of task data, looked at first")
+    add("--suite", nargs="+", default=["t0_eval"], metavar="NAME",
+        help="Suites to evaluate on (default: t0_eval).")  # fmt: skip
+    add("--tasks", type=Path, metavar="DIR",
+        help="Folder of task data; it takes precedence over --hub.")  # fmt: skip
     add(
-        "--hub", action="store_true", help="ask Hugging Face's hub for sets that are not in --tasks"
+        "--hub",
+        action="store_true",
+        help="Download sets that are not in --tasks from the Hugging Face hub.",
     )
     add("--templates", nargs="+", metavar="SOURCE",
-        help="where templates are (default: installed promptsource, the package's own)")  # fmt: skip
+        help="Sources of templates (default: the installed promptsource, then the package's "
+             "own).")  # fmt: skip
     add(
         "--sets",
         nargs="+",
         metavar="NAME",
-        help="only these sets of the suites; each must be there",
+        help="Evaluate only these sets of the suites. An unavailable set is an error.",
     )
     add(
         "--clusters",
         nargs="+",
         metavar="NAME",
-        help="Evaluate only the suites' sets of these clusters.",
+        help="Evaluate only the sets of the suites that belong to these clusters.",
     )
     add("--unseen-by", type=Path, metavar="DATA",
-        help="Evaluate only sets no set of whose cluster was trained on; DATA is the folder of "
-        "prompted pairs that the model was fine-tuned on (FLAN's unseen tasks).")  # fmt: skip
+        help="Evaluate only sets of clusters that the model was not trained on. DATA is the "
+             "folder of prompted pairs used for fine-tuning (FLAN's unseen tasks).")  # fmt: skip
     add("--mode", choices=MODES,
-        help="Give inputs with the template's instruction, without any, or behind the data set's name "
-        "(FLAN, section 4.3; default: the suite's, natural).")  # fmt: skip
-    add("--split", help="evaluate on this split instead of the suites' (MMLU: test)")
-    add("--limit", type=int, metavar="N", help="at most N rows of a set, for a quick look")
+        help="Form of the inputs: with the template's instruction, without instruction, or "
+             "preceded by the name of the data set (FLAN, section 4.3; default: the suite's, "
+             "natural).")  # fmt: skip
+    add("--split", help="Split to evaluate on, instead of the suite's (MMLU: test).")
+    add("--limit", type=int, metavar="N", help="Maximum number of rows per set, for a quick check.")
     add_max_bad_rows(
         add, "How many rows of a split may be bad. They are left out and counted in the report, and "
         "scores of other rows are not those of the whole split (default: the first bad row ends the "
         "command)."
     )  # fmt: skip
     add_allow_unknown(add)
-    add("--rank-by", choices=RANKS, default=SUM, help="score of a choice (default: sum)")
-    add("--shots", type=int, metavar="K", help="exemplars in each input (default: the suite's, 0)")
+    add("--rank-by", choices=RANKS, default=SUM,
+        help="Score by which answer choices are ranked (default: sum).")  # fmt: skip
+    add("--shots", type=int, metavar="K",
+        help="Number of exemplars in each input (default: the suite's, 0).")  # fmt: skip
     add(
         "--passages",
         type=Path,
         metavar="FILE",
-        help="retrieved passages by row (fairseq-metro passages)",
+        help="File of retrieved passages by row, written by fairseq-metro passages.",
     )
     add("--most-passages", type=int, metavar="N",
-        help="Maximum number of passages behind an input (default: the recipe's).")  # fmt: skip
+        help="Maximum number of passages appended to an input (default: the "
+             "recipe's).")  # fmt: skip
     add("--recipe", choices=RECIPES, default=PAPER,
-        help="Whose number of passages is used: the paper appends "
-        f"{MOST_PASSAGES[PAPER]} (METRO-T0, A.8), its released script {MOST_PASSAGES['release']} "
-        "(default: paper).")  # fmt: skip
-    add("--seed", type=int, default=1, help="of random wordings and exemplars (default: 1)")
+        help=f"Number of passages to append: paper uses {MOST_PASSAGES[PAPER]} (METRO-T0, A.8), "
+             f"release uses {MOST_PASSAGES['release']}, as the released script does (default: "
+             "paper).")  # fmt: skip
+    add("--seed", type=int, default=1,
+        help="Random seed for template variants and exemplars (default: 1).")  # fmt: skip
     add("--sequential-draws", action="store_true",
-        help="random wordings from one generator in row order, as in METRO's evaluation")  # fmt: skip
-    add("--dtype", choices=DTYPES, default="float32", help="of weights (default: float32)")
-    add("--device", help="cpu, cuda, cuda:1, ... (default: a GPU where there is one)")
+        help="Choose template variants with one random generator in row order, as METRO's "
+             "evaluation does.")  # fmt: skip
+    add("--dtype", choices=DTYPES, default="float32",
+        help="Data type of the weights (default: float32).")  # fmt: skip
+    add("--device", help="Device: cpu, cuda, cuda:1, ... (default: a GPU if there is one).")
     add("--frozen-model", type=Path, metavar="DIR", help=FROZEN_MODEL)
-    add("--max-tokens", type=int, metavar="N", help="of a padded batch")
-    add("--out", type=Path, metavar="DIR", help="default: evaluation/SUITE in the run's folder")
-    add("--checkpoints", action="store_true", help="every checkpoint of the run, as a curve")
-    add("--expect", metavar="NAME", help="compare hit counts with a published model's")
+    add("--max-tokens", type=int, metavar="N", help="Maximum number of tokens in a padded batch.")
+    add("--out", type=Path, metavar="DIR",
+        help="Output folder (default: evaluation/SUITE in the run directory).")  # fmt: skip
+    add("--checkpoints", action="store_true",
+        help="Evaluate every checkpoint of the run and plot a curve.")  # fmt: skip
+    add("--expect", metavar="NAME",
+        help="Published model whose counts of correct answers are compared with the "
+             "results.")  # fmt: skip
     add("--compare", nargs=2, metavar=("A", "B"),
-        help="no evaluation: two output folders, or published rows, side by side")  # fmt: skip
+        help="Compare two output folders or published rows side by side, without evaluating a "
+             "model.")  # fmt: skip
     return found
 
 

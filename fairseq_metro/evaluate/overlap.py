@@ -32,15 +32,17 @@ def parser():
     parser = CommandParser(description=__doc__)
     add = parser.add_argument
     add("--corpus", nargs="+", required=True, metavar="FILE",
-        help=f"The pretraining corpus. {TEXT_FILES}")  # fmt: skip
+        help=f"Pretraining corpus. {TEXT_FILES}")  # fmt: skip
     add_reading_options(parser, default=BY_FORM)
-    add("--suite", default="t0_eval", help="whose sets are looked at (default: t0_eval)")
-    add("--sets", nargs="+", metavar="NAME", help="only these")
-    add("--tasks", type=Path, metavar="DIR", help="folder of task data")
-    add("--hub", action="store_true", help="ask Hugging Face's hub where no file is found")
-    add("--n", type=int, default=13, help="words of an n-gram (default: 13)")
-    add("--results", type=Path, metavar="DIR", help="output folder of an evaluation")
-    add("--out", type=Path, metavar="FILE", help="write all numbers and the touched rows as JSON")
+    add("--suite", default="t0_eval", help="Suite whose sets are checked (default: t0_eval).")
+    add("--sets", nargs="+", metavar="NAME", help="Check only these sets.")
+    add("--tasks", type=Path, metavar="DIR", help="Folder of task data.")
+    add("--hub", action="store_true",
+        help="Download data sets without local files from the Hugging Face hub.")  # fmt: skip
+    add("--n", type=int, default=13, help="Number of words in an n-gram (default: 13).")
+    add("--results", type=Path, metavar="DIR", help="Output folder of an evaluation.")
+    add("--out", type=Path, metavar="FILE",
+        help="JSON file to write all counts and the contaminated rows to.")  # fmt: skip
     return parser
 
 

@@ -27,17 +27,21 @@ def parser():
     parser = CommandParser(description=__doc__)
     add = parser.add_argument
     add("folder", type=Path, metavar="DIR",
-        help="a run's folder, one of its checkpoints, or an exported Hugging Face folder")  # fmt: skip
+        help="Run directory, one of its checkpoints, or an exported Hugging Face "
+             "folder.")  # fmt: skip
     add("--input", required=True, nargs="+", metavar="TEXT",
-        help="the texts; - alone: each line of the standard input")  # fmt: skip
+        help="Input texts; - alone reads one input per line from standard input.")  # fmt: skip
     add("--choices", nargs="*", metavar="TEXT",
-        help="choose among these (default: generate)")  # fmt: skip
-    add("--json", action="store_true", help="a JSON object per line, with the choices' scores")
-    add("--beam", type=int, metavar="N", help="width of the search in generation (default: 5)")
-    add("--max-len", type=int, metavar="N", help="longest output in tokens (default: 200)")
+        help="Answer choices to rank (default: generate an answer).")  # fmt: skip
+    add("--json", action="store_true",
+        help="Print one JSON object per line, including the scores of the choices.")  # fmt: skip
+    add("--beam", type=int, metavar="N", help="Beam size in generation (default: 5).")
+    add("--max-len", type=int, metavar="N",
+        help="Maximum number of tokens in an output (default: 200).")  # fmt: skip
     add("--min-len", type=int, metavar="N",
-        help="Fewest tokens of an output (default: 0, so that an answer may be empty).")  # fmt: skip
-    add("--device", help="cpu, cuda, cuda:1, ... (default: a GPU where there is one)")
+        help="Minimum number of tokens in an output (default: 0, which allows an empty "
+             "answer).")  # fmt: skip
+    add("--device", help="Device: cpu, cuda, cuda:1, ... (default: a GPU if there is one).")
     add("--frozen-model", type=Path, metavar="DIR", help=FROZEN_MODEL)
     add_allow_unknown(add)
     return parser

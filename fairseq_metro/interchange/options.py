@@ -22,21 +22,23 @@ def import_authors():
     """The command's options."""
     parser = CommandParser(description=IMPORT_AUTHORS)
     add = parser.add_argument
-    add("source", type=Path, help="their checkpoint file, or their Hugging Face folder")
-    add("--out", required=True, type=Path, help="the run's folder to write")
+    add("source", type=Path, help="Checkpoint file or Hugging Face folder of the authors.")
+    add("--out", required=True, type=Path, help="Run directory to write.")
     add("--vocab", type=Path,
-        help="folder with their sp.model and dict.txt, or a vocabulary folder made of them "
-             "(default: beside SOURCE)")  # fmt: skip
+        help="Folder with the authors' sp.model and dict.txt, or a vocabulary folder imported "
+             "from them (default: beside SOURCE).")  # fmt: skip
     add("--main-only", action="store_true",
-        help="leave the auxiliary model and the RTD head behind")  # fmt: skip
+        help="Import without the auxiliary model and the RTD head.")  # fmt: skip
     add("--max-distance", type=int, metavar="N",
-        help="distance from which on all share the last relative-position bucket (default: as the "
-             "files say)")  # fmt: skip
-    add("--heads", type=int, metavar="N", help="attention heads (default: as the files say)")
+        help="Distance beyond which all positions share the last relative-position bucket "
+             "(default: as in the files).")  # fmt: skip
+    add("--heads", type=int, metavar="N",
+        help="Number of attention heads (default: as in the files).")  # fmt: skip
     add("--max-positions", type=int, metavar="N",
-        help="keep only the first N positions (default: all)")  # fmt: skip
+        help="Keep only the first N positions (default: all).")  # fmt: skip
     add("--lowercase", choices=LOWERCASE, default="auto",
-        help="lower-case text first; auto: if the model's normaliser folds case (default)")  # fmt: skip
+        help="Whether to lower-case text before tokenization; auto does so if the normalizer of "
+             "the model folds case (default: auto).")  # fmt: skip
     return parser
 
 
@@ -54,12 +56,14 @@ def export_authors():
     """The command's options."""
     parser = CommandParser(description=EXPORT_AUTHORS)
     add = parser.add_argument
-    add("source", type=Path, help="a run's folder of ours, or one of its checkpoints")
-    add("--out", required=True, type=Path, help="the folder to write")
-    add("--format", choices=FORMATS, default=FORMATS[0], help="(default: hugging-face)")
-    add("--fp32", action="store_true", help="Hugging Face weights in fp32 instead of fp16")
+    add("source", type=Path, help="Run directory, or one of its checkpoints.")
+    add("--out", required=True, type=Path, help="Folder to write.")
+    add("--format", choices=FORMATS, default=FORMATS[0],
+        help="Format to write (default: hugging-face).")  # fmt: skip
+    add("--fp32", action="store_true", help="Write Hugging Face weights in fp32 instead of fp16.")
     add("--main-only", action="store_true",
-        help="training format: leave the auxiliary model and the RTD head behind")  # fmt: skip
+        help="Training format only: export without the auxiliary model and the RTD "
+             "head.")  # fmt: skip
     return parser
 
 
@@ -75,8 +79,8 @@ and spiece.model. The folder written holds checkpoint_last.pt and vocab/; fine-t
 def import_t5():
     """The command's options."""
     parser = CommandParser(description=IMPORT_T5)
-    parser.add_argument("folder", type=Path, help="the Hugging Face folder")
-    parser.add_argument("--out", required=True, type=Path, help="the run's folder to write")
+    parser.add_argument("folder", type=Path, help="Hugging Face folder to import.")
+    parser.add_argument("--out", required=True, type=Path, help="Run directory to write.")
     return parser
 
 
@@ -94,12 +98,15 @@ def import_roberta():
     """The command's options."""
     parser = CommandParser(description=IMPORT_ROBERTA)
     add = parser.add_argument
-    add("source", type=Path, help="the Hugging Face folder, or fairseq's checkpoint")
-    add("--out", required=True, type=Path, help="the run's folder to write")
+    add("source", type=Path, help="Hugging Face folder, or a checkpoint of fairseq.")
+    add("--out", required=True, type=Path, help="Run directory to write.")
     add("--tokenizer", type=Path,
-        help="folder of the tokenizer of fairseq's checkpoint: GPT-2's encoder.json and vocab.bpe, "
-             "or vocab.json and merges.txt, or a vocabulary of ours (default: beside it)")  # fmt: skip
-    add("--heads", type=int, help="attention heads, where fairseq's checkpoint does not say")
+        help="Tokenizer folder of the fairseq checkpoint: GPT-2's encoder.json and vocab.bpe, "
+             "vocab.json and merges.txt, or a vocabulary folder (default: beside the "
+             "checkpoint).")  # fmt: skip
+    add("--heads", type=int,
+        help="Number of attention heads, if the fairseq checkpoint does not state "
+             "it.")  # fmt: skip
     return parser
 
 
@@ -119,12 +126,13 @@ def export_hf():
     parser = CommandParser(description=EXPORT_HF)
     add = parser.add_argument
     add(
-        "source", type=Path, help="a run's folder, one of its checkpoints, or a Hugging Face folder"
+        "source", type=Path, help="Run directory, one of its checkpoints, or a Hugging Face folder."
     )
-    add("--out", required=True, type=Path, help="the folder to write")
-    add("--title", help="heading of the model card (default: the kind of model)")
+    add("--out", required=True, type=Path, help="Folder to write.")
+    add("--title", help="Heading of the model card (default: the kind of model).")
     add("--with-auxiliary", action="store_true",
-        help="keep a METRO-T5's auxiliary model and heads (FairseqMetroForPreTraining)")  # fmt: skip
+        help="Keep the auxiliary model and heads of a METRO-T5 "
+             "(FairseqMetroForPreTraining).")  # fmt: skip
     return parser
 
 
@@ -158,9 +166,10 @@ def export_roberta():
 def _export(description):
     parser = CommandParser(description=description)
     add = parser.add_argument
-    add("source", type=Path, help="The run folder, or one of its checkpoints.")
-    add("--out", required=True, type=Path, help="The folder to write.")
+    add("source", type=Path, help="Run directory, or one of its checkpoints.")
+    add("--out", required=True, type=Path, help="Folder to write.")
     add("--format", choices=FORMATS_OF_WEIGHTS, default="auto",
-        help="The weights' file: model.safetensors (safetensors), pytorch_model.bin (bin), or the "
-             "first where its package is installed (auto, the default).")  # fmt: skip
+        help="File format of the weights: model.safetensors (safetensors), pytorch_model.bin "
+             "(bin), or safetensors if its package is installed and bin otherwise (auto, the "
+             "default).")  # fmt: skip
     return parser

@@ -171,17 +171,25 @@ def fused_update(masters, gradients, exp_avgs, exp_avg_sqs, *, step, device, gro
 class FusedAdamConfig(FairseqDataclass):
     adam_betas: Any = field(
         default=(0.9, 0.999),
-        metadata={"help": "decay of the running averages of gradient and squared gradient"},
+        metadata={
+            "help": "Decay rates of the running averages of the gradient and the squared gradient."
+        },
     )
     adam_eps: float = field(
         default=1e-8,
-        metadata={"help": "added to the root of the squared average, not bias-corrected (fairseq)"},
+        metadata={
+            "help": "Term added to the root of the squared average, which is not "
+            "bias-corrected (fairseq)."
+        },
     )
     weight_decay: float = field(
-        default=0.0, metadata={"help": "decoupled: each update takes lr * weight_decay * parameter"}
+        default=0.0,
+        metadata={
+            "help": "Decoupled weight decay; each update subtracts lr * weight_decay * parameter."
+        },
     )
     fp16_adam_stats: bool = field(
-        default=False, metadata={"help": "refused: the averages are kept in float32"}
+        default=False, metadata={"help": "Not supported; the running averages are kept in float32."}
     )
     lr: list[float] = II("optimization.lr")
 

@@ -22,10 +22,13 @@ EPS, DECAY_RATE = 1e-30, -0.8
 @dataclass
 class PlainAdafactorConfig(FairseqDataclass):
     clip_threshold: float = field(
-        default=1.0, metadata={"help": "largest root mean square of a parameter's update"}
+        default=1.0, metadata={"help": "Maximum root mean square of a parameter's update."}
     )
     weight_decay: float = field(
-        default=0.0, metadata={"help": "decoupled: each update takes lr * weight_decay * parameter"}
+        default=0.0,
+        metadata={
+            "help": "Decoupled weight decay; each update subtracts lr * weight_decay * parameter."
+        },
     )
     lr: list[float] = II("optimization.lr")
 

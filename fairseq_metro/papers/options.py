@@ -26,22 +26,28 @@ def reproduce():
     """Options of ``fairseq-metro reproduce``."""
     parser = CommandParser(description=REPRODUCE)
     add = parser.add_argument
-    add("target", help=f"one of {', '.join(target_names())}")
+    add("target", help=f"Table or figure to reproduce: one of {', '.join(target_names())}.")
     add("--scale", default="cpu", choices=SCALES)
-    add("--plan", "--dry-run", action="store_true", help="say what would be run, and start nothing")
+    add("--plan", "--dry-run", action="store_true", help="Print the commands without running them.")
     add("--rehearse", type=int, metavar="N",
-        help="SCALE=paper alone: run every command with ARCH=tiny and N updates of fine-tuning and "
-        "distillation (40 or a multiple; twice as many of pretraining, a tenth of few-shot runs), "
-        "everything else as it is")  # fmt: skip
-    add("--report", action="store_true", help="run nothing: table and verdict of what is there")
-    add("--text", type=Path, help="folder of text files, wikitext2.*.txt among them")
-    add("--tasks", type=Path, help="folder of task files")
-    add("--templates", type=Path, help="promptsource's templates (default: installed)")
-    add("--seeds", type=int, nargs="+", help="these alone (default: the scale's)")
-    add("--variants", nargs="+", metavar="NAME", help="models of these alone, such as metro t5")
-    add("--processes", type=int, default=1, help="of pretraining, or GPUs (default: %(default)s)")
-    add("--only", nargs="+", metavar="KIND", help="only steps of these kinds, such as pretrain")
-    add("--blocks", type=int, metavar="N", help="of the held-out text, the first N alone")
-    add("--work", type=Path, help="default: runs/reproduction/SCALE")
-    add("--out", type=Path, help="file of results (default: results.jsonl in --work)")
+        help="With --scale paper only: run every command with ARCH=tiny and N updates of "
+             "fine-tuning and distillation (40 or a multiple; twice as many for pretraining, a "
+             "tenth for few-shot runs). Everything else is unchanged.")  # fmt: skip
+    add("--report", action="store_true",
+        help="Run nothing; write the table and the verdict from the existing "
+             "results.")  # fmt: skip
+    add("--text", type=Path, help="Folder of text files, including wikitext2.*.txt.")
+    add("--tasks", type=Path, help="Folder of task files.")
+    add("--templates", type=Path,
+        help="Folder of promptsource's templates (default: the installed package).")  # fmt: skip
+    add("--seeds", type=int, nargs="+", help="Run only these seeds (default: the scale's).")
+    add("--variants", nargs="+", metavar="NAME",
+        help="Run only these models, for example metro t5.")  # fmt: skip
+    add("--processes", type=int, default=1,
+        help="Number of pretraining processes or GPUs (default: %(default)s).")  # fmt: skip
+    add("--only", nargs="+", metavar="KIND",
+        help="Run only steps of these kinds, for example pretrain.")  # fmt: skip
+    add("--blocks", type=int, metavar="N", help="Use only the first N blocks of the held-out text.")
+    add("--work", type=Path, help="Working folder (default: runs/reproduction/SCALE).")
+    add("--out", type=Path, help="File of results (default: results.jsonl in --work).")
     return parser

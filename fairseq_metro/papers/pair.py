@@ -109,16 +109,20 @@ def main(argv=None):
         "--models",
         nargs="+",
         metavar="NAME=RUN",
-        help="metro and t5: pretrained runs, {seed} in it",
+        help="Pretrained runs of metro and t5; {seed} in a path is replaced by the seed.",
     )
     add("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    add("--text", type=Path, help="held-out text of the secondary outcome")
-    add("--blocks", type=int, metavar="N", help="of the text, the first N alone")
-    add("--rows", type=Path, default=FINETUNED, help="of fine-tuning (default: our results)")
-    add("--mixture", help="whose rows (default: real-sentences)")
-    add("--updates", type=int, default=3000, help="of fine-tuning, whose rows (default: 3000)")
-    add("--finetuned", nargs="+", metavar="NAME=DIR", help="folders of fine-tuning instead of rows")
-    add("--out", type=Path, default=OUT, help="the report (default: benchmarks/results)")
+    add("--text", type=Path, help="Held-out text for the secondary outcome.")
+    add("--blocks", type=int, metavar="N", help="Use only the first N blocks of the held-out text.")
+    add("--rows", type=Path, default=FINETUNED,
+        help="File of fine-tuning results (default: those in benchmarks/results).")  # fmt: skip
+    add("--mixture", help="Mixture whose fine-tuning results are read (default: real-sentences).")
+    add("--updates", type=int, default=3000,
+        help="Number of fine-tuning updates whose results are read (default: 3000).")  # fmt: skip
+    add("--finetuned", nargs="+", metavar="NAME=DIR",
+        help="Fine-tuned run directories to read instead of --rows.")  # fmt: skip
+    add("--out", type=Path, default=OUT,
+        help="Report to write (default: benchmarks/results/reproduction.md).")  # fmt: skip
     args = parser.parse_args(argv)
     if unknown := set(models_of([*(args.models or []), *(args.finetuned or [])])) - set(PAIR):
         raise UserError(f"--models: {', '.join(sorted(unknown))} is neither metro nor t5")

@@ -148,13 +148,17 @@ def means(rows):
 
 def main(argv=None):
     parser = CommandParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--text", type=Path, required=True, help="folder of text files")
-    parser.add_argument("--cells", nargs="+", default=["metro:1", "t5:1"], help="VARIANT:SEED …")
-    parser.add_argument("--arch", default="small", help="tiny or small (default: %(default)s)")
+    parser.add_argument("--text", type=Path, required=True, help="Folder of text files.")
+    parser.add_argument("--cells", nargs="+", default=["metro:1", "t5:1"],
+        help="Runs as VARIANT:SEED.")  # fmt: skip
+    parser.add_argument("--arch", default="small",
+        help="Architecture size: tiny or small (default: %(default)s).")  # fmt: skip
     parser.add_argument("--updates", type=int, default=7000)
-    parser.add_argument("--vocab-size", type=int, default=2000, help="pieces, of lower-cased text")
+    parser.add_argument("--vocab-size", type=int, default=2000,
+        help="Number of vocabulary pieces, trained on lower-cased text.")  # fmt: skip
     parser.add_argument("--valid-lines", type=int, default=1000)
-    parser.add_argument("--processes", type=int, default=1, help="of fairseq-train, on the CPU")
+    parser.add_argument("--processes", type=int, default=1,
+        help="Number of fairseq-train processes on the CPU.")  # fmt: skip
     parser.add_argument("--work", type=Path, default=ROOT / "runs" / "pretraining")
     args = parser.parse_args(argv)
     cells = []

@@ -206,19 +206,25 @@ def main(argv=None):
     parser = CommandParser(description=__doc__)
     add = parser.add_argument
     add("--models", nargs="+", required=True, metavar="NAME=RUN")
-    add("--tasks", type=Path, required=True, help="folder of the real sets' files")
+    add("--tasks", type=Path, required=True, help="Folder of task files.")
     add("--seeds", type=int, nargs="+", default=[1, 2])
-    add("--cells", nargs="+", metavar="NAME:SEED", help="these alone (default: all models x seeds)")
+    add("--cells", nargs="+", metavar="NAME:SEED",
+        help="Run only these cells (default: all models with all seeds).")  # fmt: skip
     add("--mixture", default="real-small")
-    add("--templates", type=Path, help="folder of promptsource's templates (default: installed)")
+    add("--templates", type=Path,
+        help="Folder of promptsource's templates (default: the installed package).")  # fmt: skip
     add("--updates", type=int, default=1500)
-    add("--max-tokens", type=int, default=4096, help="source tokens in an update, at most")
+    add("--max-tokens", type=int, default=4096,
+        help="Maximum number of source tokens in an update.")  # fmt: skip
     add("--lr", type=float, default=1e-3)
-    add("--valid-rows", type=int, default=500, help="of a held-in set, under each template")
-    add("--options", nargs=argparse.REMAINDER, default=[], help="at the end: of fairseq-train")
+    add("--valid-rows", type=int, default=500,
+        help="Maximum number of validation rows of a held-in set under each "
+             "template.")  # fmt: skip
+    add("--options", nargs=argparse.REMAINDER, default=[],
+        help="Options of fairseq-train; must come last.")  # fmt: skip
     add("--work", type=Path, default=ROOT / "runs" / "prompt_finetuning")
     add("--json", type=Path, default=RESULTS)
-    add("--keep", action="store_true", help="keep the cells' folders")
+    add("--keep", action="store_true", help="Keep the folders of the cells.")
     args = parser.parse_args(argv)
     if not args.tasks.is_dir():
         raise UserError(f"--tasks {args.tasks}: no such folder")

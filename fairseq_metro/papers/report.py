@@ -169,7 +169,7 @@ def _compute(by_model, spans):
         ratio = flops[METRO] / flops[T5]
         updates = next(row["updates"] for row in spans if row["model"] == METRO)
         lines.append(
-            f"An update of METRO-T5 costs {ratio:.2f} times T5's in FLOPs (planning/costs.py): as much "
+            f"An update of METRO-T5 costs {ratio:.2f} times T5's in FLOPs (recipes/costs.py): as much "
             f"compute as T5's {updates:,} updates pays for {round(updates / ratio):,} of METRO-T5's."
         )
     if by_model[COMPUTE]:

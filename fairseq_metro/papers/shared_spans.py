@@ -230,12 +230,14 @@ def evaluate(run, text, seed=1, limit=None, device="cpu", patterns=PATTERNS):
 def main(argv=None):
     parser = CommandParser(description=__doc__)
     add = parser.add_argument
-    add("runs", nargs="+", type=Path, metavar="RUN", help="folders of pretraining, or checkpoints")
-    add("--text", type=Path, required=True, help="held-out text, UTF-8")
-    add("--seed", type=int, default=1, help="of the masks (default: %(default)s)")
-    add("--blocks", type=int, metavar="N", help="the first N alone (default: all)")
-    add("--device", default="cpu", help="(default: %(default)s)")
-    add("--json", type=Path, metavar="FILE", help="append a line for each run and pattern")
+    add("runs", nargs="+", type=Path, metavar="RUN",
+        help="Run directories or checkpoints of pretraining.")  # fmt: skip
+    add("--text", type=Path, required=True, help="Held-out text in UTF-8.")
+    add("--seed", type=int, default=1, help="Random seed of the masks (default: %(default)s).")
+    add("--blocks", type=int, metavar="N", help="Use only the first N blocks (default: all).")
+    add("--device", default="cpu", help="Device to run on (default: %(default)s).")
+    add("--json", type=Path, metavar="FILE",
+        help="File to append a line to for each run and masking pattern.")  # fmt: skip
     args = parser.parse_args(argv)
     for run in args.runs:
         for row in evaluate(run, args.text, args.seed, args.blocks, args.device):

@@ -3,7 +3,7 @@
     python -m fairseq_metro.recipes.configs --out train_scripts/configs
     python -m fairseq_metro.recipes.configs --out my-configs --processes 8 --tokens-per-process 4096
 
-Each file holds what the command of ``planning.options`` sets, in fairseq's own groups, and the
+Each file holds what the command of ``recipes.options`` sets, in fairseq's own groups, and the
 sizes that the architecture function fills in, which fairseq-hydra-train does not call.
 """
 
@@ -146,9 +146,12 @@ def write_all(folder, texts):
 
 def main(argv=None):
     parser = CommandParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--out", required=True, type=Path, help="folder of the YAML files")
-    parser.add_argument("--processes", default="1", help="GPUs or processes of all machines")
-    parser.add_argument("--tokens-per-process", default="", help="tokens of a batch of one process")
+    parser.add_argument("--out", required=True, type=Path,
+        help="Folder to write the YAML files to.")  # fmt: skip
+    parser.add_argument("--processes", default="1",
+        help="Number of GPUs or processes over all machines.")  # fmt: skip
+    parser.add_argument("--tokens-per-process", default="",
+        help="Number of tokens in a batch of one process.")  # fmt: skip
     args = parser.parse_args(argv)
     processes = positive("--processes", args.processes)
     tokens = args.tokens_per_process

@@ -151,19 +151,21 @@ def parser():
     """The command line."""
     made = CommandParser(description=__doc__.split("\n")[0])
     add = made.add_argument
-    add("--recipe", default="t0", help=" | ".join(RECIPES))
-    add("--size", default="base", help=" | ".join(SIZES))
-    add("--model", default="metro", help=" | ".join(MODELS))
-    add("--processes", default="1", help="GPUs, or processes on CPUs, of one machine")
-    add("--machines", default="1", help="machines of so many processes each")
-    add("--batch", default="", help="sequences of a batch of one process")
+    add("--recipe", default="t0", help=f"Recipe: {' | '.join(RECIPES)}.")
+    add("--size", default="base", help=f"Model size: {' | '.join(SIZES)}.")
+    add("--model", default="metro", help=f"Model family: {' | '.join(MODELS)}.")
+    add("--processes", default="1", help="Number of GPUs, or of CPU processes, on one machine.")
+    add("--machines", default="1", help="Number of machines with --processes processes each.")
+    add("--batch", default="", help="Number of sequences in a batch of one process.")
     add("--tokens-per-process", default="",
-        help="instead of --batch: tokens of a batch of sequences of full length")  # fmt: skip
-    add("--init-from", default="", help="what to begin with")
-    add("--data", default="", help="data folder (default: none yet, a row is only checked)")
-    add("--mixture", help="what the data should be made of")
-    add("--save-dir", help="run folder")
-    add("--plan", action="store_true", help="print the words though INIT is not there yet")
+        help="Number of tokens in a batch of full-length sequences, instead of "
+             "--batch.")  # fmt: skip
+    add("--init-from", default="", help="Model to start from.")
+    add("--data", default="", help="Data folder (default: none; the recipe is only checked).")
+    add("--mixture", help="Mixture that the data should have been made from.")
+    add("--save-dir", help="Run directory.")
+    add("--plan", action="store_true",
+        help="Print the options even if the model of --init-from does not exist yet.")  # fmt: skip
     add("options", nargs="*", help=argparse.SUPPRESS)
     return made
 

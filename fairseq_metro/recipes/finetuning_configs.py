@@ -3,7 +3,7 @@
     python -m fairseq_metro.recipes.finetuning_configs --out train_scripts/configs
     python -m fairseq_metro.recipes.finetuning_configs --out my-configs --processes 8 --model hf
 
-Each holds what the command of ``planning.finetuning`` sets, as ``planning.configs`` does for
+Each holds what the command of ``recipes.finetuning`` sets, as ``recipes.configs`` does for
 pretraining.
 """
 
@@ -85,10 +85,13 @@ def text(name, processes=1, batch=None, model="metro"):
 
 def main(argv=None):
     parser = CommandParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--out", required=True, type=Path, help="folder of the YAML files")
-    parser.add_argument("--processes", default="1", help="GPUs or processes of all machines")
-    parser.add_argument("--batch", default="", help="sequences of a batch of one process")
-    parser.add_argument("--model", default="metro", help=" | ".join(MODELS))
+    parser.add_argument("--out", required=True, type=Path,
+        help="Folder to write the YAML files to.")  # fmt: skip
+    parser.add_argument("--processes", default="1",
+        help="Number of GPUs or processes over all machines.")  # fmt: skip
+    parser.add_argument("--batch", default="",
+        help="Number of sequences in a batch of one process.")  # fmt: skip
+    parser.add_argument("--model", default="metro", help=f"Model family: {' | '.join(MODELS)}.")
     args = parser.parse_args(argv)
     processes = positive("--processes", args.processes)
     batch = positive("--batch", args.batch) if args.batch else None

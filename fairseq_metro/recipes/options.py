@@ -28,12 +28,12 @@ def parser():
     """The command line."""
     made = CommandParser(description=__doc__.split("\n")[0])
     add_row_arguments(made)
-    made.add_argument("--save-dir", help="run folder")
+    made.add_argument("--save-dir", help="Run directory.")
     made.add_argument(
         "--gpu-mib",
         default="",
-        help="memory of a GPU in MiB: the largest batch that fits it is taken (by the estimate of "
-        "planning.memory), unless --tokens-per-process is given",
+        help="GPU memory in MiB. The largest batch that fits is chosen by the estimate in "
+        "recipes.memory, unless --tokens-per-process is given.",
     )
     made.add_argument("options", nargs="*", help=argparse.SUPPRESS)
     return made
@@ -46,9 +46,13 @@ def plan_parser():
         epilog="Options of fairseq-train may follow after --.",
     )
     add_row_arguments(parser)
-    parser.add_argument("--gpu", default="a100-80", help=f"{', '.join(GPUS)} or MEMORY_GB:TFLOPS")
-    parser.add_argument("--gpu-mib", help="memory of the GPU at hand in MiB, its kind is guessed")
-    parser.add_argument("--mfu", type=float, default=0.3, help="share of the peak (default 0.3)")
+    parser.add_argument("--gpu", default="a100-80",
+        help=f"GPU model: {', '.join(GPUS)} or MEMORY_GB:TFLOPS.")  # fmt: skip
+    parser.add_argument("--gpu-mib",
+        help="Memory of the available GPU in MiB, from which its model is guessed.")  # fmt: skip
+    parser.add_argument("--mfu", type=float, default=0.3,
+        help="Model FLOPs utilization, the fraction of the GPU's peak (default: "
+             "0.3).")  # fmt: skip
     parser.add_argument("options", nargs="*", help=argparse.SUPPRESS)
     return parser
 

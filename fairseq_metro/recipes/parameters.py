@@ -51,8 +51,8 @@ def parser():
     parser = CommandParser(description=__doc__)
     parser.add_argument(
         "--vocab-size", type=int,
-        help="Size of the dictionary, special symbols and sentinels included (default: the "
-        "authors' for base, base++ and large++).",
+        help="Number of symbols in the dictionary, including special symbols and sentinels "
+             "(default: the authors' for base, base++ and large++).",
     )  # fmt: skip
     return parser
 

@@ -163,19 +163,22 @@ def parser():
     """The command line."""
     made = CommandParser(description=__doc__.split("\n")[0])
     add = made.add_argument
-    add("--group", default=GROUPS[0], help=" | ".join(GROUPS))
-    add("--setting", default=SETTINGS[0], help=" | ".join(SETTINGS))
-    add("--model", default="roberta", help=" | ".join(MODELS))
-    add("--size", default="", help="of the student (default: distil; of hf small, of t5 base)")
-    add("--processes", default="1", help="GPUs, or processes on CPUs, of one machine")
-    add("--machines", default="1", help="machines of so many processes each")
-    add("--batch", default="", help="prompts of a batch of one process")
-    add("--init-from", default="", help="the student to begin with")
-    add("--teacher", default="", help="run on every batch; several joined by ':'")
-    add("--cache", default="", help="or what it said before")
-    add("--data", default="", help="data folder (default: none yet, a row is only checked)")
-    add("--save-dir", help="run folder")
-    add("--plan", action="store_true", help="print the words though the models are not there yet")
+    add("--group", default=GROUPS[0], help=f"Task group: {' | '.join(GROUPS)}.")
+    add("--setting", default=SETTINGS[0], help=f"Distillation setting: {' | '.join(SETTINGS)}.")
+    add("--model", default="roberta", help=f"Model family: {' | '.join(MODELS)}.")
+    add("--size", default="",
+        help="Size of the student (default: distil; small for hf, base for t5).")  # fmt: skip
+    add("--processes", default="1", help="Number of GPUs, or of CPU processes, on one machine.")
+    add("--machines", default="1", help="Number of machines with --processes processes each.")
+    add("--batch", default="", help="Number of prompts in a batch of one process.")
+    add("--init-from", default="", help="Student to start from.")
+    add("--teacher", default="",
+        help="Teacher to run on every batch; several may be joined by ':'.")  # fmt: skip
+    add("--cache", default="", help="Cached predictions of a teacher, instead of --teacher.")
+    add("--data", default="", help="Data folder (default: none; the recipe is only checked).")
+    add("--save-dir", help="Run directory.")
+    add("--plan", action="store_true",
+        help="Print the options even if the models do not exist yet.")  # fmt: skip
     add("options", nargs="*", help=argparse.SUPPRESS)
     return made
 

@@ -3,7 +3,7 @@
     python -m fairseq_metro.recipes.smash_configs --out train_scripts/configs
     python -m fairseq_metro.recipes.smash_configs --out my-configs --processes 8
 
-Each holds what the command of ``planning.smash`` sets, as ``planning.configs`` does for pretraining.
+Each holds what the command of ``recipes.smash`` sets, as ``recipes.configs`` does for pretraining.
 The task group, of pairs or of single sentences, is the data's.
 """
 
@@ -86,9 +86,11 @@ def text(name, processes=1, batch=None):
 
 def main(argv=None):
     parser = CommandParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--out", required=True, type=Path, help="folder of the YAML files")
-    parser.add_argument("--processes", default="1", help="GPUs or processes of all machines")
-    parser.add_argument("--batch", default="", help="prompts of a batch of one process")
+    parser.add_argument("--out", required=True, type=Path,
+        help="Folder to write the YAML files to.")  # fmt: skip
+    parser.add_argument("--processes", default="1",
+        help="Number of GPUs or processes over all machines.")  # fmt: skip
+    parser.add_argument("--batch", default="", help="Number of prompts in a batch of one process.")
     args = parser.parse_args(argv)
     processes = positive("--processes", args.processes)
     batch = positive("--batch", args.batch) if args.batch else None

@@ -73,7 +73,7 @@ class Distillation:
 
     @property
     def sequences(self):
-        """What ``planning.batches`` shares out."""
+        """What ``recipes.batches`` shares out."""
         return self.prompts
 
 

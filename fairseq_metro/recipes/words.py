@@ -129,20 +129,23 @@ def given_at_the_end(extra, derived=DERIVED):
 
 def add_row_arguments(parser):
     """The arguments that choose a row and share out its update."""
-    parser.add_argument("--objective", default="metro_t5", help=" | ".join(MODELS))
-    parser.add_argument("--size", default="base", help=" | ".join(SIZES))
-    parser.add_argument("--recipe", default="paper", help=" | ".join(RECIPES))
+    parser.add_argument("--objective", default="metro_t5",
+        help=f"Pretraining objective: {' | '.join(MODELS)}.")  # fmt: skip
+    parser.add_argument("--size", default="base", help=f"Model size: {' | '.join(SIZES)}.")
+    parser.add_argument("--recipe", default="paper", help=f"Recipe: {' | '.join(RECIPES)}.")
     parser.add_argument(
-        "--processes", default="1", help="GPUs, or processes on CPUs, of one machine"
+        "--processes", default="1", help="Number of GPUs, or of CPU processes, on one machine."
     )
-    parser.add_argument("--machines", default="1", help="machines of so many processes each")
+    parser.add_argument("--machines", default="1",
+        help="Number of machines with --processes processes each.")  # fmt: skip
     parser.add_argument(
         "--tokens-per-process",
         default="",
-        help="tokens of a batch of one process (default: the largest that divides the update, at "
-        "most the table's, or what fits the memory of --gpu or --gpu-mib)",
+        help="Number of tokens in a batch of one process (default: the largest that divides the "
+        "update, up to the value in the table, or what fits the memory of --gpu or "
+        "--gpu-mib).",
     )
-    parser.add_argument("--data", default="", help="data folder(s), joined by ':'")
+    parser.add_argument("--data", default="", help="Data folders, joined by ':'.")
 
 
 def positive(name, text):

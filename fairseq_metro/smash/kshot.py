@@ -18,35 +18,42 @@ logger = logging.getLogger(__name__)
 def parser():
     """The command's arguments."""
     found = CommandParser(
-        description="K-shot train and dev splits by LM-BFF's algorithm, and the original dev file "
-        "as test, to OUT/<Task>/<K>-<seed>/; a split that is there is kept. A set published in one "
-        f"file first gives its test, drawn by seed {DRAW_SEED}.",
-        epilog=f"few-shot tasks: {', '.join(task_names())}, or a YAML file of your own",
+        description="Write K-shot train and dev splits by LM-BFF's algorithm, with the original "
+        "dev file as test, to OUT/<Task>/<K>-<seed>/. Existing splits are kept. If a "
+        "set is published as a single file, its test set is sampled first, with seed "
+        f"{DRAW_SEED}.",
+        epilog=f"Few-shot tasks: {', '.join(task_names())}, or a YAML file of your own.",
     )
     add = found.add_argument
-    add("--tasks", metavar="FOLDER", help="folder of original files, LM-BFF's or as published")
-    add("--task", nargs="+", metavar="NAME", help="few-shot tasks")
-    add("--k", type=int, nargs="+", default=[16], help="examples a label (default 16)")
-    add("--seeds", type=int, nargs="+", default=list(SEEDS), help=f"default {SEEDS}")
-    add("--out", metavar="DIR", help="folder of the splits")
-    add("--dev-times", type=int, default=1, help="dev is K times this (LM-BFF's 10x: 10)")
+    add("--tasks", metavar="FOLDER",
+        help="Folder of original files, in LM-BFF's layout or as published.")  # fmt: skip
+    add("--task", nargs="+", metavar="NAME", help="Few-shot tasks to split.")
+    add("--k", type=int, nargs="+", default=[16],
+        help="Number of examples per label (default: 16).")  # fmt: skip
+    add("--seeds", type=int, nargs="+", default=list(SEEDS),
+        help=f"Random seeds of the splits (default: {SEEDS}).")  # fmt: skip
+    add("--out", metavar="DIR", help="Folder to write the splits to.")
+    add("--dev-times", type=int, default=1,
+        help="Size of the dev set as a multiple of K (10 for LM-BFF's 10x; default: "
+             "1).")  # fmt: skip
     add(
         "--short-labels", choices=SHORT_LABELS, default=SHORT_LABELS[0],
-        help="a label with fewer than 2 K rows: error; lmbff: train takes K of them, dev the rest; "
-        "halve: train and dev share them",
+        help="How to split a label with fewer than 2 K rows: error refuses it; lmbff gives K rows "
+             "to train and the rest to dev; halve shares them between train and dev.",
     )  # fmt: skip
     add(
         "--lmbff-cola", action="store_true",
-        help="CoLA as LM-BFF's run left it, which shuffled it in place, seed after seed",
+        help="Reproduce LM-BFF's splits of CoLA, whose rows its code shuffled in place, seed "
+             "after seed.",
     )  # fmt: skip
     add(
         "--required-words", metavar="FILE",
-        help="write the label and prompt words of the tasks (of all, without --task), for "
-        "train_vocabulary.py --require-words",
+        help="File to write the label and prompt words of the tasks to (of all tasks, without "
+             "--task), for fairseq-metro vocabulary --require-words.",
     )  # fmt: skip
     add_max_bad_rows(
         add, "How many rows of a train file may be bad: without a text or label, damaged, not UTF-8. "
-        f"They are left out and counted; more end the command (default: {DEFAULT_LIMIT})."
+        f"They are left out and counted; a larger number ends the command (default: {DEFAULT_LIMIT})."
     )  # fmt: skip
     return found
 

@@ -18,8 +18,10 @@ from fairseq_metro.smash.templates import PromptTemplate
 def parser():
     """The command's options."""
     parser = CommandParser(description=__doc__.split("\n")[0])
-    parser.add_argument("tasks", nargs="+", metavar="TASK", help="a name, or a YAML file")
-    parser.add_argument("--words", type=Path, metavar="FILE", help="words of the vocabulary")
+    parser.add_argument("tasks", nargs="+", metavar="TASK",
+        help="Few-shot task: a name or a YAML file.")  # fmt: skip
+    parser.add_argument("--words", type=Path, metavar="FILE",
+        help="File to write the words of the vocabulary to.")  # fmt: skip
     return parser
 
 

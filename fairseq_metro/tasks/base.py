@@ -45,33 +45,35 @@ copy_checkpoints_whole()
 
 @dataclass
 class TextTaskConfig(FairseqDataclass):
-    data: str = field(default="", metadata={"help": "data folder"})
+    data: str = field(default="", metadata={"help": "Data folder."})
     vocab: str = field(
         default="",
         metadata={
-            "help": "vocabulary folder; needed only for a checkpoint or data folder that was "
-            "moved without its own (default: DATA/vocab, or the dictionary of a folder that "
-            "fairseq-preprocess made)"
+            "help": "Vocabulary folder. Needed only if a checkpoint or data folder was moved "
+            "without its own (default: DATA/vocab, or the dictionary of a folder written "
+            "by fairseq-preprocess)."
         },
     )
     sentencepiece_model: str = field(
         default="",
         metadata={
-            "help": "SentencePiece model that made the pieces of a folder of fairseq-preprocess; "
-            "training needs none, but whatever reads or writes text with its checkpoints does"
+            "help": "SentencePiece model that produced the pieces of a folder written by "
+            "fairseq-preprocess. Training does not need it, but reading or writing text "
+            "with the checkpoints does."
         },
     )
     init_from: str = field(
         default="",
         metadata={
-            "help": "begin with the parameters of this model: a run's folder or checkpoint of "
-            "ours, an authors' checkpoint or Hugging Face folder; the optimizer begins anew; "
-            "nothing where --save-dir holds a checkpoint to resume"
+            "help": "Initialize the parameters from this model: a run directory, a checkpoint, a "
+            "checkpoint of the METRO-T0 authors or a Hugging Face folder. The optimizer "
+            "state is not loaded. Ignored when --save-dir holds a checkpoint to resume "
+            "from."
         },
     )
     no_initial_validation: bool = field(
         default=False,
-        metadata={"help": "do not validate before the first update of a run"},
+        metadata={"help": "Do not validate before the first update of a run."},
     )
     seed: int = II("common.seed")
     save_dir: str = II("checkpoint.save_dir")

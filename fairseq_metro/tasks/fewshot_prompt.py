@@ -38,13 +38,13 @@ class FewshotPromptConfig(TextTaskConfig):
     """Options of ``--task fewshot_prompt``."""
 
     fewshot_task: str = field(
-        default="", metadata={"help": "few-shot task of DATA: a name (sst2), or a YAML file"}
+        default="", metadata={"help": "Few-shot task of DATA: a name (sst2) or a YAML file."}
     )
     allow_unknown: bool = field(
         default=False,
         metadata={
-            "help": "go on where the vocabulary lacks more than half of the text's characters, which "
-            "become <unk>"
+            "help": "Continue even if the vocabulary lacks more than half of the text's "
+            "characters, which become <unk>."
         },
     )
 

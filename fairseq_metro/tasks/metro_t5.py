@@ -18,15 +18,16 @@ class MetroT5TaskConfig(PretrainingTaskConfig):
     mask_pattern: ChoiceEnum(MASK_PATTERNS) = field(
         default="iid",
         metadata={
-            "help": "iid: each masked token by itself (paper); span: T5's contiguous spans of 1 to 5 "
-            "tokens, a mask for each token (Table 4, Continuous Span Mask)"
+            "help": "Masking: iid masks each token independently (paper); span masks contiguous "
+            "spans of 1 to 5 tokens, as T5 does, with one mask per token (Table 4, "
+            "Continuous Span Mask)."
         },
     )
     clm_positions: ChoiceEnum(CLM_POSITIONS) = field(
         default="masked",
         metadata={
-            "help": "tokens that carry CLM loss: the masked ones (paper, eq. 12), or all, as a mean "
-            "over real tokens (Table 4, CLM Loss on All Position)"
+            "help": "Tokens that contribute to the CLM loss: the masked tokens (paper, eq. 12), "
+            "or all real tokens, averaged (Table 4, CLM Loss on All Position)."
         },
     )
 

@@ -37,30 +37,33 @@ class PretrainingTaskConfig(TextTaskConfig):
     data: str = field(
         default="",
         metadata={
-            "help": "folder written by fairseq-metro binarize or fairseq-preprocess --only-source, "
-            "or several shards joined by ':', one for each epoch in turn"
+            "help": "Folder written by fairseq-metro binarize or fairseq-preprocess "
+            "--only-source. Several shards may be joined by ':'; each epoch reads the "
+            "next one."
         },
     )
     sample_break_mode: ChoiceEnum(BREAK_MODES) = field(
         default="complete_doc",
         metadata={
-            "help": "blocks: complete_doc packs whole lines within a document, complete also "
-            "across documents, eos takes one line each, none cuts the stream anywhere"
+            "help": "How text is cut into blocks: complete_doc packs whole lines of one document, "
+            "complete packs whole lines across documents, eos makes each line a block, "
+            "and none cuts the token stream anywhere."
         },
     )
     tokens_per_sample: int = field(
         default=512,
-        metadata={"help": "longest block in tokens, <s> included (paper: 512)"},
+        metadata={"help": "Maximum number of tokens in a block, including <s> (paper: 512)."},
     )
     mask_prob: float = field(
-        default=0.15, metadata={"help": "share of ordinary tokens that is masked (paper: 0.15)"}
+        default=0.15,
+        metadata={"help": "Fraction of ordinary tokens that are masked (paper: 0.15)."},
     )
     max_tokens: Any = II("dataset.max_tokens")
     recipe: ChoiceEnum(RECIPES) = field(
         default="paper",
         metadata={
-            "help": "the group of choices in which METRO-T0's paper and released code differ; "
-            "fairseq_metro/common/recipes.py lists them"
+            "help": "Recipe for the choices in which METRO-T0's paper and released code differ; "
+            "see fairseq_metro/common/recipes.py."
         },
     )
 

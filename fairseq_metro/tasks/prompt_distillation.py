@@ -46,42 +46,47 @@ class PromptDistillationTaskConfig(TextTaskConfig):
     data: str = field(
         default="",
         metadata={
-            "help": "folder of prompts, written by fairseq-metro intermediate, or by "
-            "fairseq-preprocess --only-source of lines with one mask symbol each; with "
-            "--distillation mlm of text, by fairseq-metro binarize or fairseq-preprocess, or several "
-            "shards joined by ':'"
+            "help": "Folder of prompts written by fairseq-metro intermediate, or by "
+            "fairseq-preprocess --only-source from lines with one mask symbol each. With "
+            "--distillation mlm, a folder of text written by fairseq-metro binarize or "
+            "fairseq-preprocess, or several shards joined by ':'."
         },
     )
     teacher: str = field(
         default="",
         metadata={
-            "help": "the teacher, run on every batch: a local Hugging Face folder, a run's folder "
-            "or checkpoint; several joined by ':' are averaged in probability"
+            "help": "Teacher to run on every batch: a local Hugging Face folder, a run directory "
+            "or a checkpoint. Probabilities of several teachers, joined by ':', are "
+            "averaged."
         },
     )
     teacher_cache: str = field(
         default="",
         metadata={
-            "help": "or what it said before: a folder written by fairseq-metro cache-teacher; "
-            "several of vectors joined by ':' are averaged; with --teacher too, it must be its"
+            "help": "Folder of cached predictions written by fairseq-metro cache-teacher, instead "
+            "of --teacher. Several caches of vectors, joined by ':', are averaged. If "
+            "--teacher is also given, the cache must be from that teacher."
         },
     )
     tokens_per_sample: int = field(
         default=512,
-        metadata={"help": "of text: longest block in tokens, <s> included (SMASH, A.1: 512)"},
+        metadata={
+            "help": "Maximum number of tokens in a block of text, including <s> (SMASH, A.1: 512)."
+        },
     )
     sample_break_mode: ChoiceEnum(BREAK_MODES) = field(
         default="complete_doc",
-        metadata={"help": "of text: what a block is, as in pretraining"},
+        metadata={"help": "How text is cut into blocks, as in pretraining."},
     )
     mask_prob: float = field(
-        default=0.15, metadata={"help": "of text: share of ordinary tokens that is masked"}
+        default=0.15, metadata={"help": "Fraction of ordinary tokens of text that are masked."}
     )
     mask_smoothing: float = field(
         default=0.7,
         metadata={
-            "help": "of text: a token is chosen in proportion to its count to the power of minus "
-            "this, so that rare ones are favoured (DistilBERT: 0.7); 0: all alike"
+            "help": "Exponent of the masking distribution over text: a token is masked in "
+            "proportion to its count to the power of minus this value, which favours rare "
+            "tokens (DistilBERT: 0.7). With 0, masking is uniform."
         },
     )
     max_tokens: Any = II("dataset.max_tokens")

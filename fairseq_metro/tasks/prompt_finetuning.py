@@ -46,34 +46,36 @@ class PromptFinetuningTaskConfig(TextTaskConfig):
     data: str = field(
         default="",
         metadata={
-            "help": "folder of prompted pairs, written by fairseq-metro prompts, by "
-            "fairseq-preprocess --source-lang SRC --target-lang TGT, or in the METRO-T0 authors' layout"
+            "help": "Folder of prompted pairs, written by fairseq-metro prompts, by "
+            "fairseq-preprocess --source-lang SRC --target-lang TGT, or in the METRO-T0 "
+            "authors' layout."
         },
     )
     max_source_length: int = field(
         default=512,
-        metadata={"help": "longest source in tokens, <s> and </s> included; cut on the right "
-                  "(paper: 512)"},
+        metadata={"help": "Maximum number of source tokens, including <s> and </s>; longer "
+                          "sources are truncated on the right (paper: 512)."},
     )  # fmt: skip
     max_target_length: int = field(
         default=256,
-        metadata={"help": "longest target or choice in tokens, </s> included; cut on the right "
-                  "(paper: 256)"},
+        metadata={"help": "Maximum number of tokens in a target or answer choice, including </s>; "
+                          "longer targets are truncated on the right (paper: 256)."},
     )  # fmt: skip
     pack: bool = field(
         default=False,
         metadata={
-            "help": "several training examples in a row of the batch, which never see one another "
-            "and have positions of their own (FLAN); rows are then as long as the two limits, and "
-            "--batch-size counts rows"
+            "help": "Pack several training examples into one row of the batch. They do not attend "
+            "to each other and have their own positions (FLAN). Rows are then as long as "
+            "the two length limits, and --batch-size counts rows."
         },
     )
     soft_prompt_tokens: int = field(
         default=0,
         metadata={
-            "help": "train so many vectors before the encoder's input and nothing else; the model "
-            "behind them is --init-from's, and the checkpoint holds the vectors and its place "
-            "(FLAN's soft-prompt tuning); 0: fine-tune the model"
+            "help": "Number of trainable vectors before the encoder's input; all other "
+            "parameters, which come from --init-from, are frozen. The checkpoint holds "
+            "these vectors and the path of the model (FLAN's soft-prompt tuning). With 0, "
+            "the model is fine-tuned."
         },
     )
     # fairseq's own, to know or to refuse.

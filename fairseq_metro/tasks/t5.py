@@ -23,19 +23,23 @@ class T5TaskConfig(PretrainingTaskConfig):
     mask_multiple_length: int = field(
         default=5,
         metadata={
-            "help": "longest span in tokens; lengths 1 to this are equally frequent (released "
-            "configurations: 5, which is 3 on average)"
+            "help": "Maximum span length in tokens; lengths from 1 to this value are equally "
+            "frequent (released configurations: 5, a mean of 3)."
         },
     )
     empty_prob: float = field(
         default=0.1,
-        metadata={"help": "share of the masking that empty spans may take (released code: 0.1)"},
+        metadata={
+            "help": "Maximum fraction of the masking budget spent on empty spans (released "
+            "code: 0.1)."
+        },
     )
     decoding_target: ChoiceEnum(DECODING_TARGETS) = field(
         default="spans",
         metadata={
-            "help": "spans: sentinels and what they stand for (METRO-T0, eq. 1); all: the whole "
-            "original, loss on every token (Table 4, T0 + All-token LM loss)"
+            "help": "Target of the decoder: spans is the sentinels and the text they replace "
+            "(METRO-T0, eq. 1); all is the whole original text, with loss on every token "
+            "(Table 4, T0 + All-token LM loss)."
         },
     )
 

@@ -129,13 +129,15 @@ def parser():
     """The command's options."""
     parser = CommandParser(description=__doc__)
     add = parser.add_argument
-    add("folder", type=Path, help="the authors' folder with sp.model and dict.txt")
-    add("--out", required=True, type=Path, help="the vocabulary folder to write")
+    add("folder", type=Path, help="Folder of the authors with sp.model and dict.txt.")
+    add("--out", required=True, type=Path, help="Vocabulary folder to write.")
     add("--sentinels", type=int, default=SENTINELS, metavar="N",
-        help="number of sentinels, <sen000> included (theirs: tokens_per_sample, 512)")  # fmt: skip
+        help="Number of sentinels, including <sen000> (the authors': tokens_per_sample, "
+             "512).")  # fmt: skip
     add("--lowercase", choices=LOWERCASE, default="auto",
-        help="lower-case text first; auto: if the model's normaliser folds case, as the 32k "
-             "vocabulary's does (default: auto)")  # fmt: skip
+        help="Whether to lower-case text before tokenization; auto does so if the normalizer of "
+             "the model folds case, as that of the 32k vocabulary does (default: "
+             "auto).")  # fmt: skip
     return parser
 
 

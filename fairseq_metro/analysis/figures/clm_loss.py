@@ -20,7 +20,8 @@ STRONG = 1.0  # clip norms below this are named: the paper's base++ clips at 2, 
 def add_arguments(parser):
     parser.add_argument(
         "runs", nargs="+", metavar="LABEL=RUN",
-        help="folders of METRO-T5 runs, or logs; named by their options where no LABEL is given",
+        help="Run directories of METRO-T5, or log files. Without a LABEL, a run is labelled by "
+             "its options.",
     )  # fmt: skip
 
 

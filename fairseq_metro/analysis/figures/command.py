@@ -53,12 +53,12 @@ def parser(name):
         prog=f"fairseq-metro figure {name}", description=module.__doc__.split("\n")[0]
     )
     module.add_arguments(made)
-    made.add_argument("--title", default="", help="a line above the picture")
+    made.add_argument("--title", default="", help="Title above the plot.")
     made.add_argument(
         "--out",
         type=Path,
         default=Path(f"{name}.png"),
-        help="the picture, a PNG; the csv lies beside it (default: %(default)s)",
+        help="PNG file to write; the CSV file is written beside it (default: %(default)s).",
     )
     return made
 

@@ -8,7 +8,7 @@ from each:
 The score is the mean over tasks, those that all results have, of the mean accuracy over templates.
 Hours are those on the run's own clock at that update (fairseq's ``wall``, which a resumed run goes
 on with): validations and saves included, pauses not. FLOPs: tokens seen (``wpb``) times
-``planning/costs.py``'s for a token.
+``recipes/costs.py``'s for a token.
 """
 
 import statistics
@@ -32,7 +32,8 @@ from fairseq_metro.recipes.costs import flops_per_token
 def add_arguments(parser):
     parser.add_argument(
         "--series", action="append", nargs="+", required=True, metavar=("LABEL", "RUN"),
-        help="a pretraining run, and UPDATE=RESULTS for its checkpoints; several times",
+        help="A pretraining run, followed by UPDATE=RESULTS for its checkpoints. May be given "
+             "several times.",
     )  # fmt: skip
 
 

@@ -26,29 +26,34 @@ LONGEST = (512, 256)  # source and target of prompted pairs (METRO-T0, table 6)
 def add_arguments(parser):
     """The options of a figure that reads checkpoints over a data folder."""
     parser.add_argument(
-        "runs", nargs="+", metavar="LABEL=RUN", help="folders of runs, or checkpoint files"
+        "runs", nargs="+", metavar="LABEL=RUN", help="Run directories or checkpoint files."
     )
     add_data_options(
-        parser, required=True, split="train", help="of prompted pairs (paper) or of text"
-    )
+        parser, required=True, split="train",
+        help="Data folder of prompted pairs (paper) or of text.",
+    )  # fmt: skip
 
 
 def add_data_options(parser, required, split, help):
-    """Which data, how much of it, and which checkpoints."""
-    parser.add_argument("--data", type=Path, required=required, help=f"folder {help}")
-    parser.add_argument("--split", default=split, help="(default: %(default)s)")
+    """Add the options that select the data, its amount and the checkpoints."""
+    parser.add_argument("--data", type=Path, required=required, help=help)
+    parser.add_argument("--split", default=split,
+        help="Split of the data to use (default: %(default)s).")  # fmt: skip
     parser.add_argument(
-        "--updates", type=int, nargs="+", help="only these checkpoints, 0 for the start"
+        "--updates",
+        type=int,
+        nargs="+",
+        help="Plot only the checkpoints at these updates; 0 is the initial model.",
     )
     parser.add_argument(
         "--batches", type=whole_number, default=50,
-        help="how many, drawn from the split, 0 for all (default: %(default)s)",
+        help="Number of batches sampled from the split; 0 uses all of it (default: %(default)s).",
     )  # fmt: skip
     parser.add_argument(
         "--max-tokens", type=whole_number, default=4096,
-        help="of a batch, padding counted (default: %(default)s)",
+        help="Maximum number of tokens in a padded batch (default: %(default)s).",
     )  # fmt: skip
-    parser.add_argument("--device", help="cpu, cuda, ...; a GPU where there is one")
+    parser.add_argument("--device", help="Device: cpu, cuda, ... (default: a GPU if there is one).")
 
 
 def whole_number(text):

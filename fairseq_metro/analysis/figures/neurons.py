@@ -29,7 +29,8 @@ def add_arguments(parser):
     examples.add_arguments(parser)
     parser.add_argument(
         "--inactive", type=share, default=Fraction(INACTIVE),
-        help=f"share of tokens with a zero that makes a neuron under-activated (paper: {INACTIVE})",
+        help="Fraction of tokens with zero activation above which a neuron counts as "
+             f"under-activated (paper: {INACTIVE}).",
     )  # fmt: skip
 
 

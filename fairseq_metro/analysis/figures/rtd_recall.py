@@ -34,11 +34,12 @@ RECALL, AUC = "rtd_recall", "rtd_auc"
 def add_arguments(parser):
     parser.add_argument(
         "runs", nargs="+", metavar="LABEL=RUN",
-        help="folders of METRO-T5 runs, or logs; named by their masks where no LABEL is given",
+        help="Run directories of METRO-T5, or log files. Without a LABEL, a run is labelled by "
+             "its masking.",
     )  # fmt: skip
     examples.add_data_options(
         parser, required=False, split=VALID,
-        help="of text, for runs whose log has no recall: their checkpoints are asked",
+        help="Data folder of text on which the checkpoints are evaluated if a log has no recall.",
     )  # fmt: skip
 
 

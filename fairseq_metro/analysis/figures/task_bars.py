@@ -22,11 +22,11 @@ WIDTH = 0.8  # of the bars of one task together
 def add_arguments(parser):
     parser.add_argument(
         "results", nargs="+", metavar="LABEL=RESULTS",
-        help="folders of the evaluation runner, or scores of prompt fine-tuning",
+        help="Output folders of fairseq-metro evaluate, or score files of prompt fine-tuning.",
     )  # fmt: skip
     parser.add_argument(
         "--published", nargs="+", metavar="ID", default=[],
-        help="rows of Table 2 to draw beside, such as t0++/metro-base++",
+        help="Rows of Table 2 to plot as well, such as t0++/metro-base++.",
     )  # fmt: skip
 
 

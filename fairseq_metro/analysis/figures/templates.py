@@ -24,11 +24,14 @@ SPREAD = 0.5  # width over which the points of one model lie side by side
 def add_arguments(parser):
     parser.add_argument(
         "results", nargs="+", metavar="LABEL=RESULTS",
-        help="folders of the evaluation runner, or scores of prompt fine-tuning",
+        help="Output folders of fairseq-metro evaluate, or score files of prompt fine-tuning.",
     )  # fmt: skip
-    parser.add_argument("--reference", metavar="LABEL=RESULTS", help="drawn as its median alone")
+    parser.add_argument("--reference", metavar="LABEL=RESULTS",
+        help="Reference results, of which only the median is plotted.")  # fmt: skip
     parser.add_argument(
-        "--published", metavar="ID", help="a row of Table 2 as a reference, such as t0/t0-3b"
+        "--published",
+        metavar="ID",
+        help="Row of Table 2 to use as the reference, such as t0/t0-3b.",
     )
 
 

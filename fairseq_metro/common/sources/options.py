@@ -25,7 +25,7 @@ def add_reading_options(parser, field="--field", default="text"):
              "csv and tsv).")  # fmt: skip
     add_max_bad_rows(
         add, "How many rows may be bad: without text, damaged, not UTF-8. They are left out and "
-        f"counted; more end the command (default: {DEFAULT_LIMIT})."
+        f"counted; a larger number ends the command (default: {DEFAULT_LIMIT})."
     )  # fmt: skip
 
 

@@ -140,9 +140,9 @@ def _variants(args, folders):
 def predict_main(argv):
     """``predict``: the label of one example, and what each label's word is worth."""
     found = CommandParser(prog="fairseq-metro fewshot predict", description=predict_main.__doc__)
-    found.add_argument("model", metavar="RUN", help="folder of a fewshot_prompt run")
-    found.add_argument("--task", required=True, metavar="NAME", help="its few-shot task")
-    found.add_argument("--text", required=True, nargs="+", help="the example's sentences")
+    found.add_argument("model", metavar="RUN", help="Run directory of a fewshot_prompt run.")
+    found.add_argument("--task", required=True, metavar="NAME", help="Few-shot task of the run.")
+    found.add_argument("--text", required=True, nargs="+", help="Sentences of the example.")
     add_allow_unknown(found.add_argument)
     args = found.parse_args(argv)
     task = load_task(args.task)

@@ -15,56 +15,65 @@ class T5TransformerConfig(FairseqDataclass):
     """The main model: a T5-style encoder-decoder with the changes of METRO-T0, section 4.2."""
 
     embed_dim: int = field(
-        default=768, metadata={"help": "width of the model (METRO-T0, Table 5: hidden dimension)"}
+        default=768,
+        metadata={"help": "Hidden size of the model (METRO-T0, Table 5: hidden dimension)."},
     )
-    ffn_dim: int = field(default=3072, metadata={"help": "inner width of the feed-forward layers"})
-    attention_heads: int = field(default=12, metadata={"help": "attention heads of every layer"})
-    encoder_layers: int = field(default=12, metadata={"help": "layers of the encoder"})
-    decoder_layers: int = field(default=12, metadata={"help": "layers of the decoder"})
+    ffn_dim: int = field(default=3072, metadata={"help": "Inner size of the feed-forward layers."})
+    attention_heads: int = field(
+        default=12, metadata={"help": "Number of attention heads in every layer."}
+    )
+    encoder_layers: int = field(default=12, metadata={"help": "Number of encoder layers."})
+    decoder_layers: int = field(default=12, metadata={"help": "Number of decoder layers."})
     dropout: float = field(
         default=0.1,
-        metadata={"help": "dropout after embeddings, attention and feed-forward (paper: 0.1)"},
+        metadata={"help": "Dropout after embeddings, attention and feed-forward (paper: 0.1)."},
     )
     attention_dropout: float = field(
-        default=0.1, metadata={"help": "dropout of attention weights (paper: 0.1)"}
+        default=0.1, metadata={"help": "Dropout of the attention weights (paper: 0.1)."}
     )
     relative_position_buckets: int = field(
-        default=32, metadata={"help": "rows of each relative-position table (paper: 32; large 64)"}
+        default=32,
+        metadata={"help": "Number of rows in each relative-position table (paper: 32; large: 64)."},
     )
     relative_position_max_distance: int = field(
-        default=128, metadata={"help": "distance from which on all share the last bucket"}
+        default=128, metadata={"help": "Distance beyond which all positions share the last bucket."}
     )
     max_positions: int = field(
         default=1024,
-        metadata={"help": "longest input and target in tokens: rows of the position tables"},
+        metadata={
+            "help": "Maximum number of tokens in an input or target, which is the number of "
+            "rows in the position tables."
+        },
     )
     decoder_start: str = field(
         default="",
         metadata={
-            "help": "symbol that begins the decoder's input in fine-tuning and inference; empty: "
-            "the vocabulary's role decoder_start, </s>; kept in the checkpoint"
+            "help": "First symbol of the decoder's input in fine-tuning and inference, stored in "
+            "the checkpoint (default: the vocabulary's decoder_start, </s>)."
         },
     )
     pretraining_decoder_start: str = field(
         default="",
         metadata={
-            "help": "symbol that begins the decoder's input in pretraining; empty: the "
-            "vocabulary's role pretraining_decoder_start, the mask; kept in the checkpoint"
+            "help": "First symbol of the decoder's input in pretraining, stored in the checkpoint "
+            "(default: the vocabulary's pretraining_decoder_start, the mask)."
         },
     )
 
     initialization: ChoiceEnum(["paper", "release"]) = field(
         default="paper",
         metadata={
-            "help": "initial weights; the paper names none (ours: embeddings 0.02), the released "
-            "code's are the other choice; --recipe sets it"
+            "help": "Initialization of the weights: paper uses a standard deviation of 0.02 for "
+            "embeddings, as the paper states none; release follows the released code. "
+            "--recipe sets it."
         },
     )
     checkpoint_activations: bool = field(
         default=False,
         metadata={
-            "help": "keep each layer's input alone and compute the rest again in the backward "
-            "pass: less memory, one more forward pass of all layers, the same numbers"
+            "help": "Keep only the input of each layer and recompute its activations in the "
+            "backward pass. This saves memory for one more forward pass of all layers; "
+            "the results are the same."
         },
     )
 
@@ -75,60 +84,66 @@ class MetroT5Config(T5TransformerConfig):
 
     auxiliary_layers: int = field(
         default=4,
-        metadata={"help": "layers of the auxiliary masked LM (paper: 4; large++ 6)"},
+        metadata={"help": "Number of layers of the auxiliary masked LM (paper: 4; large++: 6)."},
     )
     auxiliary_embed_dim: int = field(
         default=0,
-        metadata={"help": "width of the auxiliary model; 0: the main model's (paper)"},
+        metadata={"help": "Hidden size of the auxiliary model; 0 uses the main model's (paper)."},
     )
     auxiliary_dropout: Optional[float] = field(  # noqa: UP045  fairseq's parser knows this form
         default=None,
         metadata={
-            "help": "all dropouts of the auxiliary model; not given: the main model's (paper; the "
-            "released code has 0)"
+            "help": "All dropout rates of the auxiliary model (default: the main model's, as in "
+            "the paper; released code: 0)."
         },
     )
     auxiliary_temperature: float = field(
         default=1.0,
-        metadata={"help": "replacements are drawn from softmax(logits / temperature) (paper: 1)"},
+        metadata={
+            "help": "Temperature of the softmax from which replacements are sampled (paper: 1)."
+        },
     )
     share_auxiliary: ChoiceEnum(["token", "token_pos", "token_pos_norm"]) = field(
         default="token",
         metadata={
-            "help": "tables that main and auxiliary model share: tokens (paper), also positions, "
-            "also the LayerNorm after the embeddings (released base++)"
+            "help": "Tables shared by the main and auxiliary model: token embeddings (paper), "
+            "positions as well, or also the LayerNorm after the embeddings (released "
+            "base++)."
         },
     )
     mlm_head: ChoiceEnum(["linear", "transform"]) = field(
         default="linear",
         metadata={
-            "help": "the auxiliary model's head: linear is the tied matrix alone (paper, A.2), "
-            "transform has dense, ReLU, LayerNorm before it and a bias (released code)"
+            "help": "Head of the auxiliary model: linear is the tied matrix alone (paper, A.2); "
+            "transform adds dense, ReLU and LayerNorm before it and a bias (released "
+            "code)."
         },
     )
     rtd_head: ChoiceEnum(["roberta", "simple"]) = field(
         default="roberta",
         metadata={
-            "help": "roberta: dense, ReLU, LayerNorm, linear (paper, A.2); simple: one linear map"
+            "help": "RTD head: roberta is dense, ReLU, LayerNorm and linear (paper, A.2); simple "
+            "is one linear map."
         },
     )
     rtd_on: ChoiceEnum(["encoder", "decoder"]) = field(
         default="encoder",
-        metadata={"help": "states the RTD head reads (paper: encoder; Table 4: decoder)"},
+        metadata={"help": "States that the RTD head reads (paper: encoder; Table 4: decoder)."},
     )
     clm_head: ChoiceEnum(["linear", "projection"]) = field(
         default="linear",
         metadata={
-            "help": "linear: the tied matrix alone (paper); projection: dense, ReLU, LayerNorm "
-            "before it (Table 4, Projection Layer on CLM; with --rtd-on decoder A.2's complex "
-            "CLM head)"
+            "help": "CLM head: linear is the tied matrix alone (paper); projection adds dense, "
+            "ReLU and LayerNorm before it (Table 4, Projection Layer on CLM; with "
+            "--rtd-on decoder, the complex CLM head of A.2)."
         },
     )
     copy_mechanism: bool = field(
         default=False,
         metadata={
-            "help": "mix the CLM's softmax with a copy of the encoder's input, weighted by the RTD "
-            "probability of 'original', detached (Table 4; our reading of COCO-LM's head)"
+            "help": "Mix the CLM's softmax with a copy of the encoder's input, weighted by the "
+            "detached RTD probability of 'original' (Table 4; our reading of COCO-LM's "
+            "head)."
         },
     )
 

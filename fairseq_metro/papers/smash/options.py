@@ -22,18 +22,19 @@ def table():
     """The command line."""
     made = CommandParser(description=TABLE)
     add = made.add_argument
-    add("number", choices=names("tables"), help="of the paper's tables")
+    add("number", choices=names("tables"), help="Number of the table in the paper.")
     add(
         "--results",
         nargs="*",
         default=[],
         metavar="DIR",
-        help="folders of fairseq-metro fewshot, or files",
+        help="Output folders or result files of fairseq-metro fewshot.",
     )
     add("--role", nargs="+", metavar="NAME=PATTERN",
-        help=f"whose run a model's path is; names: {', '.join(ROLES)}")  # fmt: skip
-    add("--k", type=int, default=16, help="examples a label (default: %(default)s)")
-    add("--out", type=Path, default=Path("."), metavar="DIR", help="default: here")
+        help=f"Role of the models whose path matches PATTERN; roles: {', '.join(ROLES)}.")  # fmt: skip
+    add("--k", type=int, default=16, help="Number of examples per label (default: %(default)s).")
+    add("--out", type=Path, default=Path("."), metavar="DIR",
+        help="Output folder (default: the current folder).")  # fmt: skip
     return made
 
 
@@ -59,13 +60,19 @@ def figure():
     """The command line."""
     made = CommandParser(description=FIGURE)
     add = made.add_argument
-    add("number", choices=names("figures"), help="of the paper's figures")
+    add("number", choices=names("figures"), help="Number of the figure in the paper.")
     add("--results", nargs="+", required=True, metavar="DIR",
-        help="folders of fairseq-metro fewshot, or files")  # fmt: skip
-    add("--role", nargs="+", metavar="NAME=PATTERN", help="whose run a model's path is")
+        help="Output folders or result files of fairseq-metro fewshot.")  # fmt: skip
+    add("--role", nargs="+", metavar="NAME=PATTERN",
+        help="Role of the models whose path matches PATTERN.")  # fmt: skip
     add("--series", nargs="+", metavar="NAME=PATTERN",
-        help="figures 2a, 2b: whose checkpoint a model's path is")  # fmt: skip
-    add("--task", help="figures 2a, 2b: another task than the paper's; 3, 4: this one alone")
-    add("--k", type=int, default=16, help="examples a label, but for figure 4 (default: 16)")
-    add("--out", type=Path, default=Path("."), metavar="DIR", help="default: here")
+        help="Figures 2a and 2b: distillation setting of the checkpoints whose path matches "
+             "PATTERN.")  # fmt: skip
+    add("--task",
+        help="Few-shot task: for figures 2a and 2b, instead of the paper's; for figures 3 and 4, "
+             "the only task to plot.")  # fmt: skip
+    add("--k", type=int, default=16,
+        help="Number of examples per label, except for figure 4 (default: 16).")  # fmt: skip
+    add("--out", type=Path, default=Path("."), metavar="DIR",
+        help="Output folder (default: the current folder).")  # fmt: skip
     return made

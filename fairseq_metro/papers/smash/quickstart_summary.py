@@ -71,7 +71,8 @@ class TaskScore:
 def parser():
     """The command's options."""
     parser = CommandParser(description=__doc__.split("\n")[0])
-    parser.add_argument("run", type=Path, help="folder with fewshot/, student/ and teacher/")
+    parser.add_argument("run", type=Path,
+        help="Run directory with fewshot/, student/ and teacher/.")  # fmt: skip
     return parser
 
 

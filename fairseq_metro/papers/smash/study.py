@@ -153,19 +153,22 @@ STAGES = {
 
 def main(argv=None):
     parser = CommandParser(description=__doc__)
-    parser.add_argument("stages", nargs="+", metavar="STAGE", help=", ".join(STAGES))
-    parser.add_argument("--text", type=Path, required=True, help="folder of text files")
-    parser.add_argument("--tasks", type=Path, help="folder of task files")
+    parser.add_argument("stages", nargs="+", metavar="STAGE",
+        help=f"Stages to run: {', '.join(STAGES)}.")  # fmt: skip
+    parser.add_argument("--text", type=Path, required=True, help="Folder of text files.")
+    parser.add_argument("--tasks", type=Path, help="Folder of task files.")
     parser.add_argument("--groups", nargs="+", choices=SIZES, default=list(SIZES))
-    parser.add_argument("--teachers", nargs="+", default=["teacher"], help="of stage prompts")
+    parser.add_argument("--teachers", nargs="+", default=["teacher"],
+        help="Teachers used in the stage 'prompts'.")  # fmt: skip
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
-    parser.add_argument("--columns", nargs="+", default=TASKS, help="few-shot tasks of the table")
+    parser.add_argument("--columns", nargs="+", default=TASKS, help="Few-shot tasks of the table.")
     parser.add_argument("--models", nargs="+", choices=ROWS, default=list(ROWS))
-    parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS), help="of the splits")
-    parser.add_argument("--curve-task", default="subj", help="few-shot task of the ablation")
+    parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS),
+        help="Random seeds of the splits.")  # fmt: skip
+    parser.add_argument("--curve-task", default="subj", help="Few-shot task of the ablation.")
     parser.add_argument(
         "--curves", type=Path, default=CURVES,
-        help="file of the ablation's results (default: benchmarks/results/smash_curves.jsonl)",
+        help="File of results of the ablation (default: benchmarks/results/smash_curves.jsonl).",
     )  # fmt: skip
     parser.add_argument("--work", type=Path, default=ROOT / "runs" / "smash")
     args = parser.parse_args(argv)

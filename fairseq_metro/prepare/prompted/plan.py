@@ -119,8 +119,9 @@ def parser():
              "fit are left out (default: 1,024 with the rule flan, else 512).")  # fmt: skip
     add_max_bad_rows(
         add, "How many rows of a data set may be bad: damaged, without a label, or without a value "
-        "that a template prints. They are left out and counted; more end the command (default: "
-        f"{DEFAULT.replace('%', '%%')}, and of those that are not UTF-8 or cut off the share alone)."
+        "that a template prints. They are left out and counted; a larger number ends "
+        f"the command (default: {DEFAULT.replace('%', '%%')}; for rows that are not UTF-8 or are cut "
+        "off, only the share)."
     )  # fmt: skip
     add_allow_unknown(add)
     add("--workers", type=int, default=available_cores(), metavar="N",

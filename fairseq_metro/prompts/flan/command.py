@@ -26,9 +26,9 @@ HEAD = "# From FLAN's templates.py (Apache-2.0), set {}, by fairseq-metro import
 def parser():
     """The command line."""
     made = CommandParser(prog="fairseq-metro import-flan", description=__doc__)
-    made.add_argument("file", type=Path, metavar="FILE", help="FLAN's flan/templates.py")
+    made.add_argument("file", type=Path, metavar="FILE", help="FLAN's flan/templates.py.")
     made.add_argument("--out", type=Path, default=Path("flan_templates"), metavar="DIR",
-                      help="The folder to write (default: %(default)s).")  # fmt: skip
+                      help="Folder to write the templates to (default: %(default)s).")  # fmt: skip
     return made
 
 
