@@ -10,7 +10,7 @@ from fairseq_metro.common.files import atomic_write
 from fairseq_metro.prompts.collection import promptsource_folder
 
 PACKAGE = Path(fairseq_metro.__file__).parent
-BASE = PACKAGE / "mixtures" / "benchmark_sentences.yaml"  # real-sentences
+BASE = PACKAGE / "prompts" / "mixtures" / "benchmark_sentences.yaml"  # real-sentences
 # Of each data set: the sentence, the label's field, the label words, as its templates have them.
 PLAIN = {
     "glue/sst2": ("sentence", "label", "negative ||| positive"),

@@ -60,7 +60,7 @@ def _check(command):
         evaluation.check(args)
         evaluate_command().suites_of(args)
     elif command.program == ("fairseq-metro", "fewshot"):
-        fewshot.check(fewshot.parser().parse_args(words))
+        fewshot.check(fewshot.options.parser().parse_args(words))
     elif command.program[:2] == ("fairseq-metro", "figure"):
         figures.parser(command.program[2]).parse_args(words)
     elif command.program == ("fairseq-metro", "smash-table"):

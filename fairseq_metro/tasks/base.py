@@ -11,6 +11,7 @@ from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_REGISTRY
 from fairseq.tasks import FairseqTask
 from omegaconf import II, OmegaConf, open_dict
 
+from fairseq_metro import criterions, optim  # noqa: F401  they register options
 from fairseq_metro.common.errors import UserError
 from fairseq_metro.common.stamp import make_stamp
 from fairseq_metro.criterions.parts import kept_apart

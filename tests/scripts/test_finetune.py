@@ -89,7 +89,7 @@ def test_a_mistake_is_one_line_and_starts_nothing(changes, said, begin, tmp_path
 def test_raw_tasks_become_data_first(begin, tmp_path):
     """fairseq-metro prompts is asked for the script's mixture, with the start's vocabulary."""
     programs, asked = tmp_path / "programs", tmp_path / "asked"
-    note = f'case $1 in preprocess/*) printf "%s\\n" "$@" > {asked}; exit 0 ;; esac'
+    note = f'case $3 in prompts) printf "%s\\n" "$@" > {asked}; exit 0 ;; esac'
     (programs / "python").write_text(f'#!/bin/sh\n{note}\nexec {sys.executable} "$@"\n')
     done, said = begin("finetune_t0p.sh", TASKS="raw", TEMPLATES="mine")
     assert done.returncode == 0 and said, done.stderr

@@ -170,7 +170,7 @@ def test_a_plan_starts_nothing(options, variables, started, gpu, tmp_path):
     assert done.returncode == 0, done.stderr
     assert words == [] and not (tmp_path / "run").exists()
     asked = gpu()
-    assert asked[:2] == ["-m", "fairseq_metro.recipes.plan"] and asked[-2:] == ["--", "--bf16"]
+    assert asked[:3] == ["-m", "fairseq_metro", "plan"] and asked[-2:] == ["--", "--bf16"]
     for option, value in {"--gpu": "a100-40", "--mfu": "0.14", "--processes": "64"}.items():
         assert asked[asked.index(option) + 1] == value
 
