@@ -11,8 +11,7 @@ from fairseq_metro.analysis.figures import command as figures
 from fairseq_metro.common.errors import UserError
 from fairseq_metro.evaluate import options as evaluation
 from fairseq_metro.evaluate.fewshot import command as fewshot
-from fairseq_metro.papers.smash import figures as smash_figures
-from fairseq_metro.papers.smash import tables as smash_tables
+from fairseq_metro.papers.smash import options as smash_options
 from fairseq_metro.prepare.prompted import plan as prompts
 from fairseq_metro.recipes import finetuning, options, smash
 from fairseq_metro.recipes.batches import share_sequences
@@ -64,9 +63,9 @@ def _check(command):
     elif command.program[:2] == ("fairseq-metro", "figure"):
         figures.parser(command.program[2]).parse_args(words)
     elif command.program == ("fairseq-metro", "smash-table"):
-        smash_tables.parser().parse_args(words)
+        smash_options.table().parse_args(words)
     elif command.program == ("fairseq-metro", "smash-figure"):
-        smash_figures.parser().parse_args(words)
+        smash_options.figure().parse_args(words)
     else:
         raise UserError("no such program is known here")
 

@@ -176,7 +176,10 @@ def test_a_plan_prints_data_cache_and_training_and_runs_nothing(begin, tmp_path)
     assert done.returncode == 0 and said == [], done.stderr
     data, cache, train = planned(done)
     told = " ".join(data)
-    assert told.startswith("python -m fairseq_metro intermediate --group single_sentence --input a.txt b.txt")
+    begin_of_data = (
+        "python -m fairseq_metro intermediate --group single_sentence --input a.txt b.txt"
+    )
+    assert told.startswith(begin_of_data)
     options = options_of(data)
     assert options["--vocab"] == str(tmp_path / "student" / "vocab") and options["--size"] == "3000"
     assert (
