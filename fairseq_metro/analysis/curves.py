@@ -92,5 +92,5 @@ def _draw(axis, log, name, label, colour, with_train):
 
 def series(records, name):
     """Updates and values of a name, of the records that have it: two lists."""
-    found = [(record.update, record.values[name]) for record in records if name in record.values]
-    return [update for update, _ in found], [value for _, value in found]
+    points = [(record.update, record.values[name]) for record in records if name in record.values]
+    return [update for update, _ in points], [value for _, value in points]

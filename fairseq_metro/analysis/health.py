@@ -116,7 +116,7 @@ def series_of(log, name):
     return pick([log.start] if log.start else []) + valid
 
 
-def at(points, share):
+def smoothed_at(points, share):
     """Median of the points within a tenth of the run that ends at ``share`` of it, at least three.
 
     points: [(update, value)], not empty.
@@ -130,7 +130,7 @@ def at(points, share):
 def current(log):
     """name -> smoothed value now, of the names in the log."""
     points = {name: series_of(log, name) for name in NAMES}
-    return {name: at(found, 1.0) for name, found in points.items() if found}
+    return {name: smoothed_at(series, 1.0) for name, series in points.items() if series}
 
 
 def progress(log):
@@ -144,7 +144,7 @@ def diagnose(log, baseline=None):
     if progress(log) < EARLY:
         return []
     now = current(log)
-    found = [
+    warnings = [
         *vanished_losses(log),
         *diverged_losses(log, now),
         *rtd_above_plateau(log, now),
@@ -152,15 +152,15 @@ def diagnose(log, baseline=None):
         *too_strong(log, now),
         *leakage(log, now, baseline),
     ]
-    if "unigram" not in [warning.name for warning in found]:
-        found += too_weak(log, now)
-    return found
+    if "unigram" not in [warning.name for warning in warnings]:
+        warnings += too_weak(log, now)
+    return warnings
 
 
-def fall(log, name):
+def decrease(log, name):
     """How much a value fell over the last half of the run."""
     points = series_of(log, name)
-    return at(points, 0.5) - at(points, 1.0) if points else 0.0
+    return smoothed_at(points, 0.5) - smoothed_at(points, 1.0) if points else 0.0
 
 
 def vanished_losses(log):
@@ -188,7 +188,7 @@ def diverged_losses(log, now):
         points = series_of(log, name)
         if len(points) < 4:
             continue
-        best = min(at(points, tenth / 10) for tenth in range(1, 11))
+        best = min(smoothed_at(points, tenth / 10) for tenth in range(1, 11))
         if now[name] <= best + DIVERGED:
             continue
         seen = f"the {LOSSES[name]} loss rose from {best:.2f} to {now[name]:.2f} nats"
@@ -230,7 +230,7 @@ def unigram_stage(log, now):
         f"commonest token {now['unigram_accuracy']:.1%}; RTD AUC {auc:.3f}, its loss "
         f"{now['rtd_loss']:.3f} on its plateau {plateau(now['replace_rate']):.3f})"
     )
-    fell = fall(log, "mlm_loss")
+    fell = decrease(log, "mlm_loss")
     lr = log.options.get("lr")
     if fell < FLAT:
         yield Warning(
@@ -250,7 +250,7 @@ def unigram_stage(log, now):
 def too_strong(log, now):
     """An auxiliary model that is right so often that little is left to detect and to correct."""
     rate = now.get("replace_rate_masked", 1.0)
-    falling = fall(log, "replace_rate_masked") >= FALLING
+    falling = decrease(log, "replace_rate_masked") >= FALLING
     if rate < TOO_STRONG or (rate < TOO_STRONG_IF_FALLING and falling):
         yield Warning(
             "too strong",
@@ -283,20 +283,22 @@ def leakage(log, now, baseline):
     """
     if baseline is None or "rtd_recall" not in now:
         return
-    ours, theirs = series_of(log, "rtd_recall"), series_of(baseline, "rtd_recall")
-    if not theirs:
+    recall, baseline_recall = series_of(log, "rtd_recall"), series_of(baseline, "rtd_recall")
+    if not baseline_recall:
         return
-    end = min(ours[-1][0], theirs[-1][0])
-    ours, theirs = (at([p for p in points if p[0] <= end] or points[:1], 1.0)
-                    for points in (ours, theirs))  # fmt: skip
-    if ours >= LEAK_RECALL and ours >= LEAK_RATIO * theirs:
+    end = min(recall[-1][0], baseline_recall[-1][0])
+    recall, baseline_recall = (
+        smoothed_at([p for p in points if p[0] <= end] or points[:1], 1.0)
+        for points in (recall, baseline_recall)
+    )
+    if recall >= LEAK_RECALL and recall >= LEAK_RATIO * baseline_recall:
         pattern = log.options.get("mask_pattern", "")
         why = " (--mask-pattern span does that)" if pattern == "span" else ""
         yield Warning(
             "leakage",
-            f"RTD finds {ours:.1%} of replaced tokens, {theirs:.1%} in the baseline run after as "
-            f"many updates ({end}): the places of the masks may tell the label{why}; mask i.i.d., "
-            "--mask-pattern iid",
+            f"RTD finds {recall:.1%} of replaced tokens, {baseline_recall:.1%} in the baseline "
+            f"run after as many updates ({end}): the places of the masks may tell "
+            f"the label{why}; mask i.i.d., --mask-pattern iid",
         )
 
 

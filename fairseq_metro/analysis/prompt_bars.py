@@ -24,14 +24,14 @@ def draw_bars(sets, groups, path, title):
     axis = figure.subplots()
     ticks, names, x = [], [], 0.0
     for group, words in groups.items():
-        members = [one for one in sets if one.group == group]
+        members = [task_set for task_set in sets if task_set.group == group]
         if not members:
             continue
         first = x
-        for one in members:
-            _draw_set(axis, x, one, labelled=not ticks)
+        for task_set in members:
+            _draw_set(axis, x, task_set, labelled=not ticks)
             ticks.append(x)
-            names.append(_words(one))
+            names.append(_words(task_set))
             x += 1
         head_group(axis, first, x - 1, words)
         x += GAP
@@ -52,24 +52,25 @@ def draw_bars(sets, groups, path, title):
         stream.write(picture.getvalue())
 
 
-def _draw_set(axis, x, one, labelled):
+def _draw_set(axis, x, task_set, labelled):
     def label(text):
         return text if labelled else None
 
     left, right = x - WIDTH / 2, x + WIDTH / 2
-    axis.bar(left, one.before, WIDTH, color=BEFORE_COLOUR, label=label("before"))
-    axis.bar(right, one.after, WIDTH, color=AFTER_COLOUR, label=label("after"))
+    axis.bar(left, task_set.before, WIDTH, color=BEFORE_COLOUR, label=label("before"))
+    axis.bar(right, task_set.after, WIDTH, color=AFTER_COLOUR, label=label("after"))
     axis.plot(
-        [right] * len(one.templates), list(one.templates.values()), ".", color=TEMPLATE_COLOUR,
+        [right] * len(task_set.templates), list(task_set.templates.values()), ".",
+        color=TEMPLATE_COLOUR,
         markersize=6, markeredgecolor="white", markeredgewidth=0.6, label=label("each template"),
     )  # fmt: skip
     axis.plot(
-        [x - WIDTH - 0.04, x + WIDTH + 0.04], [one.chance] * 2, color=CHANCE_COLOUR, linewidth=1.6,
+        [x - WIDTH - 0.04, x + WIDTH + 0.04], [task_set.chance] * 2, color=CHANCE_COLOUR, linewidth=1.6,
         label=label("chance"),
     )  # fmt: skip
-    top = max([one.after, *one.templates.values()])
+    top = max([task_set.after, *task_set.templates.values()])
     axis.annotate(
-        f"{100 * one.after:.0f}", (right, top), xytext=(0, 3), textcoords="offset points",
+        f"{100 * task_set.after:.0f}", (right, top), xytext=(0, 3), textcoords="offset points",
         ha="center", fontsize=8.5,
     )  # fmt: skip
 
@@ -99,7 +100,7 @@ def two_lines(words, most=0):
     )
 
 
-def _words(one):
+def _words(task_set):
     """A data set's name under its bars: without its family, its kind of task below."""
-    name = one.dataset.split("/")[-1]
-    return f"{name}\n{two_lines(one.kind or '', 14)}"
+    name = task_set.dataset.split("/")[-1]
+    return f"{name}\n{two_lines(task_set.kind or '', 14)}"

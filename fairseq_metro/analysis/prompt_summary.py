@@ -111,19 +111,21 @@ def read_scores(run, data=None):
     data = data or run / "data"
     own = run / "scores"
     scores = own if own.is_dir() else run / "checkpoints" / "scores"
-    found = {match[0]: match for match in map(_SCORES.fullmatch, names_in(scores)) if match}
-    updates = max((int(match[2]) for match in found.values() if match[1] == VALID), default=0)
-    if updates == 0 or f"{VALID}_0.json" not in found:
+    files = {match[0]: match for match in map(_SCORES.fullmatch, names_in(scores)) if match}
+    updates = max((int(match[2]) for match in files.values() if match[1] == VALID), default=0)
+    if updates == 0 or f"{VALID}_0.json" not in files:
         raise UserError(
             f"{scores}: not both a validation before the first update and one after; let the run "
             "reach its first validation, then try again"
         )
     trained = {task["cluster"] for task in mixture_of(data, TRAIN)["tasks"]}
-    splits = [split for split in SPLITS if f"{split}_{updates}.json" in found]
-    sets = [one for split in splits for one in sets_of(scores, data, split, updates, trained)]
+    splits = [split for split in SPLITS if f"{split}_{updates}.json" in files]
+    sets = [
+        task_set for split in splits for task_set in sets_of(scores, data, split, updates, trained)
+    ]
     if not sets:
         raise UserError(f"{scores}: no data set with choices in it, hence no accuracy to tell of")
-    return sorted(sets, key=lambda one: list(GROUPS).index(one.group)), updates
+    return sorted(sets, key=lambda task_set: list(GROUPS).index(task_set.group)), updates
 
 
 def names_in(folder):
@@ -180,20 +182,23 @@ def gold_places(data, split, task):
 def means(sets):
     """Unweighted means over data sets: dict of chance, before, after."""
     return {
-        name: statistics.fmean(getattr(one, name) for one in sets)
+        name: statistics.fmean(getattr(task_set, name) for task_set in sets)
         for name in ("chance", "commonest", "guess", "before", "after")
     }
 
 
 def summarize(sets, updates, log):
     """The numbers of ``summary.json``; log: an ``analysis.log.Log``."""
-    groups = {group: [one for one in sets if one.group == group] for group in GROUPS}
+    groups = {group: [task_set for task_set in sets if task_set.group == group] for group in GROUPS}
     held_out = groups[NEW_SET] + groups[NEW_KIND]
     return {
         "held_in": means(groups[HELD_IN]) if groups[HELD_IN] else None,
         "held_out": means(held_out) if held_out else None,
         "groups": {group: means(members) for group, members in groups.items() if members},
-        "sets": [asdict(one) | {"guess": one.guess, "error": one.error} for one in sets],
+        "sets": [
+            asdict(task_set) | {"guess": task_set.guess, "error": task_set.error}
+            for task_set in sets
+        ],
         "updates": updates,
         "updates_planned": log.max_update,
         "parameters": log.parameters,
@@ -208,12 +213,12 @@ def describe(sets, summary):
     width = max(map(len, [*GROUPS.values(), *map(_name, sets)]))
     lines = [f"{'accuracy':{width}}  chance  commonest  before   after"]
     for group, words in GROUPS.items():
-        members = [one for one in sets if one.group == group]
+        members = [task_set for task_set in sets if task_set.group == group]
         if not members:
             continue
         lines.append(_row(words, summary["groups"][group], width))
-        lines += [_row(_name(one), asdict(one), width) for one in members]
-    if any(one.commonest_of == OWN_ROWS for one in sets):
+        lines += [_row(_name(task_set), asdict(task_set), width) for task_set in members]
+    if any(task_set.commonest_of == OWN_ROWS for task_set in sets):
         lines += [
             "",
             "* commonest of the evaluated rows: the set has no training rows in the data.",
@@ -221,8 +226,8 @@ def describe(sets, summary):
     return "\n".join([*lines, "", *verdict(sets, summary)]) + "\n"
 
 
-def _name(one):
-    return f"  {one.dataset}{' *' if one.commonest_of == OWN_ROWS else ''}"
+def _name(task_set):
+    return f"  {task_set.dataset}{' *' if task_set.commonest_of == OWN_ROWS else ''}"
 
 
 def _row(words, values, width):
@@ -241,7 +246,7 @@ def verdict(sets, summary):
     sentences = [done]
     for group, words in ((HELD_IN, "Held-in"), (NEW_SET, "Held-out sets"),
                          (NEW_KIND, "Held-out kinds")):  # fmt: skip
-        members = [one for one in sets if one.group == group]
+        members = [task_set for task_set in sets if task_set.group == group]
         if members:
             sentences.append(f"{words}: {_beyond_guessing(members)}")
     return sentences
@@ -251,8 +256,8 @@ def _beyond_guessing(sets):
     """How a group stands to guessing: its mean's distance, in standard errors of the mean."""
     mean = means(sets)
     gain = mean["after"] - mean["guess"]
-    error = math.sqrt(sum(one.error**2 for one in sets)) / len(sets)
-    clear = [one for one in sets if one.after - one.guess > 2 * one.error]
+    error = math.sqrt(sum(task_set.error**2 for task_set in sets)) / len(sets)
+    clear = [task_set for task_set in sets if task_set.after - task_set.guess > 2 * task_set.error]
     far = "clearly above" if gain > 3 * error else "NOT clearly above"
     return (
         f"{mean['after']:.1%} after, {mean['before']:.1%} before, {far} the {mean['guess']:.1%} "

@@ -36,7 +36,7 @@ def refuse_unwritable(folder):
     """Raise :class:`UserError` where ``folder`` could not be made or written into: before long work,
     which leaves nothing there if it fails."""
     folder = Path(folder).absolute()
-    place = next(one for one in (folder, *folder.parents) if one.exists())
+    place = next(path for path in (folder, *folder.parents) if path.exists())
     if not place.is_dir():
         raise UserError(f"{folder}: cannot be written ({place} is no folder)")
     if not os.access(place, os.W_OK | os.X_OK):

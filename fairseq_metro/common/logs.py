@@ -14,18 +14,18 @@ def messages_on_stderr(level=logging.INFO):
     """
     root = logging.getLogger()
     others = [handler for handler in root.handlers if type(handler) is logging.StreamHandler]
-    ours = logging.StreamHandler(sys.stderr)
-    ours.setFormatter(logging.Formatter("%(message)s"))
+    stderr_handler = logging.StreamHandler(sys.stderr)
+    stderr_handler.setFormatter(logging.Formatter("%(message)s"))
     before = root.level
     for handler in others:
         root.removeHandler(handler)
-    root.addHandler(ours)
+    root.addHandler(stderr_handler)
     root.setLevel(level)
     try:
         yield
     finally:
         root.setLevel(before)
-        root.removeHandler(ours)
+        root.removeHandler(stderr_handler)
         for handler in others:
             root.addHandler(handler)
 

@@ -193,7 +193,7 @@ class IntermediateDataset(FairseqDataset):
             )
         if self.targets:
             batch["teacher"] = [
-                {name: torch.from_numpy(array) for name, array in one.rows(ids).items()}
-                for one in self.targets
+                {name: torch.from_numpy(array) for name, array in target.rows(ids).items()}
+                for target in self.targets
             ]
         return batch

@@ -81,10 +81,10 @@ def _segments(rows, multiple):
 def _choice_batch(samples):
     batch = ChoiceBatch([], [], [], [])
     for sample in samples:
-        for place, found in enumerate(sample["answer_choices"]):
-            if found is not None:
+        for place, choices in enumerate(sample["answer_choices"]):
+            if choices is not None:
                 batch.tasks.append(sample["tasks"][place])
                 batch.sources.append(sample["sources"][place])
-                batch.choices.append(found[0])
-                batch.gold.append(found[1])
+                batch.choices.append(choices[0])
+                batch.gold.append(choices[1])
     return batch

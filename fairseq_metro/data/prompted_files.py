@@ -87,11 +87,11 @@ def open_split(data, split):
     Raises :class:`UserError` where the split, a file or an entry is missing, damaged, or of
     another build than the rest.
     """
-    folder, only = Path(data) / split, None
+    folder, subset = Path(data) / split, None
     if not folder.is_dir() and (pairs := pairs_of(data, split)):
         return PromptedSplit([_pairs_task(pairs)], "metro", None)
     if not folder.is_dir() and split in (subsets := _subsets(data)):
-        folder, only = Path(data) / VALID, subsets[split]
+        folder, subset = Path(data) / VALID, subsets[split]
     if not (folder / CAPS).is_file():
         raise UserError(f"{folder / CAPS}: no such file{_splits_there(data, split)}; {AGAIN}")
     caps = read_json(folder / CAPS)
@@ -103,10 +103,10 @@ def open_split(data, split):
         if isinstance(cap, bool) or not isinstance(cap, int) or cap < 1:
             raise UserError(f"{folder / CAPS}: cap of {name!r} is {cap!r}, must be 1 or more")
     facts = _mixture(folder / MIXTURE, caps)
-    for name in only or ():
+    for name in subset or ():
         if name not in caps:
             raise UserError(f"{folder / SUBSETS}: {split} has a task {name!r} that {CAPS} has not")
-    names = [name for name in caps if only is None or name in only]
+    names = [name for name in caps if subset is None or name in subset]
     limit = allow_open_files()
     try:
         tasks = [_open_task(folder, name, caps[name], facts["tasks"].get(name)) for name in names]

@@ -95,8 +95,8 @@ def choose_empty(ordinary, masked, mask_prob, empty_prob, most, rng):
 
     ordinary, masked: bool (T,). most: limit on their number.
     """
-    n, found = int(ordinary.sum()), int(masked.sum())
-    missing = int(mask_prob * n - found + rng.random()) if mask_prob * n > found else 0
+    n, n_masked = int(ordinary.sum()), int(masked.sum())
+    missing = int(mask_prob * n - n_masked + rng.random()) if mask_prob * n > n_masked else 0
     count = min(missing, most_empty(n, mask_prob, empty_prob), most)
     if count <= 0:
         return np.zeros(0, dtype=np.int64)

@@ -37,10 +37,10 @@ MOST_CHUNKS = 64  # of which so many, evenly spread, show which token is the com
 
 
 def dictionaries(folder):
-    """The dictionaries in a data folder: ``dict.txt``, or one for each side of pairs; perhaps none."""
+    """The dictionaries in a data folder: ``dict.txt``, or one per side of pairs (may be empty)."""
     folder = Path(folder)
-    one = folder / DICTIONARY
-    return [one] if one.is_file() else sorted(folder.glob("dict.*.txt"))
+    single = folder / DICTIONARY
+    return [single] if single.is_file() else sorted(folder.glob("dict.*.txt"))
 
 
 def is_unfinished(folder):
@@ -159,16 +159,19 @@ def refuse_other_symbols(dictionary, vocabulary):
 
     The dictionary may lack the last symbols, if these have roles. dictionary: its path.
     """
-    theirs, ours = read_symbols(dictionary), vocabulary.symbols
+    data_symbols, expected = read_symbols(dictionary), vocabulary.symbols
     place = next(
-        (i for i, (a, b) in enumerate(zip(theirs, ours, strict=False)) if a != b),
-        min(len(theirs), len(ours)),
+        (i for i, (a, b) in enumerate(zip(data_symbols, expected, strict=False)) if a != b),
+        min(len(data_symbols), len(expected)),
     )
     roles = vocabulary.roles
     with_roles = {*roles["sentinels"], *(s for s in roles.values() if isinstance(s, str))}
-    if place == len(theirs) and with_roles.issuperset(ours[place:]):
+    if place == len(data_symbols) and with_roles.issuperset(expected[place:]):
         return
-    names = [repr(symbols[place]) if place < len(symbols) else "none" for symbols in (theirs, ours)]
+    names = [
+        repr(symbols[place]) if place < len(symbols) else "none"
+        for symbols in (data_symbols, expected)
+    ]
     raise UserError(
         f"{dictionary}: its symbol {place} is {names[0]}, but that of {vocabulary.path} is "
         f"{names[1]}, so its ids mean other tokens; make the data again with this vocabulary, or "

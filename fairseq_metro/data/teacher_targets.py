@@ -54,8 +54,8 @@ class TargetRows:
 
     def rows(self, indices):
         """Arrays by name of prompts ``indices`` (B,), copied: ids as int64, others as stored."""
-        found = {name: np.array(array[indices]) for name, array in self.arrays.items()}
-        return found | ({"ids": found["ids"].astype(np.int64)} if "ids" in found else {})
+        rows = {name: np.array(array[indices]) for name, array in self.arrays.items()}
+        return rows | ({"ids": rows["ids"].astype(np.int64)} if "ids" in rows else {})
 
 
 class TeacherCache:
@@ -84,11 +84,11 @@ class TeacherCache:
     def refuse_other_teachers(self, teachers):
         """Raise :class:`UserError` unless the cache is of these, by their hashes."""
         if sorted(self.teachers) != sorted(teachers):
-            ours, theirs = (
+            given, cached = (
                 ", ".join(each[:12] for each in hashes) for hashes in (teachers, self.teachers)
             )
             raise UserError(
-                f"{self.folder}: a cache of teacher {theirs}, but --teacher is {ours}; give its "
+                f"{self.folder}: a cache of teacher {cached}, but --teacher is {given}; give its "
                 f"own cache, or run {MAKER} for this teacher"
             )
 

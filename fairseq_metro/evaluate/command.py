@@ -87,8 +87,8 @@ def _only(suites, names):
     """The suites with the named sets; a name must be in one of them."""
     known = {name for suite in suites for one in suite.sets for name in (one.name, one.label)}
     if unknown := [name for name in names if name not in known]:
-        suites[0].only(unknown)  # says which names are like it
-    return [suite.only([n for n in names if any(n in (s.name, s.label) for s in suite.sets)])
+        suites[0].with_sets(unknown)  # says which names are like it
+    return [suite.with_sets([n for n in names if any(n in (s.name, s.label) for s in suite.sets)])
             for suite in suites]  # fmt: skip
 
 

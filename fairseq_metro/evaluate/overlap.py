@@ -52,7 +52,7 @@ def main(argv=None):
     if args.n < 1:
         raise UserError(f"--n is {args.n}, must be at least 1")
     suite = load_suite(args.suite)
-    suite = suite.only(args.sets) if args.sets else suite
+    suite = suite.with_sets(args.sets) if args.sets else suite
     files = corpus_files(args.corpus)
     results = read_results(args.results) if args.results else {}
     reading = reading_of(args)

@@ -96,7 +96,7 @@ class Suite:
     runs: int | None = None
     shots: int = 0
 
-    def only(self, names):
+    def with_sets(self, names):
         """The suite with some of its sets, by name or label. Raises :class:`UserError`."""
         known = {key: one for one in self.sets for key in (one.name, one.label)}
         for name in names:
@@ -181,7 +181,7 @@ def load_suite(name):
     path, values = _read(name)
     for key in ("version", "name", "sets"):
         if not values.get(key):
-            raise UserError(f"{path}: no {key!r}; give one ({SUITE_KEYS[key].wanted})")
+            raise UserError(f"{path}: no {key!r}; give one ({SUITE_KEYS[key].expected})")
     values.pop("version")
     defaults = values.pop("defaults", {})
     if "defaults_of" in values:

@@ -33,7 +33,7 @@ class Judged:
 
     text: str
     verdict: str
-    found: Interval | None
+    difference: Interval | None
     first: dict
     second: dict
     outcome: str
@@ -167,12 +167,12 @@ def sentence(judged):
     >>> sentence(one)
     '- A is above B: **shown**, +10.0 [+5.0, +15.0] (3 seeds; mean of four).'
     """
-    if judged.found is None:
+    if judged.difference is None:
         return f"- {judged.text}: **{judged.verdict}**."
-    seeds = "1 seed" if judged.found.n == 1 else f"{judged.found.n} seeds"
-    if judged.found.n < LEAST:
+    seeds = "1 seed" if judged.difference.n == 1 else f"{judged.difference.n} seeds"
+    if judged.difference.n < LEAST:
         seeds += f" of at least {LEAST}"
-    said = judged.found.said(judged.scale, 1 if judged.scale == 100 else 3).removesuffix(
+    said = judged.difference.formatted(judged.scale, 1 if judged.scale == 100 else 3).removesuffix(
         " (one seed)"
     )
     return f"- {judged.text}: **{judged.verdict}**, {said} ({seeds}; {WORDS[judged.outcome]})."

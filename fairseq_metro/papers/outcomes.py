@@ -61,5 +61,5 @@ def verdict(metro, t5, what):
     words = {1: "METRO-T5 is ahead", -1: "METRO-T5 is behind", 0: "no difference shown"}[found.sign]
     seeds = "1 seed" if found.n == 1 else f"{found.n} seeds"
     few = f" ({found.n} of at least 3)" if found.n < 3 else ""
-    said = found.said().removesuffix(" (one seed)")
+    said = found.formatted().removesuffix(" (one seed)")
     return f"{what}: {words}, {said} over {seeds}{few}."

@@ -23,10 +23,10 @@ class Interval:
     high: float | None
     n: int
 
-    def said(self, scale=100, digits=1):
+    def formatted(self, scale=100, digits=1):
         """As words, times ``scale``, with so many digits behind the point.
 
-        >>> Interval(0.05, -0.01, 0.11, 3).said(), Interval(0.05, None, None, 1).said()
+        >>> Interval(0.05, -0.01, 0.11, 3).formatted(), Interval(0.05, None, None, 1).formatted()
         ('+5.0 [-1.0, +11.0]', '+5.0 (one seed)')
         """
         mean, low, high = (

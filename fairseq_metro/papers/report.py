@@ -61,7 +61,7 @@ def _verdicts(by_model, spans):
     if by_model[T5]:
         lead, good = informative(by_model[T5].values())
         lines.append(
-            f"- T5 minus the commonest answers: {lead.said()}. "
+            f"- T5 minus the commonest answers: {lead.formatted()}. "
             + ("It has learned, so the scale says something." if good else
                "Not clearly above: **the scale is uninformative** and has to be enlarged.")
         )  # fmt: skip
@@ -79,7 +79,7 @@ def _verdicts(by_model, spans):
             lead = t_interval([row["accuracy"] - row["commonest"] for row in mine[1].values()])
             if lead.sign <= 0:
                 lines[-1] += (
-                    f" But T5 minus the commonest token is {lead.said()}, not clearly above 0: "
+                    f" But T5 minus the commonest token is {lead.formatted()}, not clearly above 0: "
                     "**uninformative** as a comparison."
                 )
     if spans:
@@ -117,7 +117,7 @@ def _differences(by_model, names):
         for model in (METRO, T5):
             found.append({seed: _value(row, name) for seed, row in by_model[model].items()})
         if differences := paired(*found):
-            said.append(f"{name} {t_interval(differences).said()}")
+            said.append(f"{name} {t_interval(differences).formatted()}")
     return [f"METRO-T5 minus T5 by set: {'; '.join(said)}."] if said else []
 
 
@@ -150,7 +150,7 @@ def _spans_table(spans):
         one, two = (_by_seed(spans, model, pattern) for model in (METRO, T5))
         for seed in sorted(one.keys() & two.keys()):
             found = bootstrap_difference(one[seed]["groups"], two[seed]["groups"])
-            said.append(f"{pattern}, seed {seed} {found.said()}")
+            said.append(f"{pattern}, seed {seed} {found.formatted()}")
     if said:
         lines += ["", "Differences of single pairs, with bootstrap intervals over the text (10 blocks "
                   f"drawn together; they say nothing of other seeds): {'; '.join(said)}."]  # fmt: skip

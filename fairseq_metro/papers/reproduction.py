@@ -35,7 +35,7 @@ def steps_of(target, scale, seeds=None, rehearsal=None):
 
     rehearsal: of an original, a :class:`Scale`.
     """
-    settings = target.at(scale)
+    settings = target.settings_at(scale)
     if settings.get("runs") == "checks":
         return steps.check_steps(settings)
     if settings.get("runs") == "stages":

@@ -154,7 +154,7 @@ def _paper(target):
 
 def _draw(target, scale, rows, path):
     """Ours by claim at the left, the paper's last column at the right; whether anything was drawn."""
-    judged = [one for one in _judged(target, scale, rows) if one.found is not None]
+    judged = [one for one in _judged(target, scale, rows) if one.difference is not None]
     columns, published = target.published()
     if not judged:
         return False
@@ -255,7 +255,7 @@ def _smash(target, place, base):
     from fairseq_metro.smash.tasks import load_task, task_names
 
     settings = target.settings["smash"]
-    path = (curves_file if target.at("cpu").get("ablation") else fewshot_file)(place)
+    path = (curves_file if target.settings_at("cpu").get("ablation") else fewshot_file)(place)
     if not path.exists():
         return ["", "No few-shot run is finished yet."]
     out = base.parent / base.name

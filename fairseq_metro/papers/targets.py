@@ -31,7 +31,7 @@ class Target:
         keys = {"cpu": "cpu", "gpu1": "gpu1", "paper": "paper_scale"}
         return [scale for scale, key in keys.items() if key in self.settings]
 
-    def at(self, scale):
+    def settings_at(self, scale):
         """Its settings at a scale: dict. Raises :class:`UserError` where there are none."""
         if scale not in self.scales:
             why = f"; {self.settings['no_original']}" if "no_original" in self.settings else ""

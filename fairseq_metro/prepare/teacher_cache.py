@@ -178,7 +178,7 @@ def write_split(plan, building, split, dataset, done):
         last = min(first + CHUNK, total)
         indices = np.arange(first, last)
         for batch in dataset.batch_by_size(indices, max_tokens=plan.max_tokens):
-            for name, rows in said(plan, dataset, batch).items():
+            for name, rows in stored_values(plan, dataset, batch).items():
                 arrays[name][batch] = rows
         for array in arrays.values():
             array.flush()
@@ -204,7 +204,7 @@ def open_arrays(plan, building, split, total, anew):
     }
 
 
-def said(plan, dataset, batch):
+def stored_values(plan, dataset, batch):
     """What is stored of a batch, arrays by name."""
     sample = dataset.collater([dataset[index] for index in batch])["net_input"]
     sample = {

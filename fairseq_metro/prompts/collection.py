@@ -151,6 +151,6 @@ def find_templates(source=None):
         source = [PROMPTSOURCE, OWN] if promptsource_folder() else [OWN]
     sources = source if isinstance(source, (list, tuple)) else [source]
     readers = {}
-    for one in sources:
-        readers |= _source_readers(one)
+    for entry in sources:
+        readers |= _source_readers(entry)
     return Templates(readers)

@@ -78,14 +78,14 @@ class FieldSearch:
         self._rows += 1
         row = {key.replace("-", "_"): value for key, value in row.items()}
         self._fields |= dict.fromkeys(row)
-        for wanted in list(self._wanted):
-            found = has_path(row, wanted[1])
-            if found:
-                del self._wanted[wanted]
-            elif found is None:
-                self._wanted[wanted] = None
+        for field in list(self._wanted):
+            present = has_path(row, field[1])
+            if present:
+                del self._wanted[field]
+            elif present is None:
+                self._wanted[field] = None
             else:
-                self._note_inner_fields(row, wanted[1])
+                self._note_inner_fields(row, field[1])
 
     def _note_inner_fields(self, row, path):
         """Remember what stands beside a missing inner field."""
@@ -100,8 +100,8 @@ class FieldSearch:
 
     def check(self, place):
         """Raise :class:`UserError` for the first field that no row has. place: of the rows."""
-        for (template, path), found in self._wanted.items():
-            if found is None or not self._rows:
+        for (template, path), present in self._wanted.items():
+            if present is None or not self._rows:
                 continue
             name = ".".join(path)
             known = [field for field in self._fields if field != name]

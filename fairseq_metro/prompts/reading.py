@@ -11,8 +11,8 @@ from fairseq_metro.prompts.template import Template
 def _field(place, values, key, types, default=None):
     value = values.get(key, default)
     if not isinstance(value, types):
-        wanted = " or ".join(kind.__name__ for kind in types if kind is not type(None))
-        raise UserError(f"{place}: {key} is {value!r}, must be of type {wanted}")
+        expected = " or ".join(kind.__name__ for kind in types if kind is not type(None))
+        raise UserError(f"{place}: {key} is {value!r}, must be of type {expected}")
     return value
 
 
@@ -55,8 +55,8 @@ def read_templates(path, dataset=None):
     """
     path = Path(path)
     content = load_yaml(path)
-    said = dataset_of(path, content)
-    dataset = dataset or said
+    named = dataset_of(path, content)
+    dataset = dataset or named
     nodes = _field(path, content, "templates", (dict,))
     complete = bool(_field(path, content, "complete", (bool, type(None))))
     templates = [_template(path, dataset, key, value, complete) for key, value in nodes.items()]

@@ -60,11 +60,11 @@ class _Reader:
 
     def _define(self, target, names):
         """Count the names that an assignment's target holds as set."""
-        found = {name.name for name in target.find_all(nodes.Name)}
+        targets = {name.name for name in target.find_all(nodes.Name)}
         if isinstance(target, nodes.Name):
-            found.add(target.name)
-        names |= found
-        self._set_somewhere |= found
+            targets.add(target.name)
+        names |= targets
+        self._set_somewhere |= targets
 
     def _read(self, path, names):
         name = path[0]

@@ -43,13 +43,13 @@ HEADER = """\
 
 def names():
     """(objective, size, recipe) of every file, by the file's name."""
-    found = {}
+    rows = {}
     for objective in MODELS:
         for size in SIZES:
             for recipe in RECIPES[:1] if size in CPU_SIZES else RECIPES:
                 suffix = "" if recipe == "paper" else f"_{recipe}"
-                found[f"{objective}_{size}{suffix}"] = (objective, size, recipe)
-    return found
+                rows[f"{objective}_{size}{suffix}"] = (objective, size, recipe)
+    return rows
 
 
 def config(row, batches, name):
@@ -60,17 +60,17 @@ def config(row, batches, name):
     return training(groups, values(row, batches, ""), words(row, batches), batches, name)
 
 
-def training(groups, options, said, batches, name):
+def training(groups, options, words, batches, name):
     """A file's content: what every training has, about the groups of a task, criterion and model.
 
-    options, said: as :func:`grouped` has them; name: of the file.
+    options, words: as in :func:`grouped`; name: name of the file.
     """
     groups = {
         "common": {"user_dir": "${hydra:runtime.cwd}/fairseq_metro"},
         **groups,
         "distributed_training": {"distributed_world_size": batches.processes},
     }
-    groups = grouped(groups, options, said)
+    groups = grouped(groups, options, words)
     groups["checkpoint"] |= {
         "save_dir": f"${{hydra:runtime.cwd}}/checkpoints/{name}",
         "load_checkpoint_on_all_dp_ranks": True,  # see workarounds.py
@@ -78,12 +78,12 @@ def training(groups, options, said, batches, name):
     return groups
 
 
-def grouped(groups, options, said):
+def grouped(groups, options, words):
     """Put options, a dict of option -> value, where fairseq's config keeps them, into ``groups``.
 
-    said: a whole command's words, which decide what options there are. Returns ``groups``.
+    words: all words of the command, which decide which options exist. Returns ``groups``.
     """
-    keys = _keys(tuple(said))
+    keys = _keys(tuple(words))
     for option, value in options.items():
         key = option[2:].replace("-", "_")
         if key in ("task", "criterion", "arch"):
@@ -97,9 +97,9 @@ def grouped(groups, options, said):
 
 
 @cache
-def _keys(said):
+def _keys(words):
     """The names of options in every group of fairseq's config, by fairseq's own parser."""
-    cfg = resolved(said)
+    cfg = resolved(words)
     return {group: set(cfg[group]) for group in GROUPS}
 
 

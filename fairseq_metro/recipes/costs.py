@@ -35,11 +35,11 @@ def parameters(objective, cfg, vocabulary):
     kind = MetroT5Model if objective == "metro_t5" else T5TransformerModel
     with torch.device("meta"):
         model = kind(cfg, Symbols(vocabulary))
-    found = {}
+    counts = {}
     for name, parameter in model.named_parameters():
         part = next(title for prefix, title in PARTS.items() if name.startswith(prefix + "."))
-        found[part] = found.get(part, 0) + parameter.numel()
-    return found
+        counts[part] = counts.get(part, 0) + parameter.numel()
+    return counts
 
 
 @dataclass(frozen=True)

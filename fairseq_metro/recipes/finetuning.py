@@ -18,7 +18,7 @@ from fairseq_metro.data.prompted_files import MIXTURE, splits_of
 from fairseq_metro.recipes.batches import share_sequences
 from fairseq_metro.recipes.finetuning_table import MODELS, RECIPES, finetuning
 from fairseq_metro.recipes.table import SIZES
-from fairseq_metro.recipes.words import adam, given_at_the_end, positive, said, saving
+from fairseq_metro.recipes.words import adam, command_words, given_at_the_end, positive, saving
 from fairseq_metro.trainer.checkpoint_names import named_checkpoint
 
 TASK = "prompt_finetuning"
@@ -75,7 +75,7 @@ def values(row, batches, save_dir=None, init=None, validated=(VALID,)):
 
 def words(row, batches, save_dir=None, init=None, validated=(VALID,)):
     """fairseq-train's words for a row of the table, without the data: a list of strings."""
-    return said(values(row, batches, save_dir, init, validated))
+    return command_words(values(row, batches, save_dir, init, validated))
 
 
 def describe(row, batches):

@@ -77,8 +77,8 @@ def finetuning(recipe, size, model="metro"):
     ):
         if value not in allowed:
             near = get_close_matches(value, allowed, n=1)
-            said = f"; perhaps {near[0]}" if near else ""
-            raise UserError(f"{name} is {value!r}, must be {', '.join(allowed)}{said}")
+            suggestion = f"; perhaps {near[0]}" if near else ""
+            raise UserError(f"{name} is {value!r}, must be {', '.join(allowed)}{suggestion}")
     before = dataclasses.asdict(pretraining("t5", size))
     row = {name: before[name] for name in INHERITED}
     row |= _table()[recipe]["every"] | _table()[recipe].get(size, {})

@@ -13,7 +13,7 @@ from fairseq_metro.vocabulary.folder import DICTIONARY, VOCAB_FOLDER, read_symbo
 RESERVED = 0.08  # of the memory: CUDA's context, the allocator's gaps, communication
 
 
-def resolved(said):
+def resolved(arguments):
     """fairseq's own reading of a command's words: its config."""
     import fairseq_metro
 
@@ -23,7 +23,7 @@ def resolved(said):
 
     with warnings.catch_warnings(), quieted("hydra"):
         warnings.simplefilter("ignore")  # hydra, of fairseq's own files
-        args = options.parse_args_and_arch(options.get_training_parser(), ["DATA", *said])
+        args = options.parse_args_and_arch(options.get_training_parser(), ["DATA", *arguments])
         return convert_namespace_to_omegaconf(args)
 
 

@@ -42,15 +42,19 @@ def numbers(name):
     config, common = _configuration(name), _published()["common"]
     shared = "tokens_per_sample sample_break_mode mask_prob max_positions dropout attention_dropout"
     shared += " adam_betas adam_eps weight_decay lr_scheduler warmup_updates"
-    found = {key: common[key] for key in shared.split()}
-    found |= {key: config[key] for key in "max_tokens update_freq lr max_update clip_norm".split()}
-    found |= _published()["architectures"][config["arch"]]
-    found["total_num_update"] = config["max_update"]  # the decay's power 1 ends where training does
-    found["long_lines"] = common["shorten_method"]
+    settings = {key: common[key] for key in shared.split()}
+    settings |= {
+        key: config[key] for key in "max_tokens update_freq lr max_update clip_norm".split()
+    }
+    settings |= _published()["architectures"][config["arch"]]
+    settings["total_num_update"] = config[
+        "max_update"
+    ]  # the decay's power 1 ends where training does
+    settings["long_lines"] = common["shorten_method"]
     objective = {**config["objective"], **config["reading"]}
     if config["task"] == "t5":
-        return found | {key: objective[key] for key in ("mask_multiple_length", "empty_prob")}
-    return found | {
+        return settings | {key: objective[key] for key in ("mask_multiple_length", "empty_prob")}
+    return settings | {
         "lambda_clm": objective["discriminator_loss_weight"],
         "lambda_rtd": objective["rtd_loss_weight"],
         "clm_positions": {"lm": "masked"}[objective["masked_positions_only"]],

@@ -16,7 +16,7 @@ from fairseq_metro.common.errors import UserError, run_command
 from fairseq_metro.common.files import read_json
 from fairseq_metro.recipes.batches import share_sequences
 from fairseq_metro.recipes.smash_table import GROUPS, MODELS, SETTINGS, distillation
-from fairseq_metro.recipes.words import adam, given_at_the_end, positive, said, saving
+from fairseq_metro.recipes.words import adam, command_words, given_at_the_end, positive, saving
 from fairseq_metro.trainer.checkpoint_names import named_checkpoint
 
 TASK = "prompt_distillation"
@@ -62,7 +62,7 @@ def values(row, batches, save_dir=None, init=None, teacher=None, cache=None, val
 
 def words(row, batches, save_dir=None, init=None, teacher=None, cache=None, validated=True):
     """fairseq-train's words for a row of the table, without the data: a list of strings."""
-    return said(values(row, batches, save_dir, init, teacher, cache, validated))
+    return command_words(values(row, batches, save_dir, init, teacher, cache, validated))
 
 
 def describe(row, batches, examples=None):

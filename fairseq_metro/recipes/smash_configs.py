@@ -35,11 +35,11 @@ TEACHER = " \\\n#       task.teacher=$PWD/models/teacher"
 
 def names():
     """(setting, model) of every file, by the file's name."""
-    found = {
+    rows = {
         "smash" + (f"_{setting}" if setting != "ce" else ""): (setting, "roberta")
         for setting in SETTINGS
     }
-    return {**found, "smash_hf": ("ce", "hf")}
+    return {**rows, "smash_hf": ("ce", "hf")}
 
 
 def row_of(name):

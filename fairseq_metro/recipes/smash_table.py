@@ -116,5 +116,5 @@ def distillation(group, setting="ce", model="roberta", size=None):
 def _known(name, value, allowed):
     if value not in allowed:
         near = get_close_matches(str(value), allowed, n=1)
-        said = f"; perhaps {near[0]}" if near else ""
-        raise UserError(f"{name} is {value!r}, must be {', '.join(allowed)}{said}")
+        suggestion = f"; perhaps {near[0]}" if near else ""
+        raise UserError(f"{name} is {value!r}, must be {', '.join(allowed)}{suggestion}")

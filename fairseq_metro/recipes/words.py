@@ -59,22 +59,22 @@ def saving(row, save_dir):
 
 def words(row, batches, save_dir=None):
     """fairseq-train's words for a row of the table, without the data: a list of strings."""
-    return said(values(row, batches, save_dir))
+    return command_words(values(row, batches, save_dir))
 
 
-def said(options):
+def command_words(options):
     """A dict of option -> value as words of a command line: a list of strings.
 
-    >>> said({"--lr": 4e-5, "--update-freq": 8, "--bf16": True})
+    >>> command_words({"--lr": 4e-5, "--update-freq": 8, "--bf16": True})
     ['--lr', '4e-05', '--update-freq', '8', '--bf16']
     """
-    found = []
+    arguments = []
     for option, value in options.items():
         if value is True:
-            found.append(option)
+            arguments.append(option)
         else:
-            found += [option, f"{value:g}" if isinstance(value, float) else str(value)]
-    return found
+            arguments += [option, f"{value:g}" if isinstance(value, float) else str(value)]
+    return arguments
 
 
 def recipe_options(row):

@@ -96,9 +96,9 @@ def _without_repeats(i, targets):
     places = [place.setdefault(tuple(choice.tolist()), len(place)) for choice in targets]
     if len(place) < len(targets) and "identical" not in _warned:
         _warned.add("identical")
-        second = next(c for c, at in enumerate(places) if at in places[:c])
+        second = next(c for c, place_of in enumerate(places) if place_of in places[:c])
         logger.warning(
             f"input {i}: its choices {places.index(places[second])} and {second} are the same "
             "tokens, so the first of them wins; said once, there may be more"
         )
-    return [targets[places.index(at)] for at in range(len(place))], places
+    return [targets[places.index(place_of)] for place_of in range(len(place))], places

@@ -13,14 +13,14 @@ def score_tokens(model, inputs, targets, *, pad, decoder_start, max_tokens=MAX_T
     them empty. Every input is encoded once. The rest is as for
     :func:`~fairseq_metro.scoring.score_choices`, whose scores are the sums of these numbers.
     """
-    found = [None] * len(inputs)
+    scores = [None] * len(inputs)
     with evaluating(model), torch.no_grad():
         for batch, shapes in scoring_batches(model, inputs, targets, max_tokens):
             layout = lay_out([targets[i] for i in batch], shapes, pad, decoder_start)
             pairs = iter(_by_target(model, [inputs[i] for i in batch], layout, pad))
             for i in batch:
-                found[i] = [next(pairs) for _ in targets[i]]
-    return found
+                scores[i] = [next(pairs) for _ in targets[i]]
+    return scores
 
 
 def _by_target(model, sources, layout, pad):

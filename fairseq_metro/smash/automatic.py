@@ -54,11 +54,11 @@ def _lines(path, most):
         ) from None
     except UnicodeDecodeError:
         raise UserError(f"{path}: not UTF-8; copy LM-BFF's file again") from None
-    found = [(f"{path}: line {number}", line) for number, line in enumerate(text.split("\n"), 1)
+    lines = [(f"{path}: line {number}", line) for number, line in enumerate(text.split("\n"), 1)
              if line.strip()]  # fmt: skip
-    if not found:
+    if not lines:
         raise UserError(f"{path}: no prompt in it; copy LM-BFF's file again")
-    return found[:most]
+    return lines[:most]
 
 
 def _template(place, line, task):

@@ -32,11 +32,11 @@ def read_split(task, folder, split):
         raise UserError(f"{folder}: a split of {stamp.get('task')}, not of {task.name}")
     layout = stamp.get("layout")
     rows = _of_dataset(task, folder, split, layout) if layout else _of_lmbff(task, folder, split)
-    found = [Example(texts, checked_label(task, where, label)) for where, texts, label in rows]
-    if not found:
+    examples = [Example(texts, checked_label(task, where, label)) for where, texts, label in rows]
+    if not examples:
         path = min(folder.glob(f"{split}.*"), default=folder / split)
         raise UserError(f"{path}: no row in it; run fairseq-metro kshot again")
-    return found
+    return examples
 
 
 def checked_label(task, where, label):
@@ -68,16 +68,16 @@ def _of_lmbff(task, folder, split):
 
 
 def _of_dataset(task, folder, split, layout):
-    found = sorted(folder.glob(f"{split}.*"))
-    if len(found) != 1:
+    files = sorted(folder.glob(f"{split}.*"))
+    if len(files) != 1:
         raise UserError(f"{folder}: no file {split}.*; run fairseq-metro kshot")
     settings = {key: value for key, value in layout.items() if key not in ("dataset", "features")}
     settings["labels"] = {name: dict(map(tuple, v)) for name, v in settings["labels"].items()}
     description = Description(layout["dataset"], features=layout["features"])
-    data = TaskData(description, {split: Place((found[0],), Layout(**settings))})
+    data = TaskData(description, {split: Place((files[0],), Layout(**settings))})
     for number, row in enumerate(data.rows(split), 1):
         yield (
-            f"{found[0]}: row {number}",
+            f"{files[0]}: row {number}",
             dataset_texts(task, row),
             dataset_label(task, data.features, row),
         )

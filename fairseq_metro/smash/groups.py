@@ -61,11 +61,11 @@ class TaskGroup:
 
     def settings(self):
         """What decides about the examples, for JSON: dict."""
-        found = {name: value for name, value in asdict(self).items() if name != "recipe"}
-        found["verbalizer"] = {str(label): word for label, word in self.verbalizer.items()}
+        settings = {name: value for name, value in asdict(self).items() if name != "recipe"}
+        settings["verbalizer"] = {str(label): word for label, word in self.verbalizer.items()}
         if self.filter is not None:
-            found["filter"] = {name: list(value) for name, value in found["filter"].items()}
-        return found
+            settings["filter"] = {name: list(value) for name, value in settings["filter"].items()}
+        return settings
 
     def epochs(self, examples):
         """How often the recipe's schedule visits each of ``examples``; None without a schedule.
@@ -189,7 +189,7 @@ def read_group(path, values):
     values = checked(path, values, KEYS)
     for key in _NEEDED:
         if key not in values:
-            raise UserError(f"{path}: no {key!r}; give {KEYS[key].wanted}")
+            raise UserError(f"{path}: no {key!r}; give {KEYS[key].expected}")
     del values["version"]
     sampler = values["sampler"]
     if "filter" in values:
@@ -230,7 +230,7 @@ def _read_filter(place, values):
     values = checked(place, values, FILTER_KEYS)
     for key in FILTER_KEYS:
         if key not in values:
-            raise UserError(f"{place}: no {key!r}; give {FILTER_KEYS[key].wanted}")
+            raise UserError(f"{place}: no {key!r}; give {FILTER_KEYS[key].expected}")
     words, above = values["words"], values["above"]
     if not isinstance(above, dict):
         above = dict.fromkeys(words, above)

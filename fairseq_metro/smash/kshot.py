@@ -17,14 +17,14 @@ logger = logging.getLogger(__name__)
 
 def parser():
     """The command's arguments."""
-    found = CommandParser(
+    parser = CommandParser(
         description="Write K-shot train and dev splits by LM-BFF's algorithm, with the original "
         "dev file as test, to OUT/<Task>/<K>-<seed>/. Existing splits are kept. If a "
         "set is published as a single file, its test set is sampled first, with seed "
         f"{DRAW_SEED}.",
         epilog=f"Few-shot tasks: {', '.join(task_names())}, or a YAML file of your own.",
     )
-    add = found.add_argument
+    add = parser.add_argument
     add("--tasks", metavar="FOLDER",
         help="Folder of original files, in LM-BFF's layout or as published.")  # fmt: skip
     add("--task", nargs="+", metavar="NAME", help="Few-shot tasks to split.")
@@ -55,7 +55,7 @@ def parser():
         add, "How many rows of a train file may be bad: without a text or label, damaged, not UTF-8. "
         f"They are left out and counted; a larger number ends the command (default: {DEFAULT_LIMIT})."
     )  # fmt: skip
-    return found
+    return parser
 
 
 @messages_on_stderr()

@@ -23,8 +23,8 @@ MISSING = frozenset(
 def find_file(task, folder, split, stem=None):
     """LM-BFF's file of a task's split in a folder: Path, or None."""
     name = f"{stem or task.lmbff.files[split]}.{task.lmbff.format}"
-    found = match(folder, name) if folder.is_dir() else []
-    return found[0] if found and found[0].is_file() else None
+    matches = match(folder, name) if folder.is_dir() else []
+    return matches[0] if matches and matches[0].is_file() else None
 
 
 def find_folder(task, folder):

@@ -208,13 +208,13 @@ def _drawn(task, path, lines, buckets, size):
 
 def _plain(layout, path):
     """What reads a file of this layout again, for JSON; keys of labels may be numbers."""
-    found = asdict(layout)
+    fields = asdict(layout)
     labels = {name: list(map(list, pairs.items())) for name, pairs in layout.labels.items()}
     return {
         "format": layout.format or format_of(path),
         "labels": labels,
         **{
-            k: found[k]
+            k: fields[k]
             for k in ("encoding", "columns", "delimiter", "short_rows", "rename", "shape")
         },
     }

@@ -85,9 +85,9 @@ def draw(buckets, shot, labels):
     return train, dev
 
 
-def _train_rows(label, rows, shot, wanted):
+def _train_rows(label, rows, shot, required):
     needed = shot.k * (1 + shot.dev_times)
-    if rows >= needed or not wanted or shot.short_labels == LMBFF:
+    if rows >= needed or not required or shot.short_labels == LMBFF:
         return min(shot.k, rows)
     if shot.short_labels == HALVE and rows > 1:
         return max(1, rows // (1 + shot.dev_times))
@@ -113,10 +113,13 @@ def kshot_splits(task, folder, shots, out, max_bad_rows=None):
     """
     originals = find_originals(task, folder, max_bad_rows)
     for split, expected in (task.lmbff.rows if task.lmbff else {}).items():
-        if originals.layout is None and (found := _rows(task, originals.tests[split])) != expected:
+        if (
+            originals.layout is None
+            and (test_rows := _rows(task, originals.tests[split])) != expected
+        ):
             logger.warning(
                 "%s: %d rows of split %s, %d are published: results do not compare",
-                task.title, found, split, expected,
+                task.title, test_rows, split, expected,
             )  # fmt: skip
     if task.lmbff is None or task.lmbff.header:  # LM-BFF shuffles only CoLA in place
         shots = [replace(shot, chained=False) for shot in shots]

@@ -169,7 +169,7 @@ def _complete(place, values, keys, needed):
     values = checked(place, values, keys)
     for key in needed:
         if key not in values:
-            raise UserError(f"{place}: no {key!r}; give {keys[key].wanted}")
+            raise UserError(f"{place}: no {key!r}; give {keys[key].expected}")
     return values
 
 

@@ -137,13 +137,13 @@ sentl_0, +sentl_0, sentl-_0, sentu_0, +sentu_0 (words begin with _ for a blank)
             parts[place] = ids[:limit]
         fixed = [not piece.is_sentence for piece in self.pieces]
         parts, trimmed = cut(parts, fixed, max_length, truncation)
-        at = next(i for i, piece in enumerate(self.pieces) if piece.variable == MASK)
-        if not parts[at]:
+        mask = next(i for i, piece in enumerate(self.pieces) if piece.variable == MASK)
+        if not parts[mask]:
             raise UserError(
                 f"truncation {truncation!r} to {max_length} tokens would cut the mask off; "
                 f"use {BUDGET!r}, which never does"
             )
-        position = sum(map(len, parts[:at]))
+        position = sum(map(len, parts[:mask]))
         return Prompt([i for part in parts for i in part], position, trimmed or limited)
 
 
@@ -166,8 +166,8 @@ def _fixed_ids(piece, tok):
 def _piece(source, part):
     if part in SPECIALS:
         return Piece(part)
-    if (found := _SENTENCE.fullmatch(part)) and found[1] in SENTENCES:
-        return Piece(found[1], sentence=int(found[2]))
+    if (match := _SENTENCE.fullmatch(part)) and match[1] in SENTENCES:
+        return Piece(match[1], sentence=int(match[2]))
     if _ALMOST.fullmatch(part) or "".join(sorted(part)) in _SWAPPED:
         known = ", ".join([*SPECIALS, f"and with a number: {SENTENCES[0]}_0"])
         more = ", ".join(f"{form}_0" for form in SENTENCES[1:])

@@ -263,10 +263,10 @@ class TextTask(FairseqTask):
                 "begin with its parameters by --init-from, and another --save-dir"
             )
         state = facts["task_state"]
-        theirs = state.get("stamp", {}).get("vocabulary", self.vocabulary.hash)
-        if theirs != self.vocabulary.hash:
+        restored = state.get("stamp", {}).get("vocabulary", self.vocabulary.hash)
+        if restored != self.vocabulary.hash:
             raise UserError(
-                f"{facts['path']}: trained with vocabulary {theirs[:12]}, but "
+                f"{facts['path']}: trained with vocabulary {restored[:12]}, but "
                 f"{self.vocabulary.path} is {self.vocabulary.hash[:12]}; give the data it was "
                 "trained on, or another --save-dir"
             )
@@ -321,12 +321,12 @@ class TextTask(FairseqTask):
         self.master_weights.follow(model, optimizer)
         self.finite.watch(model, criterion, optimizer, update_num)
         with kept_apart() as parts:
-            found = super().train_step(sample, model, criterion, optimizer, update_num, **kwargs)
+            outputs = super().train_step(sample, model, criterion, optimizer, update_num, **kwargs)
         if kwargs.get("ignore_grad"):  # a batch in the place of an empty one: it counts for nothing
-            loss, _, output = found
+            loss, _, output = outputs
             return loss, 0, {name: value * 0 for name, value in output.items()}
-        self.finite.note(sample, found[0], parts)
-        return found
+        self.finite.note(sample, outputs[0], parts)
+        return outputs
 
     def state_dict(self):
         """What a checkpoint says about its origin. fairseq asks for it when it saves, and the
@@ -340,10 +340,10 @@ class TextTask(FairseqTask):
         return {"stamp": stamp, "initial_validation": self.initial_validation.values}
 
     def load_state_dict(self, state_dict):
-        theirs = state_dict.get("stamp", {}).get("vocabulary", self.vocabulary.hash)
-        if theirs != self.vocabulary.hash:
+        restored = state_dict.get("stamp", {}).get("vocabulary", self.vocabulary.hash)
+        if restored != self.vocabulary.hash:
             raise UserError(
-                f"the checkpoint was trained with vocabulary {theirs[:12]}, but "
+                f"the checkpoint was trained with vocabulary {restored[:12]}, but "
                 f"{self.vocabulary.path} is {self.vocabulary.hash[:12]}; give the folder beside "
                 "the checkpoint with --vocab"
             )

@@ -50,11 +50,11 @@ def mean_of_datasets(datasets, values, weights):
     >>> mean_of_datasets(["a", "a", "b"], np.array([4, 0, 5]), np.array([4, 4, 10]))
     0.5
     """
-    found = {}
+    means = {}
     for dataset, value, weight in zip(datasets, values, weights, strict=True):
         if weight > 0:
-            found.setdefault(dataset, []).append(float(value / weight))
-    return float(np.mean([np.mean(each) for each in found.values()])) if found else None
+            means.setdefault(dataset, []).append(float(value / weight))
+    return float(np.mean([np.mean(each) for each in means.values()])) if means else None
 
 
 class SplitScores:
@@ -90,8 +90,8 @@ class SplitScores:
     def _mean(self, value, weight):
         def mean(meters):
             value_sum, weight_sum = (meters[self._key(name)].sum.cpu() for name in (value, weight))
-            found = mean_of_datasets(self.datasets, value_sum.numpy(), weight_sum.numpy())
-            return float("nan") if found is None else round(found, 6)
+            means = mean_of_datasets(self.datasets, value_sum.numpy(), weight_sum.numpy())
+            return float("nan") if means is None else round(means, 6)
 
         return mean
 

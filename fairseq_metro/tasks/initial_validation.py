@@ -35,11 +35,11 @@ class InitialValidation:
             total = self._total_over_ranks(self.task.dataset(split), model)
             with metrics.aggregate(new_root=True) as aggregate:
                 self.task.reduce_metrics([total], self.task.criterion)
-            found = dict(aggregate.get_smoothed_values())
+            values = dict(aggregate.get_smoothed_values())
             if split != splits[0]:
-                found = {f"{split}_{name}": value for name, value in found.items()}
-            self.values.update(found)
-            logger.info(json.dumps({f"start_{name}": value for name, value in found.items()}))
+                values = {f"{split}_{name}": value for name, value in values.items()}
+            self.values.update(values)
+            logger.info(json.dumps({f"start_{name}": value for name, value in values.items()}))
             self.task.after_initial_validation(split, aggregate)
         model.train(was_training)
 

@@ -95,7 +95,9 @@ class FiniteCheck:
         """The error that names what is not finite in the batches of this update."""
         what = self._losses(batches) or self._gradients(batches)
         if not what:
-            samples = _names([one for sample, _, _ in batches for one in sample["id"].tolist()])
+            samples = _names(
+                [sample_id for sample, _, _ in batches for sample_id in sample["id"].tolist()]
+            )
             what = ["the gradient is not finite, though no part of the loss and none of its "
                     f"gradients is at fault on samples {samples}"]  # fmt: skip
             if data_parallel.world_size() > 1:
@@ -136,7 +138,7 @@ class FiniteCheck:
         set_torch_seed(self.cfg.seed + self.update_num)  # as the trainer did: the same dropout
         own_dropout_stream(self.cfg.seed, self.update_num, data_parallel.rank())
         alone = getattr(self.model, "no_sync", nullcontext)
-        found, named = [], [p for p in self.model.named_parameters() if p[1].requires_grad]
+        problems, named = [], [p for p in self.model.named_parameters() if p[1].requires_grad]
         with alone():
             for sample, _, _ in batches:
                 amp = self.cfg.amp is True and sample["id"].is_cuda  # fairseq's is of GPUs alone
@@ -153,11 +155,11 @@ class FiniteCheck:
                     if bad:
                         samples = _names(sample["id"].tolist())
                         more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
-                        found.append(
+                        problems.append(
                             f"the gradient of {part} on samples {samples} is not finite, in "
                             f"{bad[0]}{more}"
                         )
-        return found
+        return problems
 
 
 def has_loss_scale(optimizer):

@@ -209,10 +209,10 @@ class PromptDistillationTask(Taught, TextTask):
     def check_model(self, cfg):
         name = architecture_of(cfg)
         model = ARCH_MODEL_REGISTRY.get(name) or MODEL_REGISTRY[name]
-        wanted, example = RobertaMLMModel, "roberta_mlm_distil"
+        expected, example = RobertaMLMModel, "roberta_mlm_distil"
         if self.kind == T5:
-            wanted, example = T5TransformerModel, "hf_t5_small or t5_transformer_small"
-        if not issubclass(model, wanted) or issubclass(model, MetroT5Model):
+            expected, example = T5TransformerModel, "hf_t5_small or t5_transformer_small"
+        if not issubclass(model, expected) or issubclass(model, MetroT5Model):
             raise UserError(
                 f"--arch {name}: the prompts of {self.cfg.data} are of kind {self.kind}; give "
                 f"--arch {example} or another size"

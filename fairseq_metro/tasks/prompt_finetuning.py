@@ -170,10 +170,10 @@ class PromptFinetuningTask(TextTask):
         self.datasets[split] = dataset
         self.split_scores[split] = SplitScores(split, mixture.tasks)
         rows = sum(task.rows for task in mixture.tasks)
-        said = f", packed into {len(dataset):,} rows" if dataset.pack else ""
+        packed = f", packed into {len(dataset):,} rows" if dataset.pack else ""
         logger.info(
             f"{self.cfg.data}/{split}: {len(mixture.tasks)} tasks, {rows:,} examples, "
-            f"{len(dataset.task):,} of them an epoch{said}"
+            f"{len(dataset.task):,} of them an epoch{packed}"
         )
 
     def _sampler(self, mixture, training, split):

@@ -40,10 +40,10 @@ def refuse_unfit_options(options, cfg):
 
 def refuse_another_number(options, facts):
     """Raise :class:`UserError` where a checkpoint to resume has another number of vectors."""
-    ours, theirs = getattr(options, TOKENS), (facts["cfg"].get("model") or {}).get(TOKENS, 0)
-    if ours != theirs:
+    number, saved = getattr(options, TOKENS), (facts["cfg"].get("model") or {}).get(TOKENS, 0)
+    if number != saved:
         raise UserError(
-            f"{facts['path']}: trained with --soft-prompt-tokens {theirs}, but here it is {ours}; "
+            f"{facts['path']}: trained with --soft-prompt-tokens {saved}, but here it is {number}; "
             "give the same, or another --save-dir"
         )
 

@@ -53,21 +53,21 @@ def refuse_foreign_checkpoint(options, vocabulary):
     path = options.finetune_from_model
     if not isinstance(path, str) or not path:
         return
-    said = f"--finetune-from-model {path}"
+    option = f"--finetune-from-model {path}"
     if options.init_from:
         raise UserError("--finetune-from-model and --init-from: give one of them")
     if (Path(options.save_dir) / LAST).exists():
         return  # the run is resumed
     if not Path(path).is_file():
-        raise UserError(f"{said}: no such file; --init-from also takes a folder")
+        raise UserError(f"{option}: no such file; --init-from also takes a folder")
     facts = read_facts(path)
-    theirs = facts["task_state"].get("stamp", {}).get("vocabulary")
-    if theirs is None:
-        raise UserError(f"{said}: not a checkpoint of ours; give it with --init-from")
-    if theirs != vocabulary.hash:
+    other = facts["task_state"].get("stamp", {}).get("vocabulary")
+    if other is None:
+        raise UserError(f"{option}: not a checkpoint of ours; give it with --init-from")
+    if other != vocabulary.hash:
         raise UserError(
-            f"{said}: trained with vocabulary {theirs[:12]}, but {vocabulary.path} is "
+            f"{option}: trained with vocabulary {other[:12]}, but {vocabulary.path} is "
             f"{vocabulary.hash[:12]}; make the data with its"
         )
     if any(key.startswith(LEFT) for key in facts["parameters"]):
-        logger.info(f"{said}: its auxiliary model and RTD head are left behind")
+        logger.info(f"{option}: its auxiliary model and RTD head are left behind")

@@ -63,13 +63,16 @@ class Taught:
             return
         if len(hashes) != len(self.caches):
             raise UserError("--teacher and --teacher-cache: give as many of one as of the other")
-        for cache, one in zip(self.caches, hashes, strict=True):
-            cache.refuse_other_teachers([one])
+        for cache, teacher_hash in zip(self.caches, hashes, strict=True):
+            cache.refuse_other_teachers([teacher_hash])
 
     def teacher_hashes(self):
         """Of the teachers in the loop, or of those that were cached: sorted list."""
         hashes = [teacher.hash for teacher in self.teachers or ()]
-        return sorted(hashes + [one for cache in self.caches or () for one in cache.teachers])
+        return sorted(
+            hashes
+            + [teacher_hash for cache in self.caches or () for teacher_hash in cache.teachers]
+        )
 
     def teacher_signal(self, temperature, hidden, attention, cosine=False):
         """What gives the criterion a batch's targets.
@@ -122,11 +125,11 @@ class Taught:
 
     def check_restored(self, facts):
         super().check_restored(facts)
-        theirs = facts["task_state"].get("teachers")
-        if theirs is None or theirs == self.teacher_hashes():
+        restored = facts["task_state"].get("teachers")
+        if restored is None or restored == self.teacher_hashes():
             return
         raise UserError(
-            f"{facts['path']}: trained with another teacher ({', '.join(t[:12] for t in theirs)}); "
+            f"{facts['path']}: trained with another teacher ({', '.join(t[:12] for t in restored)}); "
             "give its, or another --save-dir"
         )
 

@@ -174,11 +174,11 @@ def _repair(last):
     if not last.is_file():
         if newest is None:
             return
-        found = "is missing"
+        problem = "is missing"
     else:
         if newest is None:
             raise _no_whole_checkpoint(last)
-        found = f"is truncated ({_size(last)})"
+        problem = f"is truncated ({_size(last)})"
     # A copy, not a hard link: stock fairseq would overwrite both in place at the next save.
     new = last.with_name(f"{last.name}.new")
     try:
@@ -188,13 +188,13 @@ def _repair(last):
     except OSError as error:
         new.unlink(missing_ok=True)
         raise UserError(
-            f"{last} {found}, and {newest.name} cannot be copied to its place: {error.strerror}"
+            f"{last} {problem}, and {newest.name} cannot be copied to its place: {error.strerror}"
         ) from None
     if last.is_file():
         os.replace(last, last.with_name(f"{last.name}.truncated"))
     os.replace(new, last)
     updates, _ = _age(newest)
-    logger.warning(f"{last} {found}; {newest.name} (update {updates}) takes its place")
+    logger.warning(f"{last} {problem}; {newest.name} (update {updates}) takes its place")
 
 
 def _no_whole_checkpoint(last):

@@ -62,10 +62,10 @@ def masters_of(optimizer):
         return {}
     if not isinstance(masters, dict):
         return {id(half): master for half, master in zip(halves, masters, strict=True)}
-    found, offsets = {}, dict.fromkeys(masters, 0)
+    copies, offsets = {}, dict.fromkeys(masters, 0)
     for half in halves:
         device = half.device.index
         begin = offsets[device]
         offsets[device] = begin + half.numel()
-        found[id(half)] = masters[device].data[begin : offsets[device]].view_as(half)
-    return found
+        copies[id(half)] = masters[device].data[begin : offsets[device]].view_as(half)
+    return copies

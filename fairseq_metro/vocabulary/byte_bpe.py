@@ -139,5 +139,5 @@ def _from_one_file(path):
     model = content.get("model") if isinstance(content, dict) else None
     if not isinstance(model, dict) or model.get("type", "BPE") != "BPE" or "merges" not in model:
         raise UserError(f"{path}: holds no byte-level BPE; give a RoBERTa folder")
-    added = {one["content"]: one["id"] for one in content.get("added_tokens", ())}
+    added = {token["content"]: token["id"] for token in content.get("added_tokens", ())}
     return {**model["vocab"], **added}, [_pair(path, merge) for merge in model["merges"]]

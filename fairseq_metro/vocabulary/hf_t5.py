@@ -58,24 +58,24 @@ class Rows:
         if len(table) != self.rows:
             raise UserError(f"a token table of {len(table)} rows, but vocab_size is {self.rows}")
         order = self.order
-        ours = table[torch.tensor([0 if i is None else i for i in order])]
+        rows = table[torch.tensor([0 if i is None else i for i in order])]
         if self.bos is None:
-            ours[0] = 0
-        return ours
+            rows[0] = 0
+        return rows
 
     def to_theirs(self, table):
         """Our table in the order of their ids, (rows, C)."""
         order = self.order
-        kept = [i for i, theirs in enumerate(order) if theirs is not None]
-        theirs = torch.empty(self.rows, table.size(1), dtype=table.dtype)
-        theirs[torch.tensor([order[i] for i in kept])] = table[torch.tensor(kept)]
-        return theirs
+        kept = [i for i, rows in enumerate(order) if rows is not None]
+        rows = torch.empty(self.rows, table.size(1), dtype=table.dtype)
+        rows[torch.tensor([order[i] for i in kept])] = table[torch.tensor(kept)]
+        return rows
 
 
 def rows_of(vocabulary):
     """:class:`Rows` of a loaded vocabulary: as imported, or, of our own making, the same ids."""
-    said = vocabulary.settings.get("hugging_face")
-    return Rows(**said) if said else Rows(len(vocabulary), 0, 1, 2, 3)
+    settings = vocabulary.settings.get("hugging_face")
+    return Rows(**settings) if settings else Rows(len(vocabulary), 0, 1, 2, 3)
 
 
 def read_symbols(folder, config):
@@ -128,13 +128,13 @@ def _processor(path):
 def _added(folder, pieces, count):
     """Id -> symbol of what their tokenizer adds after the pieces: listed, or the sentinels."""
     path = folder / TOKENIZER_CONFIG
-    said = read_json(path) if path.is_file() else {}
-    if not isinstance(said, dict):
+    content = read_json(path) if path.is_file() else {}
+    if not isinstance(content, dict):
         raise UserError(f"{path}: not a tokenizer's configuration; download it again")
-    if listed := said.get("added_tokens_decoder"):
+    if listed := content.get("added_tokens_decoder"):
         added = {int(i): entry["content"] for i, entry in listed.items()}
     else:
-        number = said.get("extra_ids", min(SENTINELS, count - pieces))
+        number = content.get("extra_ids", min(SENTINELS, count - pieces))
         added = {pieces + number - 1 - i: f"<extra_id_{i}>" for i in range(number)}
     added = {i: symbol for i, symbol in added.items() if i >= pieces}
     if added and max(added) >= count:
@@ -183,9 +183,9 @@ def tokenizer_config(vocabulary):
     order = rows_of(vocabulary).order
     pieces = len(vocabulary.processor)
     added = {
-        theirs: symbol
-        for theirs, symbol in zip(order, vocabulary.symbols, strict=True)
-        if theirs is not None and theirs >= pieces and symbol != SPECIALS[0]
+        row: symbol
+        for row, symbol in zip(order, vocabulary.symbols, strict=True)
+        if row is not None and row >= pieces and symbol != SPECIALS[0]
         and not re.fullmatch(r"<row\d+>", symbol)
     }  # fmt: skip
     special = dict(lstrip=False, normalized=False, rstrip=False, single_word=False, special=True)

@@ -164,14 +164,14 @@ def write_from_gpt2(folder, symbols, out):
     if not isinstance(pieces, dict) or not (folder / GPT2_MERGES).is_file():
         raise UserError(f"{folder}: needs GPT-2's {GPT2_PIECES} and {GPT2_MERGES}")
     names = {str(i): piece for piece, i in pieces.items()}
-    found = {}
+    vocabulary = {}
     for i, symbol in enumerate(symbols):
         name = names.get(symbol) if re.fullmatch(r"\d+", symbol) else symbol
-        if name is None or name in found:
+        if name is None or name in vocabulary:
             raise UserError(
                 f"{folder / GPT2_PIECES}: no piece, or a piece twice, for {symbol!r} (id {i}) of "
                 f"the checkpoint's {DICTIONARY}; the files do not belong together"
             )
-        found[name] = i
-    write_json(out / VOCABULARY, found)
+        vocabulary[name] = i
+    write_json(out / VOCABULARY, vocabulary)
     shutil.copyfile(folder / GPT2_MERGES, out / MERGES)

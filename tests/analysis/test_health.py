@@ -200,6 +200,6 @@ def test_plateau_is_the_loss_of_always_answering_the_base_rate():
 
 def test_current_values_are_medians_of_the_last_tenth():
     points = [(update, float(update)) for update in range(1, 101)]
-    assert health.at(points, 1.0) == 95.5
-    assert health.at(points, 0.5) == 45.5
-    assert health.at([(1, 3.0)], 0.5) == 3.0
+    assert health.smoothed_at(points, 1.0) == 95.5
+    assert health.smoothed_at(points, 0.5) == 45.5
+    assert health.smoothed_at([(1, 3.0)], 0.5) == 3.0

@@ -288,7 +288,7 @@ def labels_have_their_words(name, data, labels):
     """Every template of T0 Eval has, on every row, the word of the label that the file says."""
     if promptsource_folder() is None:
         pytest.skip("promptsource is not installed")
-    one = load_suite("t0_eval").only([name]).sets[0]
+    one = load_suite("t0_eval").with_sets([name]).sets[0]
     runs = load_suite("t0_eval").runs_of(one, find_templates("promptsource"))
     runs = [replace(run, set=replace(one, rows=len(labels))) for run in runs]
     for found in examples_of(runs, data, Form()):

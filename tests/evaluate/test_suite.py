@@ -83,9 +83,9 @@ def test_a_users_suite_with_templates_of_its_own(tmp_path):
     )
     assert (ready.name, ready.template, ready.set.split) == ("ready", None, "train")
     assert ready.set.premise == "So:" and ready.set.cluster == "other"
-    assert [one.name for one in suite.only(["ready"]).sets] == ["ready"]
+    assert [one.name for one in suite.with_sets(["ready"]).sets] == ["ready"]
     with pytest.raises(UserError, match=r"no set 'redy' .nearest: ready"):
-        suite.only(["redy"])
+        suite.with_sets(["redy"])
 
 
 WRONG = {

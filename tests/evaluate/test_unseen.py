@@ -88,11 +88,11 @@ def test_a_set_without_templates_is_left_out(tmp_path):
     from fairseq_metro.evaluate.runner import Job, open_sets
     from tests.evaluate.fakes import write_rows
 
-    suite = load_suite("flan").only(["wmt14/fr-en", "cosmos_qa"])
+    suite = load_suite("flan").with_sets(["wmt14/fr-en", "cosmos_qa"])
     write_rows(tmp_path, "wmt14/fr-en", [{"translation": {"en": "a", "fr": "b"}}], "test")
     job = Job(suite, find_templates("own"), tmp_path, False, tmp_path / "out", Form())
     opened, left_out = open_sets(job)
     assert not opened and "no templates of data set 'wmt14/fr-en'" in left_out["wmt14/fr-en"]
-    suite = suite.only(["wmt14/fr-en"])
+    suite = suite.with_sets(["wmt14/fr-en"])
     with pytest.raises(UserError, match="no templates of data set 'wmt14/fr-en'"):
         open_sets(Job(suite, find_templates("own"), tmp_path, False, tmp_path, Form(), strict=True))

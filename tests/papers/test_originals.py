@@ -298,7 +298,7 @@ def flan_scores():
                 assert option(words, "--unseen-by") == [tuned[run]]
                 data = tuned[run]
             else:  # a soft prompt is tuned on the set itself; the model behind it has not seen it
-                sets = suite.only(option(words, "--sets")).sets
+                sets = suite.with_sets(option(words, "--sets")).sets
                 start = next(dict(s.command.environment)["INIT"] for s in steps_of(name)
                              if dict(s.command.environment).get("SAVE") == run)  # fmt: skip
                 data = tuned[start]

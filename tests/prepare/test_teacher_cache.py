@@ -110,15 +110,15 @@ def test_an_interrupted_run_goes_on_and_its_bytes_are_those_of_one_run(
 ):
     monkeypatch.setattr(teacher_cache, "CHUNK", 16)
     whole, dest = write(data, teacher, tmp_path / "whole"), tmp_path / "cut"
-    said, calls = teacher_cache.said, []
+    original, calls = teacher_cache.stored_values, []
 
     def dies(*arguments):
         calls.append(arguments[2])
         if len(calls) == 6:
             raise KeyboardInterrupt
-        return said(*arguments)
+        return original(*arguments)
 
-    monkeypatch.setattr(teacher_cache, "said", dies)
+    monkeypatch.setattr(teacher_cache, "stored_values", dies)
     with pytest.raises(KeyboardInterrupt):
         write(data, teacher, dest, "--max-tokens", "400")
     assert not dest.exists()
@@ -130,7 +130,7 @@ def test_an_interrupted_run_goes_on_and_its_bytes_are_those_of_one_run(
     for name in ("train.vectors.npy", "valid.vectors.npy"):
         a, b = (np.load(folder / name) for folder in (dest, whole))
         np.testing.assert_allclose(a.astype(float), b.astype(float), atol=5e-3)
-    monkeypatch.setattr(teacher_cache, "said", said)
+    monkeypatch.setattr(teacher_cache, "stored_values", original)
     same = write(data, teacher, tmp_path / "same", "--max-tokens", "400")
     assert contents(same) == contents(dest)
     assert not list(tmp_path.glob(".*building"))
@@ -147,11 +147,11 @@ def test_a_finished_cache_is_kept_and_another_teachers_refused(data, teacher, tm
         write(data, other, dest)
     with pytest.raises(UserError, match="give another --dest"):
         write(data, teacher, dest, "--cache", "top-k")
-    for words, said in (
+    for words, message in (
         (["--k", "3"], "--k says nothing of vectors"),
         (["--cache", "top-k", "--k", "0"], "--k is 0, must be 1 to"),
     ):
-        with pytest.raises(UserError, match=said):
+        with pytest.raises(UserError, match=message):
             write(data, teacher, tmp_path / "d", *words)
     with pytest.raises(UserError, match=r"no such file or folder"):
         write(data, tmp_path / "nowhere", tmp_path / "d")

@@ -42,9 +42,9 @@ def name_of(options):
 def collect(args):
     rows = []
     for label, path, log in logs_of(args.runs, name_of, [NAME]):
-        found = series_rows(label, log, NAME)
-        refuse_empty(found, path, NAME)
-        rows += found
+        run_rows = series_rows(label, log, NAME)
+        refuse_empty(run_rows, path, NAME)
+        rows += run_rows
     return rows
 
 

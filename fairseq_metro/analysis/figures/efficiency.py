@@ -92,13 +92,13 @@ def running_totals(kept, record):
     if not {"wall", "wpb"} <= record.values.keys():
         return
     before = kept[-2] if len(kept) > 1 else Record(0, {})
-    wall, told = record.values["wall"], before.values
-    earlier = told.get("earlier", 0.0)
-    if wall < told.get("seconds", 0.0) - earlier:  # a restart that had lost its clock
-        earlier = told["seconds"]
+    wall, totals = record.values["wall"], before.values
+    earlier = totals.get("earlier", 0.0)
+    if wall < totals.get("seconds", 0.0) - earlier:  # a restart that had lost its clock
+        earlier = totals["seconds"]
     tokens = record.values["wpb"] * (record.update - before.update)
     kept[-1].values.update(
-        earlier=earlier, seconds=earlier + wall, tokens=told.get("tokens", 0.0) + tokens
+        earlier=earlier, seconds=earlier + wall, tokens=totals.get("tokens", 0.0) + tokens
     )
     thin(kept)
 
@@ -137,11 +137,11 @@ def draw(rows, args):
     figure = new_figure(8.6, 3.9)
     axes = figure.subplots(1, 2, sharey=True)
     for label, colour in colours_of(row["series"] for row in rows).items():
-        mine = [row for row in rows if row["series"] == label]
+        series_rows = [row for row in rows if row["series"] == label]
         for axis, name in zip(axes, ("hours", "flops"), strict=True):
-            x, y = [row[name] for row in mine], [100 * row["score"] for row in mine]
+            x, y = [row[name] for row in series_rows], [100 * row["score"] for row in series_rows]
             axis.plot(x, y, "o-", color=colour, markersize=5, linewidth=1.6, label=label)
-            for place, row in zip(zip(x, y, strict=True), mine, strict=True):
+            for place, row in zip(zip(x, y, strict=True), series_rows, strict=True):
                 axis.annotate(short_steps(row["update"]), place, xytext=(0, 6), ha="center",
                               textcoords="offset points", fontsize=8, color=colour)  # fmt: skip
     tidy(axes[0], "pretraining time, hours", "accuracy, %, mean over tasks")

@@ -89,8 +89,8 @@ class Subject:
     def loss(self, sample):
         """(decoder's loss () summed over tokens, in nats, with its graph; number of tokens)."""
         if isinstance(self.criterion, MetroT5Criterion):
-            found = self.criterion.clm(self.model(**sample["net_input"]), sample)
-            return found.loss, len(found.correct)
+            losses = self.criterion.clm(self.model(**sample["net_input"]), sample)
+            return losses.loss, len(losses.correct)
         loss, tokens, _ = self.criterion(self.model, sample)
         return loss, tokens
 

@@ -45,12 +45,12 @@ def logs_of(words, name_of, names):
     name_of: a log's options (dict) -> the label where none is given. names: of the numbers that are
     wanted. Raises :class:`UserError`.
     """
-    found = []
+    logs = []
     for label, path in labelled(words):
         log = _log_of(Path(path), thinned(names))
-        found.append((label or name_of(log.options), Path(path), log))
-    refuse_equal_labels(label for label, _, _ in found)
-    return found
+        logs.append((label or name_of(log.options), Path(path), log))
+    refuse_equal_labels(label for label, _, _ in logs)
+    return logs
 
 
 def _log_of(path, keep):
@@ -94,6 +94,6 @@ def draw_series(axis, rows, label, name, colour):
         axis.plot(x, y, color=colour, linewidth=1.2, label=label)
     x, y = points(rows, label, VALID, name)
     if x:
-        only = label not in axis.get_legend_handles_labels()[1]
+        is_first = label not in axis.get_legend_handles_labels()[1]
         axis.plot(x, y, "o", color=colour, markersize=4, markeredgecolor="white",
-                  markeredgewidth=0.5, label=label if only else None)  # fmt: skip
+                  markeredgewidth=0.5, label=label if is_first else None)  # fmt: skip

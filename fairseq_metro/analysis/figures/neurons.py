@@ -91,14 +91,14 @@ class ActiveTokens:
 @torch.no_grad()
 def count_active(subject):
     """The :class:`ActiveTokens` of a model over its batches."""
-    found = ActiveTokens(subject.model)
+    counts = ActiveTokens(subject.model)
     subject.model.skips_positions = False  # every position counts, with loss or without
     for sample in subject.batches():
-        with found.watching(subject.real(sample)):
+        with counts.watching(subject.real(sample)):
             subject.loss(sample)
-    if not all(found.tokens.values()):
+    if not all(counts.tokens.values()):
         raise UserError(f"{subject.args.data}: no batch in it; give other --data or --split")
-    return found
+    return counts
 
 
 def under_activated(active, tokens, inactive):
@@ -111,16 +111,16 @@ def under_activated(active, tokens, inactive):
     return active <= most.numerator // most.denominator
 
 
-def rows_of(step, found, inactive):
+def rows_of(step, active, inactive):
     """A row for each layer, each stack, and both: dicts."""
-    parts = {(stack, i): under_activated(counts, found.tokens[stack], inactive)
-             for stack in STACKS for i, counts in enumerate(found.active[stack])}  # fmt: skip
+    parts = {(stack, i): under_activated(counts, active.tokens[stack], inactive)
+             for stack in STACKS for i, counts in enumerate(active.active[stack])}  # fmt: skip
     groups = [("all", "all", parts), *((stack, "all", _of(parts, stack)) for stack in STACKS)]
     groups += [(stack, i, {(stack, i): dead}) for (stack, i), dead in parts.items()]
     for stack, layer, members in groups:
         neurons = sum(len(dead) for dead in members.values())
         count = sum(int(dead.sum()) for dead in members.values())
-        tokens = sum(found.tokens.values()) if stack == "all" else found.tokens[stack]
+        tokens = sum(active.tokens.values()) if stack == "all" else active.tokens[stack]
         yield {"run": step.label, "update": step.update, "stack": stack, "layer": layer,
                "neurons": neurons, "under_activated": count, "share": count / neurons,
                "tokens": tokens}  # fmt: skip

@@ -55,11 +55,11 @@ def name_of(options):
 def collect(args):
     rows = []
     for label, path, log in logs_of(args.runs, name_of, [RECALL, AUC]):
-        found = rows_of_log(label, log)
-        if not found and args.data is not None:
-            found = rows_of_checkpoints(label, path, args)
-        refuse_empty(found, path, f"{RECALL} (or give --data)")
-        rows += found
+        run_rows = rows_of_log(label, log)
+        if not run_rows and args.data is not None:
+            run_rows = rows_of_checkpoints(label, path, args)
+        refuse_empty(run_rows, path, f"{RECALL} (or give --data)")
+        rows += run_rows
     return rows
 
 
@@ -70,14 +70,14 @@ def rows_of_checkpoints(label, path, args):
         subject = examples.on_text(step, args)
         if not isinstance(subject.criterion, MetroT5Criterion):
             raise UserError(f"{path}: no run of --task metro_t5, so it has no RTD")
-        replaced, found, histogram = 0.0, 0.0, 0.0
+        replaced, true_positives, histogram = 0.0, 0.0, 0.0
         with torch.no_grad():
             for sample in subject.batches():
                 _, _, counts = subject.criterion(subject.model, sample)
                 replaced += float(counts["n_replaced"])
-                found += float(counts["rtd_true_positive"])
+                true_positives += float(counts["rtd_true_positive"])
                 histogram = histogram + counts["rtd_histogram"]
-        recall = found / replaced if replaced else 0.0
+        recall = true_positives / replaced if replaced else 0.0
         auc = area_under_curve(histogram) if replaced else ""
         rows.append({"run": label, "split": VALID, "update": step.update, RECALL: recall, AUC: auc})
     return rows

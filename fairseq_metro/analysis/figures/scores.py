@@ -31,10 +31,10 @@ class Score:
 
 def scores_of(words):
     """[(label, list of :class:`Score`)] of ``LABEL=RESULTS`` or ``RESULTS`` each."""
-    found = [(label or Path(path).resolve().name, read_scores(path)) for label, path in
+    scores = [(label or Path(path).resolve().name, read_scores(path)) for label, path in
              labelled(words)]  # fmt: skip
-    refuse_equal_labels(label for label, _ in found)
-    return found
+    refuse_equal_labels(label for label, _ in scores)
+    return scores
 
 
 def read_scores(path):
@@ -60,23 +60,25 @@ def read_scores(path):
 
 def _result(file):
     """A run's file as :class:`Score`, or None where it holds no number."""
-    told = read_json(file)
+    content = read_json(file)
     try:
-        task = published_name(told["set"]) or told.get("label") or told["set"]
-        if told["value"] is None:
+        task = published_name(content["set"]) or content.get("label") or content["set"]
+        if content["value"] is None:
             return None
-        return Score(task, told["template"] or "", float(told["value"]), int(told["examples"]))
+        return Score(
+            task, content["template"] or "", float(content["value"]), int(content["examples"])
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{file}: not a result of the runner ({error}); evaluate again") from None
 
 
 def _of_finetuning(path):
-    told = read_json(path)
+    content = read_json(path)
     try:
         return [
             Score(published_name(task["dataset"]) or task["dataset"], task["template"],
                   float(task["accuracy"]), int(task["examples"]))
-            for task in told["tasks"].values()
+            for task in content["tasks"].values()
             if task["accuracy"] is not None
         ]  # fmt: skip
     except (KeyError, TypeError, AttributeError) as error:

@@ -97,24 +97,24 @@ def sensitivity(parameter):
 
 def measure(subject):
     """(:class:`LogHistogram` of the main model's sensitivities, tokens they are a mean over)."""
-    tokens, found = gradients(subject), LogHistogram()
+    tokens, histogram = gradients(subject), LogHistogram()
     for _, parameter in subject.main_parameters():
-        found.add(sensitivity(parameter))
-    return found, tokens
+        histogram.add(sensitivity(parameter))
+    return histogram, tokens
 
 
 def collect(args):
     rows = []
     for step in steps_of(args.runs, args.updates):
         logger.info(f"{step.label}, update {step.update}")
-        found, tokens = measure(examples.subject_of(step, args))
-        if found.zeros == found.total:
+        histogram, tokens = measure(examples.subject_of(step, args))
+        if histogram.zeros == histogram.total:
             raise UserError(f"{step.path}: every gradient is zero; give other --data")
-        told = {"run": step.label, "update": step.update, "parameters": found.total,
-                "zero_share": found.zeros / found.total, "tokens": tokens,
-                "mean": found.mean, "std": found.std}  # fmt: skip
-        for middle, density in zip(*found.density(), strict=True):
-            rows.append({**told, "log10_sensitivity": float(middle), "density": float(density)})
+        row = {"run": step.label, "update": step.update, "parameters": histogram.total,
+                "zero_share": histogram.zeros / histogram.total, "tokens": tokens,
+                "mean": histogram.mean, "std": histogram.std}  # fmt: skip
+        for middle, density in zip(*histogram.density(), strict=True):
+            rows.append({**row, "log10_sensitivity": float(middle), "density": float(density)})
     return rows
 
 
@@ -156,9 +156,9 @@ def _range(rows):
 
 
 def describe(rows):
-    told = {(row["run"], row["update"]): row for row in rows}
+    by_step = {(row["run"], row["update"]): row for row in rows}
     return "\n".join(
         f"{run}, update {update}: log10 of sensitivity {row['mean']:.2f}, standard deviation "
         f"{row['std']:.3f}; {row['zero_share']:.1%} of {row['parameters']:,} are zero"
-        for (run, update), row in told.items()
+        for (run, update), row in by_step.items()
     )

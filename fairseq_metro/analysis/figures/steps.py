@@ -33,7 +33,7 @@ def steps_of(words, updates=None):
     first where it is known: not of a run that began with another model's parameters. Raises
     :class:`UserError`.
     """
-    found = []
+    run_steps = []
     for label, path in labelled(words):
         label = label or Path(path).resolve().name
         steps = [*_of_folder(label, named_checkpoint(path))]
@@ -45,9 +45,9 @@ def steps_of(words, updates=None):
                     f"{', '.join(map(str, there))}"
                 )
             steps = [there[update] for update in sorted(set(updates))]
-        found.append(steps)
-    refuse_equal_labels(steps[0].label for steps in found)
-    return [step for steps in found for step in steps]
+        run_steps.append(steps)
+    refuse_equal_labels(steps[0].label for steps in run_steps)
+    return [step for steps in run_steps for step in steps]
 
 
 def _of_folder(label, path):
@@ -57,10 +57,10 @@ def _of_folder(label, path):
     facts = {}
     for file in files:
         if single or is_whole(file):
-            told = read_facts(file)
-            facts.setdefault(told["num_updates"] or 0, (file, told))
-    file, told = next(iter(facts.values()))
-    if not single and 0 not in facts and _began_anew(told):
+            latest = read_facts(file)
+            facts.setdefault(latest["num_updates"] or 0, (file, latest))
+    file, latest = next(iter(facts.values()))
+    if not single and 0 not in facts and _began_anew(latest):
         yield Step(label, 0, file, start=True)
     for update in sorted(facts):
         yield Step(label, update, facts[update][0])

@@ -50,10 +50,10 @@ def collect(args):
 
 def shared_by(rows):
     """The tasks that every model of the rows has, in the rows' order: list."""
-    models, found = {row["model"] for row in rows}, {}
+    models, tasks_of = {row["model"] for row in rows}, {}
     for row in rows:
-        found.setdefault(row["task"], set()).add(row["model"])
-    return [task for task, those in found.items() if those == models and task != AVERAGE]
+        tasks_of.setdefault(row["task"], set()).add(row["model"])
+    return [task for task, those in tasks_of.items() if those == models and task != AVERAGE]
 
 
 def _of_task(label, task, values):
@@ -85,15 +85,16 @@ def draw(rows, args):
     figure = new_figure(max(5.2, 1.6 + (0.45 + 0.24 * len(colours)) * len(places)), 4)
     axis = figure.subplots()
     for i, (label, colour) in enumerate(colours.items()):
-        mine = [row for row in rows if row["model"] == label]
+        model_rows = [row for row in rows if row["model"] == label]
         shift = (i - (len(colours) - 1) / 2) * width
-        published = mine[0]["source"] == "published"
+        published = model_rows[0]["source"] == "published"
         axis.bar(
-            [places[row["task"]] + shift for row in mine], [100 * row["accuracy"] for row in mine],
+            [places[row["task"]] + shift for row in model_rows],
+            [100 * row["accuracy"] for row in model_rows],
             width * 0.94, label=label, color="none" if published else colour, edgecolor=colour,
             hatch="////" if published else None, linewidth=0.8,
         )  # fmt: skip
-        bars = [row for row in mine if row["std"] > 0]
+        bars = [row for row in model_rows if row["std"] > 0]
         axis.errorbar(
             [places[row["task"]] + shift for row in bars], [100 * row["accuracy"] for row in bars],
             [100 * row["std"] for row in bars], fmt="none", ecolor=REFERENCE_COLOUR, capsize=2.5,

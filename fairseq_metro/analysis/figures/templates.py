@@ -41,10 +41,12 @@ def collect(args):
     rows = []
     for task in tasks_in(models):
         for label, scores in models:
-            mine = [score for score in scores if score.task == task]
-            rows += [_row(label, task, TEMPLATE, s.template, s.value, s.examples) for s in mine]
-            if mine:
-                rows.append(_median(label, task, mine))
+            task_scores = [score for score in scores if score.task == task]
+            rows += [
+                _row(label, task, TEMPLATE, s.template, s.value, s.examples) for s in task_scores
+            ]
+            if task_scores:
+                rows.append(_median(label, task, task_scores))
     return rows + list(_references(args, tasks_in(models)))
 
 
@@ -53,8 +55,8 @@ def _references(args, tasks):
     if args.reference:
         ((label, scores),) = scores_of([args.reference])
         for task in tasks:
-            if mine := [score for score in scores if score.task == task]:
-                yield {**_median(label, task, mine), "kind": f"reference {MEDIAN}"}
+            if task_scores := [score for score in scores if score.task == task]:
+                yield {**_median(label, task, task_scores), "kind": f"reference {MEDIAN}"}
     if args.published:
         label, values = published_row(args.published)
         if not set(tasks) & set(values):
@@ -106,9 +108,9 @@ def draw(rows, args):
 
 
 def _draw_model(axis, rows, task, label, x, colour):
-    mine = [row for row in rows if (row["task"], row["model"]) == (task, label)]
-    values = [100 * row["accuracy"] for row in mine if row["kind"] == TEMPLATE]
-    middle = [100 * row["accuracy"] for row in mine if row["kind"] == MEDIAN]
+    model_rows = [row for row in rows if (row["task"], row["model"]) == (task, label)]
+    values = [100 * row["accuracy"] for row in model_rows if row["kind"] == TEMPLATE]
+    middle = [100 * row["accuracy"] for row in model_rows if row["kind"] == MEDIAN]
     if not values:
         return
     step = SPREAD / max(1, len(values) - 1)

@@ -129,15 +129,15 @@ def decode(data, member, line=1, offset=0):
         ) from None
 
 
-def remedy_for(data, at, offset, member):
-    """What to do about a file whose byte ``at`` of ``data`` is not UTF-8: words and a command.
+def remedy_for(data, position, offset, member):
+    """What to do about a file whose byte ``position`` of ``data`` is not UTF-8: words and a command.
 
     offset: bytes of text before ``data``.
     """
     ending = os.path.splitext(member.path)[1]
     if not member.packing and ending.lower() in PACKED_ENDINGS:
         return f"nor is it compressed, as {ending} says: damaged; fetch it again"
-    around = max(0, at - SAMPLE // 2)
+    around = max(0, position - SAMPLE // 2)
     start = data.rfind(b"\n", 0, around) + 1
     sample = data[start : start + SAMPLE]
     if (bad := damage(sample)) is not None:

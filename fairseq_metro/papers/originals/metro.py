@@ -115,7 +115,7 @@ def _efficiency(target, settings, scale):
         words += ["--series", TITLES[variant], models.run_of(size, variant)]
         for update in _updates(settings, size, variant):
             results = models.scores_of(f"{_name(size, variant, update, mixture)}-{suite}")
-            words.append(f"{scale.at(update, total, PRETRAINING)}={results}")
+            words.append(f"{scale.update_at(update, total, PRETRAINING)}={results}")
     return models.drawn(target, "efficiency", words)
 
 

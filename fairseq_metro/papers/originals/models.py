@@ -44,7 +44,7 @@ def checkpoint(size, variant, update, scale):
     total = pretraining(objective_of(variant), size).updates
     if update in (None, total):
         return run_of(size, variant)
-    return f"{run_of(size, variant)}@{scale.at(update, total, PRETRAINING)}"
+    return f"{run_of(size, variant)}@{scale.update_at(update, total, PRETRAINING)}"
 
 
 def prompts_of(name, size):

@@ -32,7 +32,7 @@ class Scale:
         """Updates of a training that has ``total`` of them in the paper."""
         return total if self.updates is None else round(self.updates * share)
 
-    def at(self, update, total, share=1):
+    def update_at(self, update, total, share=1):
         """The update of a training that stands for the paper's ``update`` of ``total``."""
         return update * self.updates_of(total, share) // total
 
@@ -46,7 +46,7 @@ class Scale:
         if self.updates is not None:
             words += ["--max-update", str(self.updates_of(total, share))]
         if every is not None:
-            every = str(self.at(every, total, share))
+            every = str(self.update_at(every, total, share))
             if self.updates is not None:
                 words += ["--save-interval-updates", every]
             words += ["--keep-interval-updates-pattern", every] if keep else []

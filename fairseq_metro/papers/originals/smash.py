@@ -109,7 +109,7 @@ def _models(grid, scale):
             found.append(run)
             continue
         for update in range(row.save_every, row.updates + 1, row.save_every):
-            found.append(f"{run}@{scale.at(update, row.updates)}")
+            found.append(f"{run}@{scale.update_at(update, row.updates)}")
     return found
 
 

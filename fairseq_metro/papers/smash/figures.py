@@ -13,9 +13,9 @@ from fairseq_metro.papers.smash.published import paper_values, published
 from fairseq_metro.papers.smash.reading import (
     VARIANT,
     of_role,
-    only,
     parse_patterns,
     read_scores,
+    single_score,
 )
 
 OURS, PAPER = "ours", "paper"
@@ -78,10 +78,12 @@ def settings_points(args, scores):
             if score.updates is not None:
                 by_updates.setdefault(score.updates, []).append(score)
         for updates, same in sorted(by_updates.items()):
-            rows.append(_ours(test, name, updates, only(same, f"{name}, {updates} updates,")))
+            rows.append(
+                _ours(test, name, updates, single_score(same, f"{name}, {updates} updates,"))
+            )
     roles = parse_patterns(args.role, ROLES)
     for role in entry["lines"]:
-        score = only(of_role(scores, roles[role]), f"{role} on {test}")
+        score = single_score(of_role(scores, roles[role]), f"{role} on {test}")
         if score:
             rows.append(_ours(test, role, "", score))
     paper = f"{entry['title'].rsplit(', ', 1)[1]}, paper"
@@ -105,7 +107,7 @@ def variant_points(args, scores):
             for x, name in [("manual", task), *((str(n), name) for n, name in sorted(numbered))]:
                 same = of_role([score for score in scores if score.task == name], roles[role])
                 for test in sorted({score.test for score in same}):
-                    score = only([s for s in same if s.test == test], f"{role} on {name}")
+                    score = single_score([s for s in same if s.test == test], f"{role} on {name}")
                     # MNLI has two tests, a panel each.
                     panel = task if len({s.test for s in same}) == 1 else f"{task}, {test}"
                     rows.append(_ours(f"{panel}: {kind}s", role, x, score))
@@ -124,7 +126,7 @@ def examples_points(args, scores):
         for role in entry["series"]:
             mine = of_role([score for score in scores if score.test == test], roles[role])
             for k in sorted({score.k for score in mine}):
-                score = only([s for s in mine if s.k == k], f"{role} on {test}, K = {k},")
+                score = single_score([s for s in mine if s.k == k], f"{role} on {test}, K = {k},")
                 rows.append(_ours(test, role, k, score))
             if (names_of[role], test) in paper:
                 rows.append(point(test, role, PAPER, 16, *paper[names_of[role], test]))

@@ -23,9 +23,9 @@ from fairseq_metro.papers.smash.published import paper_values, published
 from fairseq_metro.papers.smash.reading import (
     VARIANT,
     of_role,
-    only,
     parse_patterns,
     read_scores,
+    single_score,
 )
 from fairseq_metro.smash.tasks import load_task, task_names
 
@@ -62,7 +62,7 @@ def table_lines(number, scores, roles, k=16):
         mine = of_role(scores, roles[row["role"]] if row["role"] else [""], row["row"])
         for test in {score.test for score in mine}:
             what = f"{row['name']} on {test}"
-            found[row["name"], test] = only([s for s in mine if s.test == test], what)
+            found[row["name"], test] = single_score([s for s in mine if s.test == test], what)
     here = {test for _, test in found}
     others = [title for title in _titles() if title in here and title not in entry["tests"]]
     lines = []

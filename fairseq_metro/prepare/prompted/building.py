@@ -43,7 +43,7 @@ class Building:
         path = self.folder / f"{work.key}.json"
         return read_json(path) if path.exists() else None
 
-    def said(self, work):
+    def row_hashes(self, work):
         """What a finished unit's rows say: (rows,) uint64."""
         return np.load(self.folder / f"{work.key}.npy")
 

@@ -72,7 +72,7 @@ def complete_split(plan, building, split, works):
              "examples": mixture.examples, "drop_rules": works[0].unit.rules.name,
              "sets": [_set_entry(work, fact) for work, fact in zip(works, facts, strict=True)],
              "tasks": entries}  # fmt: skip
-    said = np.concatenate([building.said(work) for work in works])
+    said = np.concatenate([building.row_hashes(work) for work in works])
     with atomic_write(folder / overlap.HASHES, "wb") as stream:
         np.save(stream, said)
     write_json(folder / MIXTURE, whole)

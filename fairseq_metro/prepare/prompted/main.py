@@ -119,7 +119,7 @@ def evaluation_rows(plan, building, works):
     """Hashes of all evaluation rows, of this run's units and of splits that are there already."""
     there = [split for split in read_folder_stamp(plan.dest) if split != TRAIN]
     found = [overlap.load_hashes(plan.dest / split) for split in there]
-    found += [building.said(work) for work in works]
+    found += [building.row_hashes(work) for work in works]
     return np.unique(np.concatenate(found)) if found else np.zeros(0, np.uint64)
 
 

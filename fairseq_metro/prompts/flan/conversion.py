@@ -120,8 +120,8 @@ def converted(path, name, pairs, flan_set):
         listed = listed and _FIELD.fullmatch(target)[1] in ANSWERS
         parts = [_jinja(place, text, flan_set, listed) for text in (source, target)]
         missing = {field for _, fields in parts for field in fields}
-        for one in missing:
-            lacking[one] = lacking.get(one, 0) + 1
+        for option in missing:
+            lacking[option] = lacking.get(option, 0) + 1
         if missing:
             continue
         title = f"flan {number:0{width}}"

@@ -83,8 +83,8 @@ def exemplar_rows(seed, task_name, row, rows, shots):
     rng = row_random(seed, f"{task_name} exemplars", row)
     inside = isinstance(row, int)
     others = rows - inside
-    found = rng.sample(range(others), min(rng.randint(*shots), others))
-    return [other + (inside and other >= row) for other in found]
+    positions = rng.sample(range(others), min(rng.randint(*shots), others))
+    return [other + (inside and other >= row) for other in positions]
 
 
 def plain(row, prompted, fields, mode, dataset, cluster=None):
@@ -117,9 +117,9 @@ def _value(row, path):
 
 
 def _lines(value):
-    """Texts and numbers of a field, one a line; nothing of what is neither."""
+    """The texts and numbers of a field, one per line; other values are skipped."""
     if isinstance(value, (list, tuple)):
-        return [line for one in value for line in _lines(one)]
+        return [line for item in value for line in _lines(item)]
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         return []
     return [str(value)]
@@ -164,30 +164,30 @@ def unfit_for_answers(template):
 
 @lru_cache(maxsize=1024)
 def _input_fields(jinja):
-    found = []
-    _walk(Environment().parse(jinja).body, {}, True, found)
-    return tuple(dict.fromkeys(found))
+    paths = []
+    _walk(Environment().parse(jinja).body, {}, True, paths)
+    return tuple(dict.fromkeys(paths))
 
 
-def _walk(body, names, inside, found):
-    """Add the printed paths of a list of nodes to ``found``; whether ``|||`` is still to come."""
+def _walk(body, names, inside, paths):
+    """Add the printed paths of nodes to ``paths``; return whether ``|||`` is still to come."""
     for node in body:
         if isinstance(node, nodes.Output):
             for part in node.nodes:
                 if isinstance(part, nodes.TemplateData):
                     inside = inside and "|||" not in part.data
                 elif inside:
-                    found += _paths(part, names)
+                    paths += _paths(part, names)
         elif isinstance(node, nodes.If):
-            branches = [node.body, *(one.body for one in node.elif_), node.else_]
-            inside = all([_walk(branch, names, inside, found) for branch in branches])
+            branches = [node.body, *(clause.body for clause in node.elif_), node.else_]
+            inside = all([_walk(branch, names, inside, paths) for branch in branches])
         elif isinstance(node, nodes.For):
             inner = dict(names)
             for name in node.target.find_all(nodes.Name):
                 inner[name.name] = _paths(node.iter, names)
             if isinstance(node.target, nodes.Name):
                 inner[node.target.name] = _paths(node.iter, names)
-            inside = _walk(node.body, inner, inside, found)
+            inside = _walk(node.body, inner, inside, paths)
         elif isinstance(node, nodes.Assign) and isinstance(node.target, nodes.Name):
             names[node.target.name] = _paths(node.node, names)
     return inside

@@ -18,9 +18,9 @@ ERROR, LEAVE_OUT = "error", "leave out"
 
 
 class Kind(NamedTuple):
-    """A kind of value. wanted: its name in messages; read: gives the value, or None if it is none."""
+    """A kind of value. expected: its name in messages; read: gives the value, or None if it is none."""
 
-    wanted: str
+    expected: str
     read: Callable[[Any], Any]
 
 
@@ -146,5 +146,5 @@ def checked(place, values, keys):
             raise UserError(f"{place}: unknown key {key!r} ({nearest(str(key), list(keys))})")
         result[key] = keys[key].read(value)
         if result[key] is None:
-            raise UserError(f"{place}: {key} is {value!r:.60}, must be {keys[key].wanted}")
+            raise UserError(f"{place}: {key} is {value!r:.60}, must be {keys[key].expected}")
     return result

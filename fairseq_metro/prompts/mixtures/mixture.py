@@ -65,12 +65,12 @@ class Mixture:
         Raises :class:`UserError`.
         """
         tasks = []
-        for one in self.sets_of(split):
-            if one.jsonl:
-                tasks += jsonl_tasks(one)
+        for mixture_set in self.sets_of(split):
+            if mixture_set.jsonl:
+                tasks += jsonl_tasks(mixture_set)
             else:
                 mode = self.mode if split == TRAIN else flan.NATURAL
-                tasks += self._tasks_of(one, templates.of(one.dataset), mode)
+                tasks += self._tasks_of(mixture_set, templates.of(mixture_set.dataset), mode)
         names = [task.name for task in tasks]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice:
@@ -85,63 +85,66 @@ class Mixture:
         training set is left.
         """
         none, unfit = {}, {}
-        for one in (*self.sets, *self.valid, *self.heldout):
-            if one.jsonl:
+        for mixture_set in (*self.sets, *self.valid, *self.heldout):
+            if mixture_set.jsonl:
                 continue
-            if one.dataset not in templates.dataset_names():
+            if mixture_set.dataset not in templates.dataset_names():
                 if self.without_templates == LEAVE_OUT:
-                    none[one.dataset] = None
-            elif self._leaves_none(one, templates):
-                unfit[one.dataset] = None
-        if self.sets and all(one.dataset in none | unfit for one in self.sets):
+                    none[mixture_set.dataset] = None
+            elif self._leaves_none(mixture_set, templates):
+                unfit[mixture_set.dataset] = None
+        if self.sets and all(mixture_set.dataset in none | unfit for mixture_set in self.sets):
             templates.of(self.sets[0].dataset)  # says what is missing
             raise UserError(
                 f"mixture {self.name}: no set has a template of the original task; take all of them"
             )
         for names, why in ((none, "templates"), (unfit, "template of the original task")):
-            if count := sum(one.dataset in names for one in self.sets):
+            if count := sum(mixture_set.dataset in names for mixture_set in self.sets):
                 logger.warning(
                     "mixture %s: %d of %d sets have no %s and are left out: %s",
                     self.name, count, len(self.sets), why, ", ".join(names),
                 )  # fmt: skip
         return self._without(none | unfit)
 
-    def _leaves_none(self, one, templates):
+    def _leaves_none(self, mixture_set, templates):
         """Whether the mixture's ``templates`` leaves a set without any."""
         return (
             self.templates != ALL
-            and one.templates == self.templates
-            and not any(template.original_task for template in templates.of(one.dataset))
+            and mixture_set.templates == self.templates
+            and not any(template.original_task for template in templates.of(mixture_set.dataset))
         )
 
     def _without(self, names):
         """This mixture without these data sets in any of its splits, which are then left out."""
         kept = {
-            part: tuple(one for one in sets if one.dataset not in names)
+            part: tuple(mixture_set for mixture_set in sets if mixture_set.dataset not in names)
             for part, sets in (("sets", self.sets), (VALID, self.valid), (HELDOUT, self.heldout))
         }
-        gone = tuple(one for one in self.sets if one.dataset in names)
+        gone = tuple(mixture_set for mixture_set in self.sets if mixture_set.dataset in names)
         return replace(self, **kept, left_out=self.left_out + gone)
 
-    def _tasks_of(self, one, templates, mode):
+    def _tasks_of(self, mixture_set, templates, mode):
         known = len(templates)
         pairs = [
-            (task_name(one.name, template.name), template) for template in one.chosen(templates)
+            (task_name(mixture_set.name, template.name), template)
+            for template in mixture_set.chosen(templates)
         ]
         pairs = [pair for pair in pairs if pair[0] not in self.exclude_tasks]
         if mode != flan.NATURAL:
             pairs = sorted(pairs, key=lambda pair: flan.unfit_for_answers(pair[1]))[:1]
         return [
-            MixtureTask(name, one, template, index=i, of=len(pairs), known=known, mode=mode)
+            MixtureTask(name, mixture_set, template, index=i, of=len(pairs), known=known, mode=mode)
             for i, (name, template) in enumerate(pairs)
         ]
 
     def published_tasks(self):
         """The training tasks by the published counts alone, without names or templates: list."""
         return [
-            MixtureTask(f"{one.name} {i + 1}", one, index=i, of=one.counts[0])
-            for one in self.sets
-            for i in range(one.counts[0] if one.counts else 0)
+            MixtureTask(
+                f"{mixture_set.name} {i + 1}", mixture_set, index=i, of=mixture_set.counts[0]
+            )
+            for mixture_set in self.sets
+            for i in range(mixture_set.counts[0] if mixture_set.counts else 0)
         ]
 
     def caps_and_rates(self, rows, tasks):
@@ -160,7 +163,7 @@ class Mixture:
 
     def clusters(self):
         """Clusters that are trained on, sorted: list of str."""
-        return sorted({one.cluster for one in self.sets if one.cluster})
+        return sorted({mixture_set.cluster for mixture_set in self.sets if mixture_set.cluster})
 
     def without_clusters(self, *clusters):
         """This mixture without the sets of ``clusters`` and of clusters related to one of them.
@@ -170,10 +173,10 @@ class Mixture:
         """
         self._refuse_unknown_clusters(clusters)
         out = set(clusters)
-        for one, other in self.related:
-            out |= {other} if one in clusters else set()
-            out |= {one} if other in clusters else set()
-        mixture = self._training_on(lambda one: one.cluster not in out)
+        for cluster, other in self.related:
+            out |= {other} if cluster in clusters else set()
+            out |= {cluster} if other in clusters else set()
+        mixture = self._training_on(lambda cluster: cluster.cluster not in out)
         return replace(mixture, held_out=tuple(sorted({*self.held_out, *out})))
 
     def refuse_trained_and_held_out(self):
@@ -183,21 +186,24 @@ class Mixture:
         ``super_glue/rte``. Held out are the sets under ``heldout``, and those that ``hold_out``
         removed: an outer mixture may have named them again.
         """
-        for one in self.sets:
-            place = f"mixture {self.name}: {one.name} stands under 'sets'"
+        for mixture_set in self.sets:
+            place = f"mixture {self.name}: {mixture_set.name} stands under 'sets'"
             for other in self.heldout:
-                if same_set(one.dataset, other.dataset):
-                    known = "" if other.name == one.name else f" as {other.name}, the same data"
+                if same_set(mixture_set.dataset, other.dataset):
+                    known = (
+                        "" if other.name == mixture_set.name else f" as {other.name}, the same data"
+                    )
                     raise UserError(
                         f"{place} and under 'heldout'{known}; leave it out of one of them, or name "
                         "it under 'valid' to validate on other rows of it"
                     )
-            if one.cluster in self.held_out:
+            if mixture_set.cluster in self.held_out:
                 raise UserError(
-                    f"{place}, but its cluster {one.cluster!r} under 'hold_out'; leave it out of one"
+                    f"{place}, but its cluster {mixture_set.cluster!r} under 'hold_out'; "
+                    "leave it out of one"
                 )
             for other in self.left_out:
-                if other.cluster in self.held_out and same_set(one.dataset, other.dataset):
+                if other.cluster in self.held_out and same_set(mixture_set.dataset, other.dataset):
                     raise UserError(
                         f"{place}, but 'hold_out' removes {other.name}, the same data, with its "
                         f"cluster {other.cluster!r}; leave it out of one"
@@ -209,22 +215,22 @@ class Mixture:
         Raises :class:`UserError` for a cluster that the mixture does not have.
         """
         self._refuse_unknown_clusters(clusters)
-        return self._training_on(lambda one: one.cluster in clusters)
+        return self._training_on(lambda mixture_set: mixture_set.cluster in clusters)
 
     def only_datasets(self, *names):
         """This mixture, trained on these data sets alone. Raises :class:`UserError` for another."""
-        known = [one.dataset for one in self.sets]
+        known = [mixture_set.dataset for mixture_set in self.sets]
         for name in names:
             if name not in known:
                 raise UserError(
                     f"mixture {self.name}: no data set {name!r} ({nearest(name, known)})"
                 )
-        return self._training_on(lambda one: one.dataset in names)
+        return self._training_on(lambda mixture_set: mixture_set.dataset in names)
 
-    def _training_on(self, wanted):
-        """This mixture with the training sets for which ``wanted`` is true; the others are left out."""
-        kept = tuple(one for one in self.sets if wanted(one))
-        gone = tuple(one for one in self.sets if not wanted(one))
+    def _training_on(self, keep):
+        """This mixture with the training sets for which ``keep`` is true; the others are left out."""
+        kept = tuple(mixture_set for mixture_set in self.sets if keep(mixture_set))
+        gone = tuple(mixture_set for mixture_set in self.sets if not keep(mixture_set))
         return replace(self, sets=kept, left_out=self.left_out + gone)
 
     def _refuse_unknown_clusters(self, clusters):
@@ -241,7 +247,9 @@ class Mixture:
         Its name says what it lacks, so that data built from it is not taken for the whole. Raises
         :class:`UserError` for a data set that the mixture does not have.
         """
-        known = sorted({one.dataset for one in (*self.sets, *self.valid, *self.heldout)})
+        known = sorted(
+            {mixture_set.dataset for mixture_set in (*self.sets, *self.valid, *self.heldout)}
+        )
         for name in names:
             if name not in known:
                 raise UserError(
@@ -256,7 +264,7 @@ class Mixture:
         cluster: None for the one that this mixture gives the data set, in any of its splits.
         Raises :class:`UserError` where that is unknown.
         """
-        if any(one.dataset == dataset for one in self.sets):
+        if any(mixture_set.dataset == dataset for mixture_set in self.sets):
             return False
         cluster = cluster or self.cluster_of(dataset)
         if cluster is None:
@@ -268,7 +276,7 @@ class Mixture:
 
     def cluster_of(self, dataset):
         """The cluster of a data set that the mixture trains on, evaluates or left out, or None."""
-        for one in (*self.sets, *self.valid, *self.heldout, *self.left_out):
-            if one.dataset == dataset and one.cluster:
-                return one.cluster
+        for mixture_set in (*self.sets, *self.valid, *self.heldout, *self.left_out):
+            if mixture_set.dataset == dataset and mixture_set.cluster:
+                return mixture_set.cluster
         return None

@@ -79,7 +79,7 @@ def _read(path, above=()):
     values = checked(path, load_yaml(path), MIXTURE_KEYS)
     for key in ("version", "name"):
         if key not in values:
-            raise UserError(f"{path}: no {key!r}; give one ({MIXTURE_KEYS[key].wanted})")
+            raise UserError(f"{path}: no {key!r}; give one ({MIXTURE_KEYS[key].expected})")
     values.pop("version")
     base = _included(path, values.pop("include", ()), (*above, path.resolve()))
     if "rule" in values:  # another rule's numbers are not this one's
@@ -93,8 +93,10 @@ def _read(path, above=()):
         _no_name_twice(f"{path}: {part}", values[part])
     mixture = replace(base, **values)
     if "templates" in values:  # of the sets that do not say
-        sets = tuple(replace(one, templates=mixture.templates) if one.templates == ALL else one
-                     for one in mixture.sets)  # fmt: skip
+        sets = tuple(
+            replace(each, templates=mixture.templates) if each.templates == ALL else each
+            for each in mixture.sets
+        )
         mixture = replace(mixture, sets=sets)
     if not any(getattr(mixture, part) for part in _SPLITS):
         raise UserError(f"{path}: no data sets; name some under 'sets'")
@@ -107,8 +109,10 @@ def _included(path, names, above):
     """The included mixtures as one, with the last one's rule and numbers."""
     base = Mixture(name="", rule=RULES[0], sets=())
     for name in names:
-        one = _read(_file_of(name, path.parent), above)
-        base = replace(one, **{key: (*getattr(base, key), *getattr(one, key)) for key in _JOINED})
+        included = _read(_file_of(name, path.parent), above)
+        base = replace(
+            included, **{key: (*getattr(base, key), *getattr(included, key)) for key in _JOINED}
+        )
     return base
 
 
@@ -126,14 +130,18 @@ def _set(path, part, split, values):
             raise UserError(f"{place}: no file {missing}; paths are as of the mixture's file")
     if "dataset" not in values:
         raise UserError(f"{place}: no 'dataset' in {values}; name one")
-    for one, other in (("jsonl", "templates"), ("jsonl", "exclude"), ("keep_every", "leave_every")):
-        if (one in values or (one == "jsonl" and files)) and other in values:
-            raise UserError(f"{place}: {other} beside {one}; give one of them")
+    for first, other in (
+        ("jsonl", "templates"),
+        ("jsonl", "exclude"),
+        ("keep_every", "leave_every"),
+    ):
+        if (first in values or (first == "jsonl" and files)) and other in values:
+            raise UserError(f"{place}: {other} beside {first}; give one of them")
     return MixtureSet(jsonl=files, **{"split": split, "name": values["dataset"], **values})
 
 
 def _no_name_twice(place, sets):
-    names = [one.name for one in sets]
+    names = [mixture_set.name for mixture_set in sets]
     for name in names:
         if names.count(name) > 1:
             raise UserError(f"{place}: {name} is there twice; leave one out or give it a 'name'")

@@ -111,10 +111,16 @@ class MixtureTask:
         return f"jsonl:{self.jsonl}" if self.jsonl else self.dataset
 
 
-def jsonl_tasks(one):
-    """A task for each file of ready-made rows, called after set and file; one alone after the set."""
-    names = [one.name] if len(one.jsonl) == 1 else [f"{one.name}_{path.stem}" for path in one.jsonl]
+def jsonl_tasks(mixture_set):
+    """A task per file of ready-made rows, named after set and file, or after the set alone."""
+    names = (
+        [mixture_set.name]
+        if len(mixture_set.jsonl) == 1
+        else [f"{mixture_set.name}_{path.stem}" for path in mixture_set.jsonl]
+    )
     return [
-        MixtureTask(task_name(name, "").rstrip("_"), one, jsonl=path, index=i, of=len(names))
-        for i, (name, path) in enumerate(zip(names, one.jsonl, strict=True))
+        MixtureTask(
+            task_name(name, "").rstrip("_"), mixture_set, jsonl=path, index=i, of=len(names)
+        )
+        for i, (name, path) in enumerate(zip(names, mixture_set.jsonl, strict=True))
     ]

@@ -86,7 +86,7 @@ def _entries(path):
     for name, entry in content.items():
         _check_keys(path, name, entry, Description, {"name", "known"})
         layouts = entry.get("layouts", [])
-        if not isinstance(layouts, list) or not all(isinstance(one, dict) for one in layouts):
+        if not isinstance(layouts, list) or not all(isinstance(each, dict) for each in layouts):
             raise UserError(f"{path}: {name}: layouts is {layouts!r}, must be a list of mappings")
         for layout in layouts:
             _check_keys(path, f"{name}, layouts", layout, Layout, set())
@@ -94,7 +94,7 @@ def _entries(path):
 
 
 def _check_keys(path, where, entry, kind, hidden):
-    known = [one.name for one in fields(kind) if one.name not in hidden]
+    known = [field.name for field in fields(kind) if field.name not in hidden]
     for key in entry:
         if key not in known:
             raise UserError(f"{path}: {where}: unknown key {key!r} ({nearest(str(key), known)})")
@@ -102,7 +102,7 @@ def _check_keys(path, where, entry, kind, hidden):
 
 def _description(name, entry):
     description = Description(name, **{**entry, "layouts": ()})
-    layouts = tuple(_layout(one, description.encoding) for one in entry.get("layouts", ()))
+    layouts = tuple(_layout(layout, description.encoding) for layout in entry.get("layouts", ()))
     return replace(description, layouts=layouts, unlabelled=tuple(description.unlabelled))
 
 

@@ -19,11 +19,11 @@ EVERY_ROW = 1.0  # as a limit of bad rows: all but one may be
 class Data:
     """What local data sets and those of the hub share; ``_found``: dict of split -> where it is."""
 
-    def __init__(self, description, found):
+    def __init__(self, description, splits):
         self.name = description.name
         self.features = description.features
         self._description = description
-        self._found = found
+        self._found = splits
 
     @property
     def splits(self):
@@ -63,8 +63,8 @@ class TaskData(Data):
     description: Description; found: dict of split -> Place. It pickles small: workers get a copy.
     """
 
-    def __init__(self, description, found):
-        super().__init__(description, found)
+    def __init__(self, description, splits):
+        super().__init__(description, splits)
         self._counts = {}
 
     def files(self, split):
@@ -125,10 +125,10 @@ class TaskData(Data):
     def _judged_rows(self, place, path, start, stop, bad_rows):
         """Rows of a file, each a dict or a :class:`BadRow`."""
         layout = place.layout
-        found = records(path, layout, start, stop, bad_rows)
+        rows = records(path, layout, start, stop, bad_rows)
         if place.label_file:
-            found = _with_labels(found, place, path)
-        for number, record in found:
+            rows = _with_labels(rows, place, path)
+        for number, record in rows:
             yield from self._shaped(record, layout, path, partial(_where, path, number))
 
     def _shaped(self, record, layout, path, where):
@@ -138,7 +138,10 @@ class TaskData(Data):
         row = renamed(record, layout.rename)
         try:
             shaped = reshaped(row, layout.shape, path, where)
-            return [finished(one, self._description, layout.labels, where) for one in shaped]
+            return [
+                finished(shaped_row, self._description, layout.labels, where)
+                for shaped_row in shaped
+            ]
         except BadRow as bad:
             return [bad]
 

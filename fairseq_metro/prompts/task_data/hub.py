@@ -38,7 +38,7 @@ class HubData(Data):
 
     def files(self, split):
         """Files in which the library keeps a split, for hashing: list of Path."""
-        return [Path(one["filename"]) for one in self._split(split).cache_files]
+        return [Path(file["filename"]) for file in self._split(split).cache_files]
 
     def count(self, split):
         """How many rows a split has."""
@@ -55,6 +55,8 @@ class HubData(Data):
             row = renamed(table[index], {})
             try:
                 shaped = reshaped(row, self._description.hub_shape, None, where)
-                yield from [finished(one, self._description, {}, where) for one in shaped]
+                yield from [
+                    finished(shaped_row, self._description, {}, where) for shaped_row in shaped
+                ]
             except BadRow as bad:
                 yield bad

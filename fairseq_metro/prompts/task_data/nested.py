@@ -64,7 +64,8 @@ def squad(row, path):
         for question in paragraph["qas"]:
             given = question.get("answers", ())
             answers = {
-                key: [one[key] for one in given if key in one] for key in ("text", "answer_start")
+                key: [answer[key] for answer in given if key in answer]
+                for key in ("text", "answer_start")
             }
             yield {
                 **shared,
@@ -111,8 +112,13 @@ def duorc(row, path):
 
 def adversarial_qa(row, path):
     """AdversarialQA: SQuAD's nesting, and the split in ``metadata``, which templates ask for."""
-    for one in squad(row, path):
-        yield one if "metadata" in one else {**one, "metadata": {"split": path.name.split(".")[0]}}
+    for pair in squad(row, path):
+        yield (
+            pair if "metadata" in pair else {**pair, "metadata": {"split": path.name.split(".")[0]}}
+        )
 
 
-NESTED = {one.__name__: one for one in (adversarial_qa, dream, duorc, multirc, race, record, squad)}
+NESTED = {
+    reader.__name__: reader
+    for reader in (adversarial_qa, dream, duorc, multirc, race, record, squad)
+}

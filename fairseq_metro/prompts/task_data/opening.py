@@ -40,8 +40,8 @@ def open_dataset(name, folder=None, hub=False):
         raise UserError(f"{folder}: no such folder; name the folder of task data")
     known = descriptions(folder)
     description = known.get(name, Description(name))
-    if folder is not None and (found := find_splits(description, folder)):
-        return TaskData(description, found)
+    if folder is not None and (splits := find_splits(description, folder)):
+        return TaskData(description, splits)
     if hub:
         return open_on_hub(description)
     unknown = (
@@ -57,12 +57,12 @@ def _ready_made(name, folder):
     if folder and not path.exists():
         path = Path(folder) / path
     features = {"inputs": "string", "targets": "string"}
-    found = ready_made_splits(path)
-    if not found:
+    splits = ready_made_splits(path)
+    if not splits:
         raise UserError(f"{name}: no such file, nor a folder of <split>.jsonl; name one of these")
     places = {
         split: Place((file,), Layout(format=_form(file), shape="ready_made"))
-        for split, file in found.items()
+        for split, file in splits.items()
     }
     return TaskData(Description(name, features), places)
 

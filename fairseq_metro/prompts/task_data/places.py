@@ -36,19 +36,19 @@ def find_splits(description, folder):
     ``<name>/<split>.{jsonl,json,csv,tsv,parquet}``, the way for every data set. Raises
     :class:`UserError` where a split lies there in two formats.
     """
-    found = {}
+    splits = {}
     for layout in description.layouts:
-        if found := _of_layout(layout, folder):
+        if splits := _of_layout(layout, folder):
             break
-    return _general(description, folder, found) | found
+    return _general(description, folder, splits) | splits
 
 
 def looked_for(description, folder):
     """Words for an error: what was looked for, below which folder."""
     names = [
-        f"{one}/{_patterns(files)[0]}"
+        f"{name}/{_patterns(files)[0]}"
         for layout in description.layouts
-        for one in layout.folders[:1]
+        for name in layout.folders[:1]
         for files in list(layout.splits.values())[:1]
     ]
     names.append(f"{description.name}/train.{{jsonl,json,csv,tsv,parquet}}")
@@ -57,10 +57,10 @@ def looked_for(description, folder):
 
 def match(folder, pattern):
     """Files or folders that a relative pattern names, sorted: exact names first, then any case."""
-    found = [folder]
+    matches = [folder]
     for part in Path(pattern).parts:
-        found = [entry for one in found for entry in _entries(one, part)]
-    return found
+        matches = [entry for folder_above in matches for entry in _entries(folder_above, part)]
+    return matches
 
 
 def _entries(folder, part):
@@ -68,7 +68,9 @@ def _entries(folder, part):
         return []
     if (folder / part).exists():
         return [folder / part]
-    return sorted(one for one in folder.iterdir() if fnmatchcase(one.name.lower(), part.lower()))
+    return sorted(
+        entry for entry in folder.iterdir() if fnmatchcase(entry.name.lower(), part.lower())
+    )
 
 
 def _patterns(files):
@@ -78,18 +80,18 @@ def _patterns(files):
 def _of_layout(layout, folder):
     for name in layout.folders:
         for place in match(folder, name):
-            if found := _in_folder(layout, place):
-                return found
+            if splits := _in_folder(layout, place):
+                return splits
     return {}
 
 
 def _in_folder(layout, folder):
-    found = {}
+    splits = {}
     for split, files in layout.splits.items():
         if paths := _first(folder, _patterns(files)):
             labels = _first(folder, _patterns(layout.label_files.get(split, ())))
-            found[split] = Place(tuple(paths), layout, labels[0] if labels else None)
-    return found
+            splits[split] = Place(tuple(paths), layout, labels[0] if labels else None)
+    return splits
 
 
 def _first(folder, patterns):
@@ -105,20 +107,20 @@ def _general(description, folder, others):
 
     Beside ``others``, splits of a layout, only what they lack of the usual or published splits.
     """
-    wanted = {*SPLITS.values(), *description.rows} - set(others) if others else None
+    needed = {*SPLITS.values(), *description.rows} - set(others) if others else None
     encoding = description.encoding or "utf-8"
     layout = Layout(shape=description.hub_shape, encoding=encoding)
-    found = {}
+    splits = {}
     for place in match(folder, description.name):
         for path in sorted(place.iterdir()) if place.is_dir() else ():
             if path.is_file() and not path.name.startswith(".") and _holds_rows(path):
-                found.setdefault(_split_of(path), []).append(path)
-    found = {split: paths for split, paths in found.items() if wanted is None or split in wanted}
-    for split, paths in found.items():
+                splits.setdefault(_split_of(path), []).append(path)
+    splits = {split: paths for split, paths in splits.items() if needed is None or split in needed}
+    for split, paths in splits.items():
         if len(paths) > 1 and not all(_SHARD.search(_stem(path)) for path in paths):
             names = ", ".join(path.name for path in paths)
             raise UserError(f"{paths[0].parent}: split {split} is there more than once: {names}")
-    return {split: Place(tuple(paths), layout) for split, paths in found.items()}
+    return {split: Place(tuple(paths), layout) for split, paths in splits.items()}
 
 
 def _holds_rows(path):

@@ -9,15 +9,15 @@ _FILE = Path(__file__).with_name("same_sets.yaml")
 _COLLECTIONS = ("glue/", "super_glue/")
 
 
-def same_set(one, other):
-    """Whether two data sets are one under two names, or parts of one.
+def same_set(first, second):
+    """Whether two names stand for the same data set, or for parts of it.
 
     >>> same_set("glue/rte", "super_glue/rte"), same_set("race/high", "race/middle")
     (True, True)
     >>> same_set("glue/rte", "glue/sst2"), same_set("my/set", "my/other")
     (False, False)
     """
-    return _identity(one) == _identity(other)
+    return _identity(first) == _identity(second)
 
 
 def _identity(name):

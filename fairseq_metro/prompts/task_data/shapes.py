@@ -128,7 +128,7 @@ def title_and_body(row, path):
 
 
 _FLAT = (mmlu, quarel, ready_made, stem_and_choices, title_and_body, trec, wsc_fixed)
-SHAPES = {**NESTED, **{one.__name__: one for one in _FLAT}}
+SHAPES = {**NESTED, **{reader.__name__: reader for reader in _FLAT}}
 
 
 def find_shape(name):
