@@ -54,9 +54,9 @@ def main(argv=None):
     passages = [text for path in corpus_files(args.corpus) for text in texts_of(path, reading)]
     for sentence in reading.bad_rows.summary():
         logger.warning("%s", sentence)
-    found = retrieve(passages, queries, args.passages)
+    results = retrieve(passages, queries, args.passages)
     with atomic_write(args.out) as stream:
-        for row, texts in enumerate(found):
+        for row, texts in enumerate(results):
             stream.write(json.dumps({"row": row, FIELD: texts}, ensure_ascii=False) + "\n")
     logger.info("%s: %d rows, %d of %d passages each", args.out, len(queries),
                 min(args.passages, len(passages)), len(passages))  # fmt: skip
@@ -101,9 +101,9 @@ def _retrieve(bm25s, passages, queries, most):
 
     index = bm25s.BM25()
     index.index(words(passages), show_progress=False)
-    found = []
+    retrieved = []
     for first in range(0, len(queries), AT_ONCE):
         tokens = words(queries[first : first + AT_ONCE])
         places, _ = index.retrieve(tokens, k=min(most, len(passages)), show_progress=False)
-        found += [[passages[place] for place in row] for row in places]
-    return found
+        retrieved += [[passages[place] for place in row] for row in places]
+    return retrieved

@@ -85,7 +85,12 @@ def suites_of(args):
 
 def _only(suites, names):
     """The suites with the named sets; a name must be in one of them."""
-    known = {name for suite in suites for one in suite.sets for name in (one.name, one.label)}
+    known = {
+        name
+        for suite in suites
+        for suite_set in suite.sets
+        for name in (suite_set.name, suite_set.label)
+    }
     if unknown := [name for name in names if name not in known]:
         suites[0].with_sets(unknown)  # says which names are like it
     return [suite.with_sets([n for n in names if any(n in (s.name, s.label) for s in suite.sets)])
@@ -170,7 +175,7 @@ def write_report(out, done, settings, left_out, expect=None):
         suite["published"] = check_hits(suite, settings, results, expect)
     write_json(out / "summary.json", summary)
     for suite in summary["suites"]:
-        if any(one["mean"] is not None for one in suite["sets"]):
+        if any(entry["mean"] is not None for entry in suite["sets"]):
             draw_templates(suite, out / picture_name(suite))
     with atomic_write(out / "report.md") as stream:
         stream.write(report(summary))

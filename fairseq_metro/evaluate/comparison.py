@@ -46,8 +46,8 @@ def read_side(name):
                 labels[result["set"]] = result["label"]
         return Side(_folder_name(Path(name)), runs, None, labels)
     row = published_row(name)
-    values = {one: value / 100 for one, value in row["values"].items()}
-    labels = {one.name: one.label for one in load_suite(row["suite"]).sets}
+    values = {label: value / 100 for label, value in row["values"].items()}
+    labels = {label.name: label.label for label in load_suite(row["suite"]).sets}
     return Side(f"{row['model']} (published)", None, values, labels)
 
 
@@ -66,15 +66,19 @@ def compare(first, second, draws=DRAWS, seed=1):
     if first.runs is None and second.runs is not None:
         turned = compare(second, first, draws, seed)
         return _turned(turned)
-    common = [one for one in (first.runs or first.values) if one in (second.runs or second.values)]
+    common = [
+        row_name
+        for row_name in (first.runs or first.values)
+        if row_name in (second.runs or second.values)
+    ]
     if not common:
         raise UserError(
             f"{first.name} and {second.name}: no set in common; evaluate the same suite"
         )
     entries, drawn = [], []
-    for place, one in enumerate(common):
-        entry, differences = _compare_set(one, first, second, draws, (seed, place))
-        entries.append({"set": one, "label": first.labels[one], **entry})
+    for place, row_name in enumerate(common):
+        entry, differences = _compare_set(row_name, first, second, draws, (seed, place))
+        entries.append({"set": row_name, "label": first.labels[row_name], **entry})
         drawn.append(differences)
     means = {
         key: float(np.mean([entry[key] for entry in entries]))
@@ -87,26 +91,26 @@ def compare(first, second, draws=DRAWS, seed=1):
     }  # fmt: skip
 
 
-def _compare_set(one, first, second, draws, seed):
+def _compare_set(name, first, second, draws, seed):
     """(entry, differences on the bootstrap samples (draws,), or None)."""
     if first.runs is None:
-        values = first.values[one], second.values[one]
+        values = first.values[name], second.values[name]
         return _entry(*values, None, None, None), None
     if second.runs is None:
-        tables = [_table(one, first.runs[one].values())]
-        value = second.values[one]
+        tables = [_table(name, first.runs[name].values())]
+        value = second.values[name]
         differences = resampled(tables, draws, seed)[0] - value
         templates, rows = tables[0].values.shape
         return _entry(tables[0].mean(), value, templates, rows, differences), differences
-    ours, theirs = first.runs[one], second.runs[one]
-    names = [run for run in ours if run in theirs]
+    left, right = first.runs[name], second.runs[name]
+    names = [run for run in left if run in right]
     if not names:
-        raise UserError(f"{one}: {first.name} and {second.name} have no template in common")
-    _check_same_rows(one, [(ours[run], theirs[run]) for run in names])
-    tables = [_table(one, [side[run] for run in names]) for side in (ours, theirs)]
+        raise UserError(f"{name}: {first.name} and {second.name} have no template in common")
+    _check_same_rows(name, [(left[run], right[run]) for run in names])
+    tables = [_table(name, [side[run] for run in names]) for side in (left, right)]
     if not np.array_equal(tables[0].rows, tables[1].rows):
         raise UserError(
-            f"{one}: {first.name} has {len(tables[0].rows)} rows, {second.name} "
+            f"{name}: {first.name} has {len(tables[0].rows)} rows, {second.name} "
             f"{len(tables[1].rows)}, or others; evaluate both with the same --limit"
         )
     differences = np.subtract(*resampled(tables, draws, seed))
@@ -114,23 +118,23 @@ def _compare_set(one, first, second, draws, seed):
     return _entry(*values, len(names), len(tables[0].rows), differences), differences
 
 
-def _table(one, results):
+def _table(name, results):
     table = table_of(list(results))
     if table is None:
         raise UserError(
-            f"{one}: its main metric is of a corpus, not of rows; give another one first"
+            f"{name}: its main metric is of a corpus, not of rows; give another one first"
         )
     return table
 
 
-def _check_same_rows(one, pairs):
-    for ours, theirs in pairs:
+def _check_same_rows(name, pairs):
+    for left, right in pairs:
         golds = [
             dict(zip(side["row"], side.get("right") or side.get("gold", ()), strict=False))
-            for side in (ours["per_example"], theirs["per_example"])
+            for side in (left["per_example"], right["per_example"])
         ]
         if any(golds[1].get(row, gold) != gold for row, gold in golds[0].items()):
-            raise UserError(f"{one}: {ours['run']} has other right answers in the two folders")
+            raise UserError(f"{name}: {left['run']} has other right answers in the two folders")
 
 
 def _entry(first, second, templates, rows, differences):
@@ -147,7 +151,7 @@ def _interval(differences):
     return {"low": float(low), "high": float(high)}
 
 
-def _turned(found):
+def _turned(comparison):
     """The comparison with its sides exchanged."""
 
     def turn(entry):
@@ -155,19 +159,31 @@ def _turned(found):
         return {**entry, "first": entry["second"], "second": entry["first"],
                 "difference": -entry["difference"], "low": low, "high": high}  # fmt: skip
 
-    return {**found, "names": found["names"][::-1], "sets": [turn(one) for one in found["sets"]],
-            "all": turn(found["all"])}  # fmt: skip
+    return {
+        **comparison,
+        "names": comparison["names"][::-1],
+        "sets": [turn(entry) for entry in comparison["sets"]],
+        "all": turn(comparison["all"]),
+    }
 
 
-def describe(found):
+def describe(comparison):
     """The comparison as Markdown: str."""
-    head = ["set", "templates", "rows", *found["names"], "difference", f"{LEVEL:.0%} interval", ""]
-    rows = [_line(entry["label"], entry) for entry in found["sets"]]
-    rows.append(_line("**all**", found["all"]))
+    head = [
+        "set",
+        "templates",
+        "rows",
+        *comparison["names"],
+        "difference",
+        f"{LEVEL:.0%} interval",
+        "",
+    ]
+    rows = [_line(entry["label"], entry) for entry in comparison["sets"]]
+    rows.append(_line("**all**", comparison["all"]))
     lines = markdown_table(head, rows)
     notes = (
-        f"Difference in points; interval by bootstrap over rows, {found['draws']:,} draws, seed "
-        f"{found['seed']}; * where it does not contain 0."
+        f"Difference in points; interval by bootstrap over rows, {comparison['draws']:,} draws, seed "
+        f"{comparison['seed']}; * where it does not contain 0."
     )
     return "\n".join([*lines, "", notes]) + "\n"
 
@@ -184,12 +200,12 @@ def _line(label, entry):
 
 def run_comparison(first, second, out=None):
     """Compare by names; the Markdown text. out: folder for compare.json and compare.md, or None."""
-    found = compare(read_side(first), read_side(second))
-    text = describe(found)
+    comparison = compare(read_side(first), read_side(second))
+    text = describe(comparison)
     if out is not None:
         out = Path(out)
         out.mkdir(parents=True, exist_ok=True)
-        write_json(out / "compare.json", found)
+        write_json(out / "compare.json", comparison)
         with atomic_write(out / "compare.md") as stream:
             stream.write(text)
     return text

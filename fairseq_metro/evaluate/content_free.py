@@ -17,7 +17,7 @@ def content_free_inputs(template, row, pair):
     if template is None:
         return CONTENT_FREE
     paths = input_fields(template)
-    found = []
+    inputs = []
     for text in CONTENT_FREE:
         bare = row
         for path in paths:
@@ -27,8 +27,8 @@ def content_free_inputs(template, row, pair):
             given = template.prompt(bare, row_random(0, template.task_name, 0))
         except UserError:
             given = None
-        found.append(given.input if isinstance(given, Prompted) and given.input else text)
-    return tuple(found)
+        inputs.append(given.input if isinstance(given, Prompted) and given.input else text)
+    return tuple(inputs)
 
 
 def _replaced(value, path, text, keep):
@@ -39,5 +39,5 @@ def _replaced(value, path, text, keep):
             {**value, key: _replaced(value[key], path[1:], text, keep)} if key in value else value
         )
     if isinstance(value, (list, tuple)):
-        return [_replaced(one, path, text, keep) for one in value]
+        return [_replaced(item, path, text, keep) for item in value]
     return text if isinstance(value, str) and value not in (keep or ()) else value

@@ -13,28 +13,28 @@ def evaluate_checkpoints(run, out, evaluate):
     evaluate: function (checkpoint, folder) -> its summary, None in all processes but the first.
     Raises :class:`UserError` for a folder without checkpoints.
     """
-    found = []
+    points = []
     for updates, path in checkpoints_of(run):
         summary = evaluate(path, out / file_name(path.stem))
         if summary is not None:
-            found.append({"updates": updates, "checkpoint": path.name, "summary": summary})
-    if found:
-        write_curve(out, run, found)
+            points.append({"updates": updates, "checkpoint": path.name, "summary": summary})
+    if points:
+        write_curve(out, run, points)
 
 
-def write_curve(out, run, found):
-    """Write the curve's files. found: dicts of updates, checkpoint and summary, by updates."""
+def write_curve(out, run, curve):
+    """Write the curve's files. curve: dicts of updates, checkpoint and summary, in their order."""
     points = [
-        {"updates": one["updates"], "checkpoint": one["checkpoint"], "suites": {
+        {"updates": entry["updates"], "checkpoint": entry["checkpoint"], "suites": {
             suite["name"]: {"mean": suite["mean"], "se": suite["se"],
                             "sets": {each["label"]: each["mean"] for each in suite["sets"]}}
-            for suite in one["summary"]["suites"]
+            for suite in entry["summary"]["suites"]
         }}
-        for one in found
+        for entry in curve
     ]  # fmt: skip
     write_json(out / "curve.json", points)
     lines = [f"# Evaluation of every checkpoint of {run}"]
-    for suite in found[0]["summary"]["suites"]:
+    for suite in curve[0]["summary"]["suites"]:
         name = suite["name"]
         own = [(point["updates"], point["suites"][name]) for point in points]
         if all(values["mean"] is not None for _, values in own):

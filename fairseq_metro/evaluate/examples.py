@@ -61,9 +61,9 @@ class Examples:
 
     def fingerprint(self, settings):
         """SHA-256 of the texts and of ``settings``, a dict of what else decides the scores."""
-        said = [settings, self.run.name, self.rows, self.row, self.inputs, self.targets,
+        content = [settings, self.run.name, self.rows, self.row, self.inputs, self.targets,
                 self.choices, self.gold, self.right, self.groups, self.priors]  # fmt: skip
-        return hashlib.sha256(json.dumps(said, ensure_ascii=False).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -89,36 +89,36 @@ def examples_of(runs, data, form, exemplars=None):
     :class:`UserError` where the split does not have the suite's number of rows, or a row or
     template is not as it should be.
     """
-    one = runs[0].set
-    count = checked_count(one, data)
+    suite_set = runs[0].set
+    count = checked_count(suite_set, data)
     if form.passages is not None and len(form.passages) != count:
         raise UserError(
-            f"passages for {len(form.passages)} rows, but {one.name}, split {one.split}, has "
-            f"{count}; make them for this split"
+            f"passages for {len(form.passages)} rows, but {suite_set.name}, split {suite_set.split}, "
+            f"has {count}; make them for this split"
         )
-    refuse_bad_templates(runs, good_rows(data, one.split, form.max_bad_rows))
-    found = [Examples(run, count) for run in runs]
+    refuse_bad_templates(runs, good_rows(data, suite_set.split, form.max_bad_rows))
+    results = [Examples(run, count) for run in runs]
     generators = [random.Random(form.seed) for _ in runs] if form.sequential else None
-    groups = _groups(one, count)
-    wanted = _wanted(count, form.limit)
+    groups = _groups(suite_set, count)
+    positions = _wanted(count, form.limit)
     bad_rows = _BadRows(form.max_bad_rows, len(runs))
-    for index, row in enumerate(data.rows(one.split, **bad_rows.of_files)):
-        for place, examples in enumerate(found):
+    for index, row in enumerate(data.rows(suite_set.split, **bad_rows.of_files)):
+        for place, examples in enumerate(results):
             rng = generators[place] if generators else None
-            if index not in wanted and not rng:
+            if index not in positions and not rng:
                 continue
             if row is None:
-                examples.dropped[UNREADABLE] += index in wanted
+                examples.dropped[UNREADABLE] += index in positions
                 continue
-            with bad_rows.leaving_out(place, examples, index in wanted):
+            with bad_rows.leaving_out(place, examples, index in positions):
                 pair = _pair(examples.run, row, index, form, exemplars, rng)
-                if index in wanted:
+                if index in positions:
                     _add(examples, index, row, pair, groups[index] if groups else None, form)
-    bad_rows.report(f"{one.name}, split {one.split}")
-    for examples in found:
+    bad_rows.report(f"{suite_set.name}, split {suite_set.split}")
+    for examples in results:
         if not examples.inputs:
             refuse_idle(examples, form)
-    return found
+    return results
 
 
 class _BadRows:
@@ -167,11 +167,11 @@ def good_rows(data, split, max_bad_rows):
 
 def refuse_bad_templates(runs, rows):
     """Raise :class:`UserError` for a template that reads a field no row has, or never gives a pair."""
-    one = runs[0].set
+    suite_set = runs[0].set
     templates = [run.template for run in runs if run.template is not None]
     for template in templates:
         refuse_unusable(template)
-    refuse_missing_fields(templates, rows, f"{one.name}, split {one.split}")
+    refuse_missing_fields(templates, rows, f"{suite_set.name}, split {suite_set.split}")
 
 
 def refuse_idle(examples, form):
@@ -196,16 +196,16 @@ def refuse_idle(examples, form):
         raise UserError(f"{message}; mend the template, or name the others under 'templates'")
 
 
-def checked_count(one, data):
+def checked_count(suite_set, data):
     """Rows of a set's split. Raises :class:`UserError` where they are not as many as its suite says."""
-    count = data.count(one.split)
-    if one.rows is not None and count != one.rows:
+    count = data.count(suite_set.split)
+    if suite_set.rows is not None and count != suite_set.rows:
         raise UserError(
-            f"{one.name}, split {one.split}: {count:,} rows, the suite has {one.rows:,} "
-            f"({data.files(one.split)[0]}); fetch the file again, or take 'rows' out of a suite of "
-            "your own"
+            f"{suite_set.name}, split {suite_set.split}: {count:,} rows, the suite has "
+            f"{suite_set.rows:,} ({data.files(suite_set.split)[0]}); fetch the file again, or take "
+            "'rows' out of a suite of your own"
         )
-    if one.rows is None and (differs := data.check_count(one.split)):
+    if suite_set.rows is None and (differs := data.check_count(suite_set.split)):
         logger.warning("%s", differs)
     return count
 
@@ -322,22 +322,22 @@ def _add(examples, index, row, pair, group, form):
         examples.priors.append(content_free_inputs(examples.run.template, row, pair))
 
 
-def _group_of(one, row, index, by_position):
-    group = row.get(one.group) or by_position
+def _group_of(suite_set, row, index, by_position):
+    group = row.get(suite_set.group) or by_position
     if not group:
         raise BadRow(
-            f"{one.name}: row {index + 1} has no {one.group!r}, and the suite's group_rows do not "
-            f"fit the split {one.split}; add the field",
-            f"without {one.group!r}",
+            f"{suite_set.name}: row {index + 1} has no {suite_set.group!r}, and the suite's "
+            f"group_rows do not fit the split {suite_set.split}; add the field",
+            f"without {suite_set.group!r}",
         )
     return str(group)
 
 
-def _groups(one, count):
+def _groups(suite_set, count):
     """Each row's group by position, or None where the suite's counts do not fit the split."""
-    if sum(rows for _, rows in one.group_rows) != count:
+    if sum(rows for _, rows in suite_set.group_rows) != count:
         return None
-    return [name for name, rows in one.group_rows for _ in range(rows)]
+    return [name for name, rows in suite_set.group_rows for _ in range(rows)]
 
 
 def _wanted(count, limit):

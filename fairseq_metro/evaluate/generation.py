@@ -15,7 +15,7 @@ ROUGE = ("rouge1", "rouge2", "rougeL")
 
 def outputs(job, several, load):
     """Generated texts of each of several Examples: list of lists of str."""
-    one = several[0].run.set
+    suite_set = several[0].run.set
     inputs = [text for examples in several for text in examples.inputs]
     distinct = list(dict.fromkeys(inputs))
     options = {} if job.max_tokens is None else {"max_tokens": job.max_tokens}
@@ -23,10 +23,12 @@ def outputs(job, several, load):
     def generate(texts):
         if not texts:
             return []
-        return load().generate(texts, beam=one.beam, max_len_b=one.max_length, **options)
+        return load().generate(
+            texts, beam=suite_set.beam, max_len_b=suite_set.max_length, **options
+        )
 
-    found = dict(zip(distinct, shared_out(generate, distinct, len), strict=True))
-    texts = iter([found[text] for text in inputs])
+    generated = dict(zip(distinct, shared_out(generate, distinct, len), strict=True))
+    texts = iter([generated[text] for text in inputs])
     return [[next(texts) for _ in examples.inputs] for examples in several]
 
 
@@ -52,8 +54,8 @@ def measure(name, texts, targets):
         return None, []
     if name == "bleu":
         return _bleu(texts, targets)
-    one = {"exact_match": exact_match, "f1": f1}.get(name) or _rouge(name)
-    each = [float(one(text, target)) for text, target in zip(texts, targets, strict=True)]
+    metric = {"exact_match": exact_match, "f1": f1}.get(name) or _rouge(name)
+    each = [float(metric(text, target)) for text, target in zip(texts, targets, strict=True)]
     return sum(each) / len(each), each
 
 
@@ -77,11 +79,11 @@ def f1(text, target):
     >>> f1("the red house", "house")
     0.6666666666666666
     """
-    said, wanted = normalized(text).split(), normalized(target).split()
-    same = sum((Counter(said) & Counter(wanted)).values())
-    if not said or not wanted:
-        return float(said == wanted)
-    return 2 * same / (len(said) + len(wanted))
+    predicted, expected = normalized(text).split(), normalized(target).split()
+    same = sum((Counter(predicted) & Counter(expected)).values())
+    if not predicted or not expected:
+        return float(predicted == expected)
+    return 2 * same / (len(predicted) + len(expected))
 
 
 def _rouge(name):

@@ -92,10 +92,10 @@ class FairseqMetroLM(LM):
         settings = [dict(request.args[1]) for request in requests]
         options = [_generation(each) for each in settings]
         answers = [None] * len(requests)
-        for one in {tuple(sorted(each.items())): each for each in options}.values():
-            own = [i for i, each in enumerate(options) if each == one]
+        for group in {tuple(sorted(each.items())): each for each in options}.values():
+            own = [i for i, each in enumerate(options) if each == group]
             contexts = [requests[i].args[0] for i in own]
-            texts = self.predictor.generate(contexts, max_tokens=self.max_tokens, **one)
+            texts = self.predictor.generate(contexts, max_tokens=self.max_tokens, **group)
             for i, text in zip(own, texts, strict=True):
                 answers[i] = _until(text, settings[i].get("until"))
         return self._remember("generate_until", requests, answers)
@@ -121,7 +121,7 @@ class FairseqMetroLM(LM):
     def _scores(self, sources, targets):
         """As score_tokens; a target without tokens has the sum 0."""
         kept = [i for i, each in enumerate(targets) if any(map(len, each))]
-        found = score_tokens(
+        scores = score_tokens(
             self.predictor.model,
             [sources[i] for i in kept],
             [[t for t in targets[i] if len(t)] for i in kept],
@@ -129,7 +129,7 @@ class FairseqMetroLM(LM):
             decoder_start=self.predictor.decoder_start,
             max_tokens=self.max_tokens,
         )
-        by_input = dict(zip(kept, map(iter, found), strict=True))
+        by_input = dict(zip(kept, map(iter, scores), strict=True))
         nothing = (torch.zeros(0), torch.ones(0, dtype=torch.bool))
         return [
             [next(by_input[i]) if len(target) else nothing for target in each]
@@ -146,8 +146,8 @@ def _generation(settings):
     """The harness's settings in fairseq's names. Raises :class:`UserError` for one unknown to us."""
     left = {key: value for key, value in settings.items() if key != "until"}
     options = {"beam": int(left.pop("num_beams", 1))}
-    wanted = [left.pop(key, None) for key in ("max_gen_toks", "max_new_tokens", "max_tokens")]
-    options["max_len_b"] = int(next((n for n in wanted if n is not None), NEW_TOKENS))
+    limits = [left.pop(key, None) for key in ("max_gen_toks", "max_new_tokens", "max_tokens")]
+    options["max_len_b"] = int(next((n for n in limits if n is not None), NEW_TOKENS))
     temperature = float(left.pop("temperature", 0) or 0)
     sampled = left.pop("do_sample", temperature > 0)
     top_k, top_p = left.pop("top_k", None), left.pop("top_p", None)

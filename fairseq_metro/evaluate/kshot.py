@@ -40,6 +40,6 @@ class Exemplars:
 
     def before(self, prompted, run, index, row, prompt):
         """The pair with its exemplars; prompt: gives a row's pair, or a DropReason."""
-        shown = [prompt(one) for one in self.rows_for(run, index, row)]
-        shown = [one for one in shown if isinstance(one, Prompted)]
+        shown = [prompt(shot) for shot in self.rows_for(run, index, row)]
+        shown = [shot for shot in shown if isinstance(shot, Prompted)]
         return flan.with_exemplars(prompted, shown, self.limit, self.length, **self.formats)

@@ -23,8 +23,8 @@ def model_facts(source):
     source = Path(source)
     if source.is_dir() and is_release(source):
         files = sorted(path for path in source.iterdir() if path.suffix in _OF_A_MODEL)
-        said = json.dumps([[path.name, sha256_file(path)] for path in files])
-        digest = hashlib.sha256(said.encode()).hexdigest()
+        content = json.dumps([[path.name, sha256_file(path)] for path in files])
+        digest = hashlib.sha256(content.encode()).hexdigest()
     else:
         digest = sha256_file(find_checkpoint(source))
     return {"name": source.resolve().name, "path": str(source), "sha256": digest}
@@ -50,12 +50,12 @@ def checkpoints_of(run):
     folder = Path(run)
     if not any(_NUMBERED.fullmatch(path.name) for path in folder.glob("*.pt")):
         folder = find_checkpoint(run).parent
-    found = {}
+    checkpoints = {}
     for path in sorted(folder.glob("*.pt")):
         if _NUMBERED.fullmatch(path.name) or path.name == LAST:
             updates = read_facts(path)["num_updates"]
-            if updates not in found or path.name != LAST:
-                found[updates] = path
-    if not found:
+            if updates not in checkpoints or path.name != LAST:
+                checkpoints[updates] = path
+    if not checkpoints:
         raise UserError(f"{folder}: no checkpoints in it; give a run's folder")
-    return sorted(found.items())
+    return sorted(checkpoints.items())

@@ -30,7 +30,7 @@ class Ngrams:
 
     def add(self, segments):
         """A text as segments (str) that n-grams do not cross; returns its number."""
-        hashes = [self._windows(self._ids(words_of(one), learn=True)) for one in segments]
+        hashes = [self._windows(self._ids(words_of(segment), learn=True)) for segment in segments]
         self._texts.append(np.unique(np.concatenate([*hashes, np.zeros(0, np.uint64)])))
         return len(self._texts) - 1
 

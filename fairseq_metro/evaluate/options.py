@@ -17,7 +17,7 @@ DTYPES = ("float32", "bfloat16", "float16")
 
 def parser():
     """The command's parser."""
-    found = CommandParser(
+    parser = CommandParser(
         prog="fairseq-metro evaluate",
         description="Score a model on suites of prompted tasks. Every pair of set and template "
         "has a file in OUT/results; OUT/summary.json, OUT/report.md and plots are "
@@ -25,7 +25,7 @@ def parser():
         epilog=f"Suites: {', '.join(suite_names())}, or a YAML file "
         "(fairseq_metro/evaluate/suite.py).",
     )
-    add = found.add_argument
+    add = parser.add_argument
     add("model", nargs="?", type=Path, metavar="CHECKPOINT",
         help="Model: a run directory, one of its checkpoints, RUN@UPDATES or a Hugging Face folder."
     )  # fmt: skip
@@ -105,7 +105,7 @@ def parser():
     add("--compare", nargs=2, metavar=("A", "B"),
         help="Compare two output folders or published rows side by side, without evaluating a "
              "model.")  # fmt: skip
-    return found
+    return parser
 
 
 def most_passages(args):

@@ -59,8 +59,8 @@ def main(argv=None):
     sets = overlap(suite, args.tasks, args.hub, files, args.n, bool(args.sets), reading)
     for sentence in reading.bad_rows.summary():
         logger.warning("%s", sentence)
-    for one in sets:
-        one |= accuracies(one, results)
+    for entry in sets:
+        entry |= accuracies(entry, results)
     sys.stdout.write(describe(sets, args.n))
     if args.out:
         facts = {"n": args.n, "suite": suite.name, "corpus": [str(path) for path in files]}
@@ -75,16 +75,16 @@ def overlap(suite, tasks, hub, files, n, strict=False, reading=None):
     files: the corpus, read once. Raises :class:`UserError` where no set is there.
     """
     ngrams, sets, left_out = Ngrams(n), [], []
-    for one in suite.sets:
+    for suite_set in suite.sets:
         try:
-            data = open_dataset(one.source, tasks, hub)
+            data = open_dataset(suite_set.source, tasks, hub)
         except UserError:
             if strict:
                 raise
-            left_out.append(one.name)
+            left_out.append(suite_set.name)
             continue
-        numbers = [ngrams.add(list(_texts(row))) for row in data.rows(one.split)]
-        sets.append((one, numbers))
+        numbers = [ngrams.add(list(_texts(row))) for row in data.rows(suite_set.split)]
+        sets.append((suite_set, numbers))
     if not sets:
         raise UserError(
             f"suite {suite.name}: no set's rows were found; name their folder (--tasks)"
@@ -94,15 +94,17 @@ def overlap(suite, tasks, hub, files, n, strict=False, reading=None):
     for path in files:
         ngrams.read(texts_of(path, reading))
     shares = ngrams.shares()
-    return [_entry(one, [shares[number] for number in numbers]) for one, numbers in sets]
+    return [
+        _entry(suite_set, [shares[number] for number in numbers]) for suite_set, numbers in sets
+    ]
 
 
-def _entry(one, shares):
+def _entry(suite_set, shares):
     return {
-        "set": one.name, "label": one.label, "rows": len(shares),
+        "set": suite_set.name, "label": suite_set.label, "rows": len(shares),
         "countable": sum(count > 0 for count, _ in shares),
-        "touched": [row for row, (_, found) in enumerate(shares) if found],
-        "ngrams": sum(count for count, _ in shares), "shared": sum(found for _, found in shares),
+        "touched": [row for row, (_, shared) in enumerate(shares) if shared],
+        "ngrams": sum(count for count, _ in shares), "shared": sum(shared for _, shared in shares),
     }  # fmt: skip
 
 
@@ -111,23 +113,23 @@ def _texts(value):
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
-        for one in value.values():
-            yield from _texts(one)
+        for item in value.values():
+            yield from _texts(item)
     elif isinstance(value, (list, tuple)):
-        for one in value:
-            yield from _texts(one)
+        for item in value:
+            yield from _texts(item)
 
 
 def accuracies(entry, results):
     """{"value_touched", "value_untouched"}: means over templates and rows, None without rows."""
-    touched, found = set(entry["touched"]), {True: [], False: []}
+    touched, hits = set(entry["touched"]), {True: [], False: []}
     for result in results.values():
         if result["set"] == entry["set"] and (values := row_values(result)):
-            for kind in found:
+            for kind in hits:
                 part = [value for row, value in values.items() if (row in touched) == kind]
-                found[kind] += [statistics.fmean(part)] if part else []
+                hits[kind] += [statistics.fmean(part)] if part else []
     return {
-        name: statistics.fmean(found[kind]) if found[kind] else None
+        name: statistics.fmean(hits[kind]) if hits[kind] else None
         for name, kind in (("value_touched", True), ("value_untouched", False))
     }
 
@@ -137,11 +139,11 @@ def describe(sets, n):
     head = ["set", "rows", f"with a {n}-gram", "touched", "share", f"{n}-grams", "in the corpus",
             "value, touched", "value, others"]  # fmt: skip
     rows = [
-        [one["label"], str(one["rows"]), str(one["countable"]), str(len(one["touched"])),
-         _percent(len(one["touched"]) / one["countable"] if one["countable"] else None),
-         str(one["ngrams"]), str(one["shared"]), _percent(one["value_touched"]),
-         _percent(one["value_untouched"])]
-        for one in sets
+        [entry["label"], str(entry["rows"]), str(entry["countable"]), str(len(entry["touched"])),
+         _percent(len(entry["touched"]) / entry["countable"] if entry["countable"] else None),
+         str(entry["ngrams"]), str(entry["shared"]), _percent(entry["value_touched"]),
+         _percent(entry["value_untouched"])]
+        for entry in sets
     ]  # fmt: skip
     return "\n".join(markdown_table(head, rows)) + "\n"
 

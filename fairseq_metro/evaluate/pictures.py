@@ -15,15 +15,18 @@ def draw_templates(suite, path):
     suite: an entry of ``summary.json``'s suites. The box spans the quartiles, the dark line is the
     median, the red one a guess (the better of chance and the commonest place).
     """
-    sets = [one for one in suite["sets"] if one["mean"] is not None]
+    sets = [entry for entry in suite["sets"] if entry["mean"] is not None]
     figure, axis = _figure(max(5.0, 2.2 + 0.85 * len(sets)), 4.6)
-    for x, one in enumerate(sets):
-        _draw_set(axis, x, one, labelled=x == 0)
-    axis.set_xticks(range(len(sets)), [_two_lines(one["label"]) for one in sets], fontsize=8.5,
+    for x, entry in enumerate(sets):
+        _draw_set(axis, x, entry, labelled=x == 0)
+    axis.set_xticks(range(len(sets)), [_two_lines(entry["label"]) for entry in sets], fontsize=8.5,
                     rotation=0 if len(sets) < 9 else 30)  # fmt: skip
     axis.set_xlim(-0.6, len(sets) - 0.4)
-    axis.set_ylabel("; ".join(dict.fromkeys(one["main"].replace("_", " ") for one in sets)))
-    _percent(axis, [value for one in sets for value in (one["min"], one["max"], one["guess"] or 0)])
+    axis.set_ylabel("; ".join(dict.fromkeys(entry["main"].replace("_", " ") for entry in sets)))
+    _percent(
+        axis,
+        [value for entry in sets for value in (entry["min"], entry["max"], entry["guess"] or 0)],
+    )
     axis.set_title(suite["title"], fontsize=11)
     figure.legend(loc="outside lower center", ncols=4, fontsize=9, frameon=False)
     _write(figure, path)
@@ -65,22 +68,22 @@ def _figure(width, height):
     return figure, axis
 
 
-def _draw_set(axis, x, one, labelled):
+def _draw_set(axis, x, entry, labelled):
     def label(text):
         return text if labelled else None
 
-    values = [each["value"] for each in one["templates"] if each["value"] is not None]
-    axis.bar(x, one["q3"] - one["q1"], 2 * _WIDTH, one["q1"], color=BOX, alpha=0.6,
+    values = [each["value"] for each in entry["templates"] if each["value"] is not None]
+    axis.bar(x, entry["q3"] - entry["q1"], 2 * _WIDTH, entry["q1"], color=BOX, alpha=0.6,
              label=label("quartiles"))  # fmt: skip
-    axis.plot([x - _WIDTH, x + _WIDTH], [one["median"]] * 2, color=MEDIAN, linewidth=2.2,
+    axis.plot([x - _WIDTH, x + _WIDTH], [entry["median"]] * 2, color=MEDIAN, linewidth=2.2,
               label=label("median"))  # fmt: skip
     # Side by side in the order of the suite, so that equal values stay apart.
     step = 1.4 * _WIDTH / max(1, len(values) - 1)
     places = [x - 0.7 * _WIDTH + step * i for i in range(len(values))] if len(values) > 1 else [x]
     axis.plot(places, values, ".", color=POINT, markersize=9, markeredgecolor="white",
               markeredgewidth=0.6, label=label("each template"))  # fmt: skip
-    if one["guess"] is not None:
-        axis.plot([x - 1.2 * _WIDTH, x + 1.2 * _WIDTH], [one["guess"]] * 2, color=GUESS,
+    if entry["guess"] is not None:
+        axis.plot([x - 1.2 * _WIDTH, x + 1.2 * _WIDTH], [entry["guess"]] * 2, color=GUESS,
                   linewidth=1.4, linestyle="--", label=label("guessing"))  # fmt: skip
 
 

@@ -14,14 +14,14 @@ HIT_COUNTS = "hit_counts"
 @cache
 def published_rows():
     """{id: {"model": words, "suite": name, "values": {set: percent}, "mean": printed, or None}}."""
-    found = {}
+    rows = {}
     for path in sorted(_FOLDER.glob("*.yaml")):
         content = load_yaml(path)
         for row in content.get("rows", ()):
             values = dict(zip(content["sets"], row["values"], strict=True))
-            found[row["id"]] = {"model": row["model"], "suite": content["suite"],
+            rows[row["id"]] = {"model": row["model"], "suite": content["suite"],
                                 "values": values, "mean": row.get("mean")}  # fmt: skip
-    return found
+    return rows
 
 
 def published_row(name):
@@ -82,58 +82,63 @@ def check_hits(suite, settings, results, expect=None):
     models = published["models"]
     if not comparable(suite["name"], settings):
         return []
-    ours = _hits(suite, results, dict(zip(published["sets"], published["trials"], strict=True)))
-    if not ours:
+    counts = _hits(suite, results, dict(zip(published["sets"], published["trials"], strict=True)))
+    if not counts:
         return []
-    name = expect or _recognised(settings["model"]["name"], models, ours)
-    return [] if name is None else _lines(name, ours)
+    name = expect or _recognised(settings["model"]["name"], models, counts)
+    return [] if name is None else _lines(name, counts)
 
 
 def _hits(suite, results, trials):
     """{set: hits over all its templates} of the sets that were evaluated whole."""
-    found = {}
-    for one in suite["sets"]:
-        runs = [results[template["run"]] for template in one["templates"]]
-        if one["name"] in trials and sum(run["examples"] for run in runs) == trials[one["name"]]:
-            found[one["name"]] = sum(run["hits"] for run in runs)
-    return found
+    counts = {}
+    for entry in suite["sets"]:
+        runs = [results[template["run"]] for template in entry["templates"]]
+        if (
+            entry["name"] in trials
+            and sum(run["examples"] for run in runs) == trials[entry["name"]]
+        ):
+            counts[entry["name"]] = sum(run["hits"] for run in runs)
+    return counts
 
 
-def _recognised(model, models, ours):
+def _recognised(model, models, counts):
     plain = model.lower().replace("-", "_")
     named = [name for name in models if name in plain]
     if named:
         return max(named, key=len)
     sets = hit_counts()["sets"]
     for name, entry in models.items():
-        theirs = dict(zip(sets, entry["hits"], strict=True))
-        if len(ours) == len(sets) and all(ours[one] == theirs[one] for one in ours):
+        published = dict(zip(sets, entry["hits"], strict=True))
+        if len(counts) == len(sets) and all(
+            counts[set_name] == published[set_name] for set_name in counts
+        ):
             return name
     return None
 
 
-def _lines(name, ours):
+def _lines(name, counts):
     published = hit_counts()
     sets, trials = published["sets"], published["trials"]
     lines = [f"### Hits beside those published of {name}", "",
              "| set | trials | published | here | |", "|---|---|---|---|---|"]  # fmt: skip
-    for one, hits, of in zip(sets, published["models"][name]["hits"], trials, strict=True):
-        if one in ours:
-            lines.append(
-                f"| {one} | {of} | {hits} | {ours[one]} | {_verdict(ours[one], hits, of)} |"
-            )
-    if left := [one for one in sets if one not in ours]:
+    for set_name, hits, of in zip(sets, published["models"][name]["hits"], trials, strict=True):
+        if set_name in counts:
+            count = counts[set_name]
+            verdict = _verdict(count, hits, of)
+            lines.append(f"| {set_name} | {of} | {hits} | {count} | {verdict} |")
+    if left := [set_name for set_name in sets if set_name not in counts]:
         lines += ["", f"Not evaluated whole: {', '.join(left)}."]
     return lines
 
 
-def _verdict(ours, theirs, trials):
+def _verdict(count, published, trials):
     """What is said of a difference in hits.
 
     >>> _verdict(1707, 1707, 2770), _verdict(1700, 1707, 2770), _verdict(1600, 1707, 2770)
     ('exact', '-7, within 3 of 1,000', '**-107**')
     """
-    if ours == theirs:
+    if count == published:
         return "exact"
-    near = abs(ours - theirs) <= hit_counts()["tolerance"] * trials
-    return f"{ours - theirs:+d}, within 3 of 1,000" if near else f"**{ours - theirs:+d}**"
+    near = abs(count - published) <= hit_counts()["tolerance"] * trials
+    return f"{count - published:+d}, within 3 of 1,000" if near else f"**{count - published:+d}**"

@@ -33,17 +33,17 @@ def scores_of(predictor, requests, rank_by=SUM, max_tokens=None):
     """
     if rank_by in (CONTEXTUAL, PMI):
         return _less_priors(predictor, requests, rank_by, max_tokens)
-    sums = _sums(predictor, [(one.input, one.choices) for one in requests], max_tokens)
+    sums = _sums(predictor, [(request.input, request.choices) for request in requests], max_tokens)
     if rank_by == SUM:
         return sums
-    texts = list(dict.fromkeys(choice for one in requests for choice in one.choices))
+    texts = list(dict.fromkeys(choice for request in requests for choice in request.choices))
     if rank_by == MEAN:
         sizes = dict(zip(texts, map(len, predictor.targets(texts)), strict=True))
     else:
         sizes = {text: len(text.encode()) for text in texts}
     return [
-        [score / sizes[choice] for score, choice in zip(row, one.choices, strict=True)]
-        for row, one in zip(sums, requests, strict=True)
+        [score / sizes[choice] for score, choice in zip(row, request.choices, strict=True)]
+        for row, request in zip(sums, requests, strict=True)
     ]
 
 
@@ -67,18 +67,20 @@ def _sums(predictor, pairs, max_tokens):
         texts, choices = zip(*part, strict=True)
         return predictor.score_choices(list(texts), [list(each) for each in choices], **options)
 
-    found = shared_out(score, distinct, lambda pair: len(pair[0]))
-    found = dict(zip(distinct, found, strict=True))
-    return [found[pair] for pair in pairs]
+    scores = shared_out(score, distinct, lambda pair: len(pair[0]))
+    scores = dict(zip(distinct, scores, strict=True))
+    return [scores[pair] for pair in pairs]
 
 
 def _less_priors(predictor, requests, rank_by, max_tokens):
-    pairs = [(text, one.choices) for one in requests for text in (one.input, *one.priors)]
+    pairs = [
+        (text, request.choices) for request in requests for text in (request.input, *request.priors)
+    ]
     sums = iter(_sums(predictor, pairs, max_tokens))
     scores = []
-    for one in requests:
+    for request in requests:
         own = next(sums)
-        priors = [next(sums) for _ in one.priors]
+        priors = [next(sums) for _ in request.priors]
         if rank_by == CONTEXTUAL:
             priors = [_log_shares(row) for row in priors]
         scores.append(

@@ -48,10 +48,10 @@ def headline(suite):
 
 def by_reason(suite):
     """{why: names} of a suite's sets that were left out; those of one file have one reason."""
-    found = {}
+    reasons = {}
     for name, why in suite["left_out"].items():
-        found.setdefault(why, []).append(name)
-    return found
+        reasons.setdefault(why, []).append(name)
+    return reasons
 
 
 def _settings(settings):
@@ -88,14 +88,14 @@ def _suite(suite, settings):
         lines += ["", "Left out:", ""]
         lines += [f"- {', '.join(names)}: {why}" for why, names in by_reason(suite).items()]
     lines += _unknown_characters(suite)
-    for one in suite["sets"]:
-        lines += ["", *_templates(one)]
+    for entry in suite["sets"]:
+        lines += ["", *_templates(entry)]
     return lines
 
 
 def characters_of(suite):
     """{label: Characters of its inputs} of a suite's sets where they were counted."""
-    counts = {one["label"]: one["characters"] for one in suite["sets"]}
+    counts = {entry["label"]: entry["characters"] for entry in suite["sets"]}
     return {label: Characters(**count) for label, count in counts.items() if count}
 
 
@@ -111,20 +111,20 @@ def _unknown_characters(suite):
 def _table(suite):
     head = ["set", "rows", "templates", "chance", "commonest (own rows)", "mean", "SE", "median",
             "quartiles", "std", "range"]  # fmt: skip
-    rows = [_set_row(one) for one in suite["sets"]]
-    rows.append(["**all**", "", str(sum(one["runs"] for one in suite["sets"])),
+    rows = [_set_row(entry) for entry in suite["sets"]]
+    rows.append(["**all**", "", str(sum(entry["runs"] for entry in suite["sets"])),
                  _percent(suite["chance"]), "", f"**{_percent(suite['mean'])}**",
                  _points(suite["se"]), _percent(suite["median"]), "", "", ""])  # fmt: skip
     return markdown_table(head, rows)
 
 
-def _set_row(one):
-    name = one["label"] if one["main"] == "accuracy" else f"{one['label']} ({one['main']})"
+def _set_row(entry):
+    name = entry["label"] if entry["main"] == "accuracy" else f"{entry['label']} ({entry['main']})"
     return [
-        name, str(one["rows"]), str(one["runs"]), _percent(one["chance"]),
-        _percent(one["commonest"]), _percent(one["mean"]), _points(one["se"]),
-        _percent(one["median"]), f"{_percent(one['q1'])} to {_percent(one['q3'])}",
-        _points(one["std"]), f"{_percent(one['min'])} to {_percent(one['max'])}",
+        name, str(entry["rows"]), str(entry["runs"]), _percent(entry["chance"]),
+        _percent(entry["commonest"]), _percent(entry["mean"]), _points(entry["se"]),
+        _percent(entry["median"]), f"{_percent(entry['q1'])} to {_percent(entry['q3'])}",
+        _points(entry["std"]), f"{_percent(entry['min'])} to {_percent(entry['max'])}",
     ]  # fmt: skip
 
 
@@ -140,18 +140,18 @@ def _notes(settings):
     return [notes]
 
 
-def _templates(one):
-    lines = [f"### {one['label']}", ""]
+def _templates(entry):
+    lines = [f"### {entry['label']}", ""]
     rows = []
-    for each in one["templates"]:
+    for each in entry["templates"]:
         dropped = ", ".join(f"{count} {reason}" for reason, count in each["dropped"].items())
         rows.append([each["template"] or "(ready-made)", str(each["examples"]),
                      _percent(each["value"]), _points(each["se"]), dropped])  # fmt: skip
-    lines += markdown_table(["template", "examples", one["main"], "SE", "left out"], rows)
-    if one["groups"]:
-        lines += ["", f"Over all rows alike: {_percent(one['micro'])}. By group:", ""]
+    lines += markdown_table(["template", "examples", entry["main"], "SE", "left out"], rows)
+    if entry["groups"]:
+        lines += ["", f"Over all rows alike: {_percent(entry['micro'])}. By group:", ""]
         lines += markdown_table(
-            ["group", "accuracy"], [[name, _percent(v)] for name, v in one["groups"].items()]
+            ["group", "accuracy"], [[name, _percent(v)] for name, v in entry["groups"].items()]
         )
     return lines
 

@@ -138,7 +138,7 @@ def claim(out, settings):
             )
         return
     if out.exists() and any(
-        one.name not in (SETTINGS, FOLDER) and one.name[0] != "." for one in out.iterdir()
+        entry.name not in (SETTINGS, FOLDER) and entry.name[0] != "." for entry in out.iterdir()
     ):
         raise UserError(f"{out}: is there and holds no results; name another --out")
     out.mkdir(parents=True, exist_ok=True)

@@ -63,7 +63,7 @@ def evaluate(job, load):
     for data, runs in opened.values():
         for pack in _packs(_scored_on(job, data, runs, load)):
             # Scored whole or not at all: a batch is the same after a kill, to the last bit.
-            if any(wanted for *_, wanted in pack):
+            if any(todo for *_, todo in pack):
                 _score(job, pack, load)
     return left_out
 
@@ -71,66 +71,67 @@ def evaluate(job, load):
 def open_sets(job):
     """({set name: (data, its runs)}, {set name: why there is no data})."""
     opened, left_out = {}, {}
-    for one in job.suite.sets:
+    for suite_set in job.suite.sets:
         try:
-            data = open_dataset(one.source, job.tasks, job.hub)
+            data = open_dataset(suite_set.source, job.tasks, job.hub)
         except UserError as error:
             if job.strict:
                 raise
-            left_out[one.name] = str(error)
+            left_out[suite_set.name] = str(error)
             continue
-        if one.split not in data.splits:
-            reason = f"{one.dataset} has no labelled split {one.split!r}"
+        if suite_set.split not in data.splits:
+            reason = f"{suite_set.dataset} has no labelled split {suite_set.split!r}"
             if job.strict:
                 raise UserError(f"{reason} (there are: {', '.join(data.splits)})")
-            left_out[one.name] = reason
+            left_out[suite_set.name] = reason
             continue
         try:
-            opened[one.name] = data, job.suite.runs_of(one, job.templates)
+            opened[suite_set.name] = data, job.suite.runs_of(suite_set, job.templates)
         except MissingTemplates as error:
             if job.strict:
                 raise
-            left_out[one.name] = str(error)
+            left_out[suite_set.name] = str(error)
     return opened, left_out
 
 
 def _scored_on(job, data, runs, load):
     """Yield (examples, fingerprint, whether there is no file yet) of the runs of a set."""
-    one = runs[0].set
-    exemplars = _exemplars(job, one, data, load) if job.shots else None
-    found = examples_of(runs, data, job.form, exemplars)
-    prints = [examples.fingerprint(job.settings) for examples in found]
+    suite_set = runs[0].set
+    exemplars = _exemplars(job, suite_set, data, load) if job.shots else None
+    all_examples = examples_of(runs, data, job.form, exemplars)
+    prints = [examples.fingerprint(job.settings) for examples in all_examples]
 
     def todo():
         return [
             finished(job.out, examples.run.name, fingerprint) is None
-            for examples, fingerprint in zip(found, prints, strict=True)
+            for examples, fingerprint in zip(all_examples, prints, strict=True)
         ]
 
-    for examples, fingerprint, wanted in zip(found, prints, from_first(todo), strict=True):
-        if not wanted and rank() == 0:
+    for examples, fingerprint, pending in zip(all_examples, prints, from_first(todo), strict=True):
+        if not pending and rank() == 0:
             logger.info("%s: there already", examples.run.name)
-        yield examples, fingerprint, wanted
+        yield examples, fingerprint, pending
 
 
-def _exemplars(job, one, data, load):
-    if one.exemplars_from not in data.splits:
+def _exemplars(job, suite_set, data, load):
+    if suite_set.exemplars_from not in data.splits:
         raise UserError(
-            f"{one.name}: {job.shots} shots need rows of the split {one.exemplars_from!r}, which is "
-            "not there; fetch it, or name another one (exemplars_from)"
+            f"{suite_set.name}: {job.shots} shots need rows of the split "
+            f"{suite_set.exemplars_from!r}, which is not there; fetch it, or name "
+            "another one (exemplars_from)"
         )
-    if one.exemplars_from == one.split:
+    if suite_set.exemplars_from == suite_set.split:
         raise UserError(
-            f"{one.name}: its exemplars would come from the rows that are evaluated: 'split' and "
-            f"'exemplars_from' are both {one.split!r}; name another split for one of them"
+            f"{suite_set.name}: its exemplars would come from the rows that are evaluated: 'split' and "
+            f"'exemplars_from' are both {suite_set.split!r}; name another split for one of them"
         )
     predictor = load()
     ends = len(predictor.vocabulary.source_prefix) + 1
-    kept_free = flan.SEPARATOR_TOKENS if one.exemplars == "flan" else ends
-    pool = list(good_rows(data, one.exemplars_from, job.form.max_bad_rows))
+    kept_free = flan.SEPARATOR_TOKENS if suite_set.exemplars == "flan" else ends
+    pool = list(good_rows(data, suite_set.exemplars_from, job.form.max_bad_rows))
     return Exemplars(
-        pool, job.shots, job.form.seed, group=one.group,
-        form=one.exemplars, length=lambda text: len(predictor.vocabulary.encode(text)),
+        pool, job.shots, job.form.seed, group=suite_set.group,
+        form=suite_set.exemplars, length=lambda text: len(predictor.vocabulary.encode(text)),
         limit=predictor.max_source - kept_free,
     )  # fmt: skip
 
@@ -138,9 +139,9 @@ def _exemplars(job, one, data, load):
 def _packs(runs):
     """Neighbouring runs together until they have PROMPTS prompts."""
     pack, prompts = [], 0
-    for one in runs:
-        pack.append(one)
-        prompts += len(one[0].inputs)
+    for run in runs:
+        pack.append(run)
+        prompts += len(run[0].inputs)
         if prompts >= PROMPTS:
             yield pack
             pack, prompts = [], 0
@@ -161,10 +162,12 @@ def _score(job, pack, load):
     each = (time.monotonic() - started) / max(1, prompts)
     if rank() != 0:
         return
-    for (examples, fingerprint, wanted), found, share in zip(pack, scores, characters, strict=True):
-        if not wanted:
+    for (examples, fingerprint, pending), outputs, share in zip(
+        pack, scores, characters, strict=True
+    ):
+        if not pending:
             continue
-        numbers = (rank_numbers if ranked else generation.numbers)(examples, found)
+        numbers = (rank_numbers if ranked else generation.numbers)(examples, outputs)
         numbers["characters"] = share and asdict(share)
         result = describe(job, examples, fingerprint, numbers, each * len(examples.inputs))
         write_result(job.out, result)
@@ -230,26 +233,27 @@ def rank_numbers(examples, scores):
 
 def _by_group(right, groups):
     """{group: [hits, examples]}, groups in their order."""
-    found = {}
+    values = {}
     for hit, group in zip(right, groups, strict=True):
-        counts = found.setdefault(group, [0, 0])
+        counts = values.setdefault(group, [0, 0])
         counts[0] += hit
         counts[1] += 1
-    return found
+    return values
 
 
 def describe(job, examples, fingerprint, numbers, seconds):
     """A run's whole result (results.py): dict."""
-    run, one = examples.run, examples.run.set
+    run, suite_set = examples.run, examples.run.set
     head = {
-        "format": FORMAT, "run": run.name, "suite": job.suite.name, "set": one.name,
-        "label": one.label, "cluster": one.cluster, "dataset": one.dataset, "split": one.split,
-        "template": run.template.name if run.template else None, "kind": one.kind,
+        "format": FORMAT, "run": run.name, "suite": job.suite.name, "set": suite_set.name,
+        "label": suite_set.label, "cluster": suite_set.cluster,
+        "dataset": suite_set.dataset, "split": suite_set.split,
+        "template": run.template.name if run.template else None, "kind": suite_set.kind,
         "rows": examples.rows, "examples": len(examples.inputs),
         "dropped": dict(examples.dropped), "value": numbers["metrics"][numbers["main"]],
     }  # fmt: skip
     tail = {
-        "rank_by": job.rank_by if one.kind == RANK else None, "shots": job.shots,
+        "rank_by": job.rank_by if suite_set.kind == RANK else None, "shots": job.shots,
         "seconds": round(seconds, 3), "fingerprint": fingerprint, "stamp": make_stamp(),
     }  # fmt: skip
     per_example = numbers.pop("per_example")

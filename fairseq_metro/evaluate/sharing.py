@@ -63,9 +63,9 @@ def shared_out(function, items, size):
     if world_size() == 1:
         return function(items)
     order = sorted(range(len(items)), key=lambda i: size(items[i]))
-    mine = order[rank() :: world_size()]
+    own = order[rank() :: world_size()]
     parts = [None] * world_size()
-    done = dict(zip(mine, function([items[i] for i in mine]), strict=True))
+    done = dict(zip(own, function([items[i] for i in own]), strict=True))
     _others().all_gather_object(parts, done)
     whole = {place: value for part in parts for place, value in part.items()}
     return [whole[place] for place in range(len(items))]

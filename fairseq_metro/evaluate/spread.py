@@ -32,14 +32,14 @@ def table_of(results):
 
     results: result dicts (results.py) of one set, all with examples.
     """
-    values = [row_values(one) for one in results]
-    if not values or any(one is None for one in values):
+    values = [row_values(values_of_run) for values_of_run in results]
+    if not values or any(values_of_run is None for values_of_run in values):
         return None
     rows = sorted(set().union(*values))
     place = {row: i for i, row in enumerate(rows)}
     table = np.full((len(values), len(rows)), np.nan)
-    for line, one in zip(table, values, strict=True):
-        line[[place[row] for row in one]] = list(one.values())
+    for line, values_of_run in zip(table, values, strict=True):
+        line[[place[row] for row in values_of_run]] = list(values_of_run.values())
     return Table(table, _strata(results, place), np.array(rows))
 
 
@@ -55,18 +55,18 @@ def row_values(result):
 
 def _strata(results, place):
     names = {}
-    found = np.zeros(len(place), np.int64)
-    for one in results:
-        groups = one["per_example"].get("group") or [""] * one["examples"]
-        for row, group in zip(one["per_example"]["row"], groups, strict=True):
-            found[place[row]] = names.setdefault(group, len(names))
-    return found
+    strata = np.zeros(len(place), np.int64)
+    for result in results:
+        groups = result["per_example"].get("group") or [""] * result["examples"]
+        for row, group in zip(result["per_example"]["row"], groups, strict=True):
+            strata[place[row]] = names.setdefault(group, len(names))
+    return strata
 
 
 def _values(values, strata):
     """Each template's value (templates,)."""
     return np.mean(
-        [np.nanmean(values[:, strata == one], axis=1) for one in np.unique(strata)], axis=0
+        [np.nanmean(values[:, strata == stratum], axis=1) for stratum in np.unique(strata)], axis=0
     )
 
 
@@ -76,7 +76,7 @@ def standard_error(table):
     A row's value is its mean over templates, since a template's lines are of the same rows.
     """
     each = np.nanmean(table.values, axis=0)
-    groups = [each[table.strata == one] for one in np.unique(table.strata)]
+    groups = [each[table.strata == stratum] for stratum in np.unique(table.strata)]
     variances = [group.var(ddof=1) / len(group) if len(group) > 1 else 0.0 for group in groups]
     return float(np.sqrt(sum(variances)) / len(groups))
 
@@ -89,7 +89,7 @@ def resampled(tables, draws, seed):
     """
     rng = np.random.default_rng(seed)
     strata = tables[0].strata
-    found = [0.0] * len(tables)
+    means = [0.0] * len(tables)
     groups = np.unique(strata)
     for group in groups:
         members = np.flatnonzero(strata == group)
@@ -101,8 +101,8 @@ def resampled(tables, draws, seed):
             for part, table in zip(parts, tables, strict=True):
                 part.append(_weighted(counts, table.values[:, members]))
             left -= now
-        found = [one + np.concatenate(part) for one, part in zip(found, parts, strict=True)]
-    return np.stack(found) / len(groups)
+        means = [mean + np.concatenate(part) for mean, part in zip(means, parts, strict=True)]
+    return np.stack(means) / len(groups)
 
 
 def _counts(rng, draws, n):
@@ -128,6 +128,6 @@ def quartiles(values):
     values = np.asarray(values, np.float64)
     q1, median, q3 = np.percentile(values, [25, 50, 75])
     std = values.std(ddof=1) if len(values) > 1 else 0.0
-    found = {"mean": values.mean(), "median": median, "q1": q1, "q3": q3, "std": std,
+    statistics = {"mean": values.mean(), "median": median, "q1": q1, "q3": q3, "std": std,
              "min": values.min(), "max": values.max()}  # fmt: skip
-    return {name: float(value) for name, value in found.items()}
+    return {name: float(value) for name, value in statistics.items()}

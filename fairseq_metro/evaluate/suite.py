@@ -98,72 +98,81 @@ class Suite:
 
     def with_sets(self, names):
         """The suite with some of its sets, by name or label. Raises :class:`UserError`."""
-        known = {key: one for one in self.sets for key in (one.name, one.label)}
+        known = {
+            key: suite_set for suite_set in self.sets for key in (suite_set.name, suite_set.label)
+        }
         for name in names:
             if name not in known:
                 raise UserError(f"suite {self.name}: no set {name!r} ({nearest(name, known)})")
-        wanted = {known[name].name for name in names}
-        kept = tuple(one for one in self.sets if one.name in wanted)
+        chosen = {known[name].name for name in names}
+        kept = tuple(suite_set for suite_set in self.sets if suite_set.name in chosen)
         return replace(self, sets=kept, runs=None)
 
     def of_clusters(self, names):
         """The suite with the sets of some clusters. Raises :class:`UserError` for an unknown one."""
-        known = {one.cluster for one in self.sets if one.cluster}
+        known = {suite_set.cluster for suite_set in self.sets if suite_set.cluster}
         for name in names:
             if name not in known:
                 raise UserError(f"suite {self.name}: no cluster {name!r} ({nearest(name, known)})")
-        kept = tuple(one for one in self.sets if one.cluster in names)
+        kept = tuple(suite_set for suite_set in self.sets if suite_set.cluster in names)
         return replace(self, sets=kept, runs=None)
 
     def in_mode(self, mode):
         """The suite with inputs of another ``mode``."""
-        sets = tuple(replace(one, mode=mode) for one in self.sets)
+        sets = tuple(replace(suite_set, mode=mode) for suite_set in self.sets)
         return replace(self, sets=sets, runs=self.runs if mode == flan.NATURAL else None)
 
     def on_split(self, split):
         """The suite on another split, whose sizes are those of the data sets' descriptions."""
         return replace(
             self,
-            sets=tuple(replace(one, split=split, rows=None, group_rows=()) for one in self.sets),
+            sets=tuple(
+                replace(suite_set, split=split, rows=None, group_rows=()) for suite_set in self.sets
+            ),
         )
 
-    def runs_of(self, one, templates):
+    def runs_of(self, suite_set, templates):
         """The :class:`Run` s of a set: list, in the suite's order of templates. UserError."""
-        if one.jsonl:
-            return [Run(task_name(one.name, "").rstrip("_"), one, None)]
-        if one.prompts:
-            found = [Template(one.dataset, *prompt, file=self.name) for prompt in one.prompts]
+        if suite_set.jsonl:
+            return [Run(task_name(suite_set.name, "").rstrip("_"), suite_set, None)]
+        if suite_set.prompts:
+            templates_used = [
+                Template(suite_set.dataset, *prompt, file=self.name) for prompt in suite_set.prompts
+            ]
         else:
-            found = self._chosen(one, templates)
-        if one.mode != flan.NATURAL:  # without its instruction a template is like any other
-            found = sorted(found, key=flan.unfit_for_answers)[:1]
-        return [Run(task_name(one.name, template.name), one, template) for template in found]
+            templates_used = self._chosen(suite_set, templates)
+        if suite_set.mode != flan.NATURAL:  # without its instruction a template is like any other
+            templates_used = sorted(templates_used, key=flan.unfit_for_answers)[:1]
+        return [
+            Run(task_name(suite_set.name, template.name), suite_set, template)
+            for template in templates_used
+        ]
 
-    def _chosen(self, one, templates):
-        dataset = one.templates_of or one.dataset
-        named = isinstance(one.templates, tuple)
+    def _chosen(self, suite_set, templates):
+        dataset = suite_set.templates_of or suite_set.dataset
+        named = isinstance(suite_set.templates, tuple)
         # Names are of promptsource's templates; of FLAN's own, those of the task are as good.
         if named and not all(template.complete for template in templates.of(dataset)):
-            found = [templates.get(dataset, name) for name in one.templates]
-            for template in found:
-                if one.kind == RANK and template.answer_choices is None:
+            chosen = [templates.get(dataset, name) for name in suite_set.templates]
+            for template in chosen:
+                if suite_set.kind == RANK and template.answer_choices is None:
                     raise UserError(
                         f"suite {self.name}: template {template.name!r} of {dataset} has no "
                         "choices to rank; leave it out, or give the set kind: generate"
                     )
-            return found
-        found = [
+            return chosen
+        chosen = [
             template
             for template in templates.of(dataset)
-            if (one.kind == GENERATE or template.answer_choices is not None)
-            and (one.templates == "all" or template.original_task)
+            if (suite_set.kind == GENERATE or template.answer_choices is not None)
+            and (suite_set.templates == "all" or template.original_task)
         ]
-        if not found:
+        if not chosen:
             raise UserError(
                 f"suite {self.name}: {dataset} has no template with choices of those that are "
-                f"{one.templates}; name some, or give the set kind: generate"
+                f"{suite_set.templates}; name some, or give the set kind: generate"
             )
-        return found
+        return chosen
 
 
 def suite_names():
@@ -188,7 +197,7 @@ def load_suite(name):
         defaults = {**_read(values.pop("defaults_of"))[1].get("defaults", {}), **defaults}
     checked(f"{path}: defaults", defaults, SET_KEYS)
     sets = tuple(_set(path, entry, defaults) for entry in values.pop("sets"))
-    names = [one.name for one in sets]
+    names = [suite_set.name for suite_set in sets]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UserError(f"{path}: {twice} is there twice; give one of them another 'name'")
     return Suite(sets=sets, **{"title": values["name"], **values})

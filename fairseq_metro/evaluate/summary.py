@@ -19,48 +19,49 @@ def summarize(suites, results, settings, left_out=None):
     "run", "value", "se", "examples", "dropped"}], "characters": {"all", "unknown"} of the inputs, or
     None}. se: standard errors over rows; std: over templates.
     """
-    found = []
+    summaries = []
     part = settings.get("sets") or settings.get("limit")
     for suite, runs in suites:
         sets = [
             entry
-            for one in suite.sets
-            if (entry := _set(one, [results[run] for run in runs.get(one.name, ())]))
+            for suite_set in suite.sets
+            if (entry := _set(suite_set, [results[run] for run in runs.get(suite_set.name, ())]))
         ]
         missing = {name: why for name, why in (left_out or {}).items() if name not in runs}
-        found.append({
+        summaries.append({
             "name": suite.name, "title": suite.title, **_overall(sets), "sets_done": len(sets),
             "sets_of": len(suite.sets), "sets": sets,
             "complete": len(sets) == len(suite.sets) and not part,
-            "left_out": {one.name: missing[one.name] for one in suite.sets if one.name in missing},
+            "left_out": {each.name: missing[each.name] for each in suite.sets if each.name in missing},
         })  # fmt: skip
-    return {"settings": settings, "suites": found}
+    return {"settings": settings, "suites": summaries}
 
 
 def _overall(sets):
     """Unweighted means over sets whose number is a share of right answers, or of anything."""
-    done = [one for one in sets if one["mean"] is not None]
+    done = [entry for entry in sets if entry["mean"] is not None]
     if not done:
         return dict.fromkeys(("mean", "median", "se", "chance", "guess"))
-    errors = [one["se"] for one in done]
-    chances = [one["chance"] for one in done if one["chance"] is not None]
-    guesses = [one["guess"] for one in done if one["guess"] is not None]
+    errors = [entry["se"] for entry in done]
+    chances = [entry["chance"] for entry in done if entry["chance"] is not None]
+    guesses = [entry["guess"] for entry in done if entry["guess"] is not None]
     return {
-        "mean": statistics.fmean(one["mean"] for one in done),
-        "median": statistics.fmean(one["median"] for one in done),
+        "mean": statistics.fmean(entry["mean"] for entry in done),
+        "median": statistics.fmean(entry["median"] for entry in done),
         "se": None if None in errors else math.sqrt(sum(e * e for e in errors)) / len(errors),
         "chance": statistics.fmean(chances) if len(chances) == len(done) else None,
         "guess": statistics.fmean(guesses) if len(guesses) == len(done) else None,
     }
 
 
-def _set(one, results):
+def _set(suite_set, results):
     if not results:
         return None
     done = [result for result in results if result["value"] is not None]
     entry = {
-        "name": one.name, "label": one.label, "cluster": one.cluster, "dataset": one.dataset,
-        "split": one.split, "rows": results[0]["rows"], "kind": one.kind,
+        "name": suite_set.name, "label": suite_set.label, "cluster": suite_set.cluster,
+        "dataset": suite_set.dataset,
+        "split": suite_set.split, "rows": results[0]["rows"], "kind": suite_set.kind,
         "main": results[0]["main"], "runs": len(results),
         "templates": [_template(result) for result in results],
         "characters": _characters(results),
@@ -104,7 +105,7 @@ def _mean(results, metric):
 def _groups(results):
     """{group: mean over templates of its accuracy}."""
     return {
-        group: statistics.fmean(one["groups"][group][0] / one["groups"][group][1]
-                                for one in results if group in one["groups"])
+        group: statistics.fmean(result["groups"][group][0] / result["groups"][group][1]
+                                for result in results if group in result["groups"])
         for group in results[0]["groups"]
     }  # fmt: skip

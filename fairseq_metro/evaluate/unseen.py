@@ -41,12 +41,14 @@ def unseen_suites(suites, data):
     mixture, kept, left_out = trained_mixture(data), [], {}
     for suite in suites:
         sets = []
-        for one in suite.sets:
-            if mixture.is_unseen(one.dataset, one.cluster):
-                sets.append(one)
+        for suite_set in suite.sets:
+            if mixture.is_unseen(suite_set.dataset, suite_set.cluster):
+                sets.append(suite_set)
             else:
-                cluster = mixture.cluster_of(one.dataset) or one.cluster
-                left_out[one.name] = f"not unseen: {data} trains on sets of the cluster {cluster}"
+                cluster = mixture.cluster_of(suite_set.dataset) or suite_set.cluster
+                left_out[suite_set.name] = (
+                    f"not unseen: {data} trains on sets of the cluster {cluster}"
+                )
         if sets:
             changed = len(sets) < len(suite.sets)
             kept.append(replace(suite, sets=tuple(sets), runs=None if changed else suite.runs))

@@ -13,24 +13,24 @@ def _rows(path):
 
 def adopted_rows(folder):
     """Rows made of ``pretraining.jsonl``, ``prompt_finetuning.jsonl``, ``reproduction_spans.jsonl``."""
-    found = []
+    adopted = []
     for row in _rows(folder / "pretraining.jsonl"):
         if row["arch"] in ("tiny", "small"):
-            found.append(_row("pretrain", row, row["variant"], row["arch"], row["updates"]))
+            adopted.append(_row("pretrain", row, row["variant"], row["arch"], row["updates"]))
     for row in _rows(folder / "prompt_finetuning.jsonl"):
         name = NAMES.get((row["mixture"], row["updates"], row["max_tokens"]))
         if name and row["updates"] == row["updates_planned"]:
             arch = row["arch"].removeprefix("t5_transformer_")
-            found.append(
+            adopted.append(
                 _row("finetune", row, row["model"], arch, row["pretraining_updates"], name)
             )
     spans = {}
     for row in _rows(folder / "reproduction_spans.jsonl"):
         spans.setdefault((row["model"], row["updates"], row["seed"]), []).append(row)
     for (model, updates, _), patterns in spans.items():
-        found.append(_row("spans", {"patterns": patterns, "seed": patterns[0]["seed"]}, model, "small",
-                          updates))  # fmt: skip
-    return found
+        adopted.append(_row("spans", {"patterns": patterns, "seed": patterns[0]["seed"]}, model,
+                            "small", updates))  # fmt: skip
+    return adopted
 
 
 def _row(kind, result, variant, arch, updates, finetuning=None):

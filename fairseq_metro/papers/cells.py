@@ -164,7 +164,9 @@ def fewshot(fields, place):
                     smash_fewshot.GRID, rows=("prompt",), steps={k: 60 * k // smash_fewshot.K}
                 )
                 places = {"smash": smash}
-                cells = plan(grid, [places.get(one, one) for one in fields["models"]], folders)
+                cells = plan(
+                    grid, [places.get(model, model) for model in fields["models"]], folders
+                )
             ran += smash_fewshot.run_cells(cells, path)
     return {"cells": ran}
 
@@ -210,7 +212,7 @@ def _variants(task, place):
 
 def check(fields, place):
     lines = run_check(fields["check"], ROOT)
-    return {"lines": [[what, ours, paper] for what, ours, paper in lines]}
+    return {"lines": [[what, value, paper] for what, value, paper in lines]}
 
 
 def command(fields, place, words):
@@ -219,18 +221,18 @@ def command(fields, place, words):
     The result: its minutes, the mean of an evaluation, and what a figure's csv says of each run.
     """
     began, values = time.time(), variables(place)
-    said = words.filled(values)
-    status = subprocess.run(said, cwd=ROOT, env=environment_of(os.environ)).returncode
+    text = words.filled(values)
+    status = subprocess.run(text, cwd=ROOT, env=environment_of(os.environ)).returncode
     if status != 0:
-        raise UserError(f"{' '.join(said[:4])} …: status {status}; the output above says why")
-    found = {"minutes": round((time.time() - began) / 60, 2)}
+        raise UserError(f"{' '.join(text[:4])} …: status {status}; the output above says why")
+    result = {"minutes": round((time.time() - began) / 60, 2)}
     if "out" in fields:
         summary = read_json(Path(filled([fields["out"]], values)[0]) / "summary.json")
-        found["evaluated"] = summary["suites"][0]["mean"]
+        result["evaluated"] = summary["suites"][0]["mean"]
     if "outcome" in fields:
         table = Path(filled([fields["picture"]], values)[0]).with_suffix(".csv")
-        found["curves"] = curves_of(table, fields["outcome"])
-    return found
+        result["curves"] = curves_of(table, fields["outcome"])
+    return result
 
 
 COLUMNS = {
@@ -244,12 +246,12 @@ def curves_of(table, outcome):
     with open(table, encoding="utf-8", newline="") as stream:
         lines = [line for line in csv.DictReader(stream)
                  if {line.get("stack", "all"), line.get("layer", "all")} == {"all"}]  # fmt: skip
-    found = {}
+    curves = {}
     for line in lines:
-        points = found.setdefault(line["run"], {}).setdefault(line.get("split", "valid"), {})
+        points = curves.setdefault(line["run"], {}).setdefault(line.get("split", "valid"), {})
         points[int(line["update"])] = float(line[COLUMNS.get(outcome, outcome)])
     return {run: list(map(list, of.get("valid", of.get("train", {})).items()))
-            for run, of in found.items()}  # fmt: skip
+            for run, of in curves.items()}  # fmt: skip
 
 
 def variables(place):

@@ -41,9 +41,9 @@ def _examples(root):
     page = root / "docs" / "worked_examples.md"
     if not page.is_file():
         raise UserError(f"{page}: no such page; run this in a clone")
-    found = doctest.testfile(str(page), module_relative=False, verbose=False)
+    result = doctest.testfile(str(page), module_relative=False, verbose=False)
     return [
-        (f"lines of {page.name} that are true", found.attempted - found.failed, found.attempted)
+        (f"lines of {page.name} that are true", result.attempted - result.failed, result.attempted)
     ]
 
 
@@ -52,25 +52,25 @@ def _pretraining(root):
     for size, paper in _numbers()["pretraining"].items():
         row = dataclasses.asdict(pretraining("metro_t5", size))
         model = dataclasses.asdict(MetroT5Config()) | ARCHITECTURES[size]
-        ours = model | row | {"sequences": row["update"] / row["length"]}
-        lines += [(f"{size} {name}", ours[name], value) for name, value in paper.items()]
+        values = model | row | {"sequences": row["update"] / row["length"]}
+        lines += [(f"{size} {name}", values[name], value) for name, value in paper.items()]
     return lines
 
 
 def _finetuning(root):
     lines = []
     for size, paper in _numbers()["finetuning"].items():
-        ours = dataclasses.asdict(finetuning("t0", size, "metro"))
-        lines += [(f"{size} {name}", ours[name], value) for name, value in paper.items()]
+        values = dataclasses.asdict(finetuning("t0", size, "metro"))
+        lines += [(f"{size} {name}", values[name], value) for name, value in paper.items()]
     return lines
 
 
 def _sizes(root):
-    ours = {}
-    for one in load_suite("t0_eval").sets:
-        name = "anli" if one.name.startswith("anli") else one.name
-        ours[name] = ours.get(name, 0) + one.rows
-    return [(name, ours.get(name), rows) for name, rows in _numbers()["sizes"].items()]
+    sizes = {}
+    for suite_set in load_suite("t0_eval").sets:
+        name = "anli" if suite_set.name.startswith("anli") else suite_set.name
+        sizes[name] = sizes.get(name, 0) + suite_set.rows
+    return [(name, sizes.get(name), rows) for name, rows in _numbers()["sizes"].items()]
 
 
 def _templates(root):

@@ -86,8 +86,8 @@ def names_in(words):
     >>> names_in(["a=$WORK/b", "$TASKS", "$WORK"])
     ['WORK', 'TASKS']
     """
-    found = [name for word in words for name in string.Template(word).get_identifiers()]
-    return list(dict.fromkeys(found))
+    names = [name for word in words for name in string.Template(word).get_identifiers()]
+    return list(dict.fromkeys(names))
 
 
 def filled(words, values):

@@ -47,13 +47,19 @@ def value(outcome, row):
     """A row's outcome as a float, or None where the row has none."""
     result = row["result"]
     if outcome in ("held_out", "gain", "after"):
-        sets = [one for one in result["sets"] if outcome == "after" or one["dataset"] in UNSEEN]
-        change = [one["after"] - (one["before"] if outcome == "gain" else 0.0) for one in sets]
+        sets = [
+            entry for entry in result["sets"] if outcome == "after" or entry["dataset"] in UNSEEN
+        ]
+        change = [
+            entry["after"] - (entry["before"] if outcome == "gain" else 0.0) for entry in sets
+        ]
         return statistics.fmean(change) if change else None
     if outcome == "primary":
         return primary(result)
     if outcome == "spans":
-        return next(one["accuracy"] for one in result["patterns"] if one["pattern"] == "spans")
+        return next(
+            entry["accuracy"] for entry in result["patterns"] if entry["pattern"] == "spans"
+        )
     if outcome in ("clm_loss", "rtd_recall"):
         return result["valid"].get(outcome)
     return result.get(outcome)
@@ -61,13 +67,13 @@ def value(outcome, row):
 
 def group(rows, outcome, fields):
     """{seed: value} of the rows of the outcome's kind with these fields."""
-    found = {}
+    values = {}
     for row in rows:
         if row["kind"] == KINDS[outcome] and all(row.get(k) == v for k, v in fields.items()):
-            one = value(outcome, row)
-            if one is not None:
-                found[row["seed"]] = one
-    return found
+            measured = value(outcome, row)
+            if measured is not None:
+                values[row["seed"]] = measured
+    return values
 
 
 def label_of(row, left_out=()):
@@ -90,51 +96,59 @@ def contexts(claim, rows):
     An original has a claim of several sizes, mixtures or clusters: each is judged alone.
     """
     named = {*claim["first"], *claim["second"]}
-    found = {}
+    by_label = {}
     for row in rows:
         if row["kind"] == KINDS[claim["outcome"]]:
-            found.setdefault(label_of(row, named), []).append(row)
-    sides = [(words, mine, [group(mine, claim["outcome"], claim[side]) for side in ("first", "second")])
-             for words, mine in found.items()]  # fmt: skip
-    return [(words, mine) for words, mine, both in sides if all(both)]
+            by_label.setdefault(label_of(row, named), []).append(row)
+    return [
+        (words, group_rows)
+        for words, group_rows in by_label.items()
+        if all(group(group_rows, claim["outcome"], claim[side]) for side in ("first", "second"))
+    ]
 
 
 def original_rows(rows):
     """Rows of an original's commands as the rows that claims are judged by: scores, ends of curves."""
-    found = []
+    converted = []
     for row in rows:
         if row["result"].get("evaluated") is not None:
-            found.append({**row, "kind": "evaluate"})
+            converted.append({**row, "kind": "evaluate"})
         for run, points in row["result"].get("curves", {}).items():
             kind, end = KINDS[row["outcome"]], points[-1][1]
             result = {row["outcome"]: end, "valid": {row["outcome"]: end}}
             variant = row["labels"][run]
-            found.append({"kind": kind, "variant": variant, "seed": row["seed"], "result": result})
-    return found
+            converted.append(
+                {"kind": kind, "variant": variant, "seed": row["seed"], "result": result}
+            )
+    return converted
 
 
 def guess(outcome, row):
-    """The outcome of whoever does not read: always the commonest answer or token; None where there is
-    no such number."""
+    """The majority baseline of an outcome: the commonest answer or token; None if there is none."""
     if outcome == "primary":
         return commonest(row["result"])
     if outcome in ("held_out", "after"):
-        return statistics.fmean(max(one["chance"], one["commonest"]) for one in row["result"]["sets"]
-                                if outcome == "after" or one["dataset"] in UNSEEN)  # fmt: skip
+        return statistics.fmean(
+            max(entry["chance"], entry["commonest"])
+            for entry in row["result"]["sets"]
+            if outcome == "after" or entry["dataset"] in UNSEEN
+        )
     if outcome == "spans":
         patterns = row["result"]["patterns"]
-        return next(one["commonest"] for one in patterns if one["pattern"] == "spans")
+        return next(entry["commonest"] for entry in patterns if entry["pattern"] == "spans")
     return None
 
 
 def _lead(rows, outcome, fields):
     """The Interval of a group's lead over :func:`guess`; None where nobody can guess."""
-    mine = [row for row in rows if row["kind"] == KINDS[outcome]
+    outcome_rows = [row for row in rows if row["kind"] == KINDS[outcome]
             and all(row.get(k) == v for k, v in fields.items())]  # fmt: skip
-    guesses = [guess(outcome, row) for row in mine]
-    if not mine or None in guesses:
+    guesses = [guess(outcome, row) for row in outcome_rows]
+    if not outcome_rows or None in guesses:
         return None
-    return t_interval([value(outcome, row) - one for row, one in zip(mine, guesses, strict=True)])
+    return t_interval(
+        [value(outcome, row) - guessed for row, guessed in zip(outcome_rows, guesses, strict=True)]
+    )
 
 
 def _clear(lead):
@@ -148,16 +162,16 @@ def judge(claim, rows, outcome=None):
     differences = paired(*groups)
     if not differences:
         return Judged(claim["text"], "not measured", None, *groups, outcome)
-    found = t_interval(differences)
-    asked = ("second",) if claim.get("informative") else ("first", "second")
-    leads = [_lead(rows, outcome, claim[side]) for side in asked]
+    difference = t_interval(differences)
+    sides = ("second",) if claim.get("informative") else ("first", "second")
+    leads = [_lead(rows, outcome, claim[side]) for side in sides]
     if all(lead is not None and not _clear(lead) for lead in leads):
-        return Judged(claim["text"], "uninformative", found, *groups, outcome)
-    if found.n < 2:
-        verdict = "one seed, for it" if found.mean > 0 else "one seed, against it"
+        return Judged(claim["text"], "uninformative", difference, *groups, outcome)
+    if difference.n < 2:
+        verdict = "one seed, for it" if difference.mean > 0 else "one seed, against it"
     else:
-        verdict = {1: "shown", -1: "the opposite", 0: "not shown"}[found.sign]
-    return Judged(claim["text"], verdict, found, *groups, outcome)
+        verdict = {1: "shown", -1: "the opposite", 0: "not shown"}[difference.sign]
+    return Judged(claim["text"], verdict, difference, *groups, outcome)
 
 
 def sentence(judged):
@@ -172,10 +186,10 @@ def sentence(judged):
     seeds = "1 seed" if judged.difference.n == 1 else f"{judged.difference.n} seeds"
     if judged.difference.n < LEAST:
         seeds += f" of at least {LEAST}"
-    said = judged.difference.formatted(judged.scale, 1 if judged.scale == 100 else 3).removesuffix(
-        " (one seed)"
-    )
-    return f"- {judged.text}: **{judged.verdict}**, {said} ({seeds}; {WORDS[judged.outcome]})."
+    interval = judged.difference.formatted(
+        judged.scale, 1 if judged.scale == 100 else 3
+    ).removesuffix(" (one seed)")
+    return f"- {judged.text}: **{judged.verdict}**, {interval} ({seeds}; {WORDS[judged.outcome]})."
 
 
 WORDS = {"primary": "mean of four", "held_out": "mean of RTE and CB", "after": "mean over sets",

@@ -47,8 +47,8 @@ def changed_mixture(settings, folder, templates):
         mixture["sets"] = mixture["sets"][: settings["sets"]]
     else:
         templates = plain_templates(settings["instructions"], folder / "templates", templates)
-        for one in mixture["sets"]:
-            one["templates"] = [NAME]
+        for entry in mixture["sets"]:
+            entry["templates"] = [NAME]
     path = folder / "mixture.yaml"
     with atomic_write(path) as stream:
         yaml.safe_dump(mixture, stream, sort_keys=False)
@@ -59,7 +59,7 @@ def plain_templates(kind, folder, templates):
     """A folder laid out as promptsource's: its templates of the mixture's sets and one without an
     instruction for each set that is trained on."""
     mixture = yaml.safe_load(BASE.read_text("utf-8"))
-    sets = [one["dataset"] for part in ("sets", "valid", "heldout") for one in mixture[part]]
+    sets = [entry["dataset"] for part in ("sets", "valid", "heldout") for entry in mixture[part]]
     places = [
         PACKAGE / "prompts" / "own",
         *(Path(p) for p in (templates, promptsource_folder()) if p),

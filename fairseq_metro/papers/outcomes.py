@@ -20,7 +20,7 @@ def primary(row):
 
     Raises :class:`UserError` where the row lacks one of the four sets.
     """
-    after = {one["dataset"]: one["after"] for one in row["sets"]}
+    after = {entry["dataset"]: entry["after"] for entry in row["sets"]}
     missing = [name for name in ACCURACIES if name not in after]
     if missing or not row.get("cola_mcc"):
         raise UserError(
@@ -33,7 +33,7 @@ def primary(row):
 
 def commonest(row):
     """The primary outcome of whoever always gives the answer that is right most often (MCC 0)."""
-    best = {one["dataset"]: max(one["chance"], one["commonest"]) for one in row["sets"]}
+    best = {entry["dataset"]: max(entry["chance"], entry["commonest"]) for entry in row["sets"]}
     return statistics.fmean([*(best[name] for name in ACCURACIES), 0.0])
 
 
@@ -57,9 +57,11 @@ def verdict(metro, t5, what):
     differences = paired(metro, t5)
     if not differences:
         return f"{what}: not measured yet, no seed has both models."
-    found = t_interval(differences)
-    words = {1: "METRO-T5 is ahead", -1: "METRO-T5 is behind", 0: "no difference shown"}[found.sign]
-    seeds = "1 seed" if found.n == 1 else f"{found.n} seeds"
-    few = f" ({found.n} of at least 3)" if found.n < 3 else ""
-    said = found.formatted().removesuffix(" (one seed)")
-    return f"{what}: {words}, {said} over {seeds}{few}."
+    interval = t_interval(differences)
+    words = {1: "METRO-T5 is ahead", -1: "METRO-T5 is behind", 0: "no difference shown"}[
+        interval.sign
+    ]
+    seeds = "1 seed" if interval.n == 1 else f"{interval.n} seeds"
+    few = f" ({interval.n} of at least 3)" if interval.n < 3 else ""
+    formatted = interval.formatted().removesuffix(" (one seed)")
+    return f"{what}: {words}, {formatted} over {seeds}{few}."

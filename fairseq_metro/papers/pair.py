@@ -55,8 +55,8 @@ def finetuned_rows(args):
                  if row["kind"] == "finetune" and row["variant"] == COMPUTE]  # fmt: skip
         rows = [row for row in [*lines_of(args.rows), *steps]
                 if (row["mixture"], row["updates"]) == kind]  # fmt: skip
-        found = {(row["model"], row["seed"]): row for row in rows}
-        return [row for (model, seed), row in found.items()
+        by_cell = {(row["model"], row["seed"]): row for row in rows}
+        return [row for (model, seed), row in by_cell.items()
                 if model in (*PAIR, COMPUTE) and seed in args.seeds]  # fmt: skip
     rows = []
     for model, folder in models_of(args.finetuned).items():
@@ -68,7 +68,7 @@ def finetuned_rows(args):
             sets, updates = read_scores(run)
             rows.append({"model": model, "seed": seed, "updates": updates,
                          "cola_mcc": cola_correlations(run),
-                         "sets": [asdict(one) for one in sets]})  # fmt: skip
+                         "sets": [asdict(task_set) for task_set in sets]})  # fmt: skip
     return rows
 
 

@@ -30,8 +30,8 @@ class Interval:
         ('+5.0 [-1.0, +11.0]', '+5.0 (one seed)')
         """
         mean, low, high = (
-            None if one is None else f"{scale * one:+.{digits}f}"
-            for one in (self.mean, self.low, self.high)
+            None if value is None else f"{scale * value:+.{digits}f}"
+            for value in (self.mean, self.low, self.high)
         )
         if low is None:
             return f"{mean} (one seed)"
@@ -92,14 +92,17 @@ def bootstrap_difference(first, second, draws=DRAWS, seed=1, level=LEVEL):
     replacement, the same for both. It tells of other text, not of other seeds. Raises ValueError
     where the tokens are not the same.
     """
-    one, two = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    if one.shape != two.shape or (one[:, 0] != two[:, 0]).any():
+    first_groups, second_groups = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    if (
+        first_groups.shape != second_groups.shape
+        or (first_groups[:, 0] != second_groups[:, 0]).any()
+    ):
         raise ValueError("the groups are not of the same tokens")
-    drawn = np.random.default_rng(seed).integers(0, len(one), (draws, len(one)))
-    tokens, gap = one[:, 0], one[:, 1] - two[:, 1]
-    found = gap[drawn].sum(1) / tokens[drawn].sum(1)
-    low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(gap.sum() / tokens.sum()), float(low), float(high), len(one))
+    drawn = np.random.default_rng(seed).integers(0, len(first_groups), (draws, len(first_groups)))
+    tokens, gap = first_groups[:, 0], first_groups[:, 1] - second_groups[:, 1]
+    differences = gap[drawn].sum(1) / tokens[drawn].sum(1)
+    low, high = np.quantile(differences, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(gap.sum() / tokens.sum()), float(low), float(high), len(first_groups))
 
 
 def paired(first, second):

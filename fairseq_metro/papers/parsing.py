@@ -33,15 +33,15 @@ def check_command(command):
 
     Files and folders need not be there yet.
     """
-    said = " ".join((*command.program, *command.options))
+    text = " ".join((*command.program, *command.options))
     try:
         with contextlib.redirect_stderr(io.StringIO()) as errors:
             _check(command)
     except SystemExit:
         reason = errors.getvalue().strip().splitlines()[-1:] or ["it says no more"]
-        raise UserError(f"{said}: refused ({reason[0]})") from None
+        raise UserError(f"{text}: refused ({reason[0]})") from None
     except UserError as error:
-        raise UserError(f"{said}: {error}") from None
+        raise UserError(f"{text}: {error}") from None
 
 
 def _check(command):
@@ -116,7 +116,7 @@ def _distillation(group, model, given):
     return smash.words(row, batches, given["SAVE"], start, teacher)
 
 
-def parse_training(said):
+def parse_training(words):
     """fairseq's own reading of fairseq-train's words, with this plugin's options: a Namespace.
 
     An option is not completed from its beginning. Raises SystemExit where it is refused.
@@ -128,4 +128,4 @@ def parse_training(said):
 
     parser = fairseq_options.get_training_parser()
     parser.allow_abbrev = False
-    return fairseq_options.parse_args_and_arch(parser, ["DATA", *said])
+    return fairseq_options.parse_args_and_arch(parser, ["DATA", *words])

@@ -134,14 +134,14 @@ def means(rows):
     lines = ["## Mean over seeds", "", "| arch | updates | variant | seeds | " + " | ".join(MEANS)]
     lines[-1] += " |"
     lines.append("|---" * (4 + len(MEANS)) + "|")
-    for (arch, updates, variant), found in sorted(cells.items()):
-        said = []
+    for (arch, updates, variant), cell_rows in sorted(cells.items()):
+        parts = []
         for name in MEANS:
-            values = [row[name] for row in found if name in row]
+            values = [row[name] for row in cell_rows if name in row]
             spread = f" ± {statistics.stdev(values):.2g}" if len(values) > 1 else ""
-            said.append(f"{statistics.mean(values):.4g}{spread}" if values else "")
+            parts.append(f"{statistics.mean(values):.4g}{spread}" if values else "")
         lines.append(
-            "| " + " | ".join(map(str, (arch, updates, variant, len(found), *said))) + " |"
+            "| " + " | ".join(map(str, (arch, updates, variant, len(cell_rows), *parts))) + " |"
         )
     return "\n".join(lines)
 

@@ -96,13 +96,13 @@ def _text(path):
     return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
 
-def matthews(gold, said):
+def matthews(gold, predicted):
     """Matthews correlation of two classes (Warstadt et al. 2019 judge CoLA by it); 0 where undefined.
 
     >>> matthews([1, 1, 0, 0], [1, 1, 0, 0]), matthews([1, 1, 0], [1, 1, 1])
     (1.0, 0.0)
     """
-    pairs = list(zip(gold, said, strict=True))
+    pairs = list(zip(gold, predicted, strict=True))
     tp, tn, fp, fn = (pairs.count(pair) for pair in ((1, 1), (0, 0), (0, 1), (1, 0)))
     below = ((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)) ** 0.5
     return (tp * tn - fp * fn) / below if below else 0.0
@@ -126,7 +126,7 @@ def cola_correlations(folder):
 
     tasks = [t for t in open_split(folder / "data", "valid").tasks if t.dataset == COLA]
     predictor = fairseq_metro.load(folder / "checkpoints", device="cpu") if tasks else None
-    found = {}
+    correlations = {}
     for task in tasks:
         prefix, first = predictor.vocabulary.source_prefix, task.first_choice
         sources, choices = (
@@ -140,8 +140,8 @@ def cola_correlations(folder):
             pad=predictor.dictionary.pad(),
             decoder_start=predictor.decoder_start,
         )
-        found[task.template] = matthews(task.gold[:, 1].tolist(), best(scores))
-    return found
+        correlations[task.template] = matthews(task.gold[:, 1].tolist(), best(scores))
+    return correlations
 
 
 def run_cell(name, seed, run, args):
@@ -167,7 +167,7 @@ def run_cell(name, seed, run, args):
     row = {"model": name, "seed": seed, "arch": arch, "mixture": load_mixture(args.mixture).name}
     row |= {"pretraining_updates": facts["num_updates"], "max_tokens": args.max_tokens}
     row |= {"lr": args.lr, "cores": 1, **summary, "cola_mcc": cola_correlations(folder)}
-    row["sets"] = [asdict(one) for one in sets]
+    row["sets"] = [asdict(task_set) for task_set in sets]
     return row
 
 

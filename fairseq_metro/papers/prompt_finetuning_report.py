@@ -31,10 +31,10 @@ def sets_of(rows):
     """dict of data set -> {group, kind, chance, rows, before and after: model -> values by seed}."""
     sets = {}
     for row in sorted(rows, key=lambda row: row["seed"]):
-        for one in row["sets"]:
-            entry = sets.setdefault(one["dataset"], {**one, "before": {}, "after": {}})
+        for result in row["sets"]:
+            entry = sets.setdefault(result["dataset"], {**result, "before": {}, "after": {}})
             for when in ("before", "after"):
-                entry[when].setdefault(row["model"], []).append(one[when])
+                entry[when].setdefault(row["model"], []).append(result[when])
     return sets
 
 
@@ -51,17 +51,19 @@ def report(rows, sets):
     lines = ["| accuracy, % | chance | commonest | " + " | ".join(heads) + " |",
              "|---" * (3 + len(heads)) + "|"]  # fmt: skip
     for group, words in GROUPS.items():
-        members = {name: one for name, one in sets.items() if one["group"] == group}
+        members = {name: entry for name, entry in sets.items() if entry["group"] == group}
         if not members:
             continue
         cells = [_group_means(rows, model, when, group)
                  for model in models for when in ("before", "after")]  # fmt: skip
-        guesses = [statistics.fmean(one[name] for one in members.values()) for name in GUESSES]
+        guesses = [statistics.fmean(entry[name] for entry in members.values()) for name in GUESSES]
         lines.append(_line([f"**{words}**", *_percent(guesses), *map(spread, cells)]))
-        for name, one in members.items():
-            values = [spread(one[when][model]) for model in models for when in ("before", "after")]
-            guesses = _percent(one[guess] for guess in GUESSES)
-            lines.append(_line([f"{name} ({one['rows']} rows)", *guesses, *values]))
+        for name, entry in members.items():
+            values = [
+                spread(entry[when][model]) for model in models for when in ("before", "after")
+            ]
+            guesses = _percent(entry[guess] for guess in GUESSES)
+            lines.append(_line([f"{name} ({entry['rows']} rows)", *guesses, *values]))
     correlations = {
         model: [statistics.fmean(row["cola_mcc"].values()) for row in rows
                 if row["model"] == model and row.get("cola_mcc")]
@@ -84,7 +86,7 @@ def _line(cells):
 def _group_means(rows, model, when, group):
     """A group's mean over data sets, for each seed."""
     return [
-        statistics.fmean(one[when] for one in row["sets"] if one["group"] == group)
+        statistics.fmean(entry[when] for entry in row["sets"] if entry["group"] == group)
         for row in rows
         if row["model"] == model
     ]
@@ -103,7 +105,9 @@ def _preface(rows):
         f"Mixture {first['mixture']}, {first['updates']} updates of at most {first['max_tokens']} "
         f"source tokens, learning rate {first['lr']:g}, {first['parameters'] or 0:,} parameters, "
         f"{minutes:.0f} minutes a cell on one CPU core. Seeds: "
-        + "; ".join(f"{model} {', '.join(map(str, found))}" for model, found in seeds.items())
+        + "; ".join(
+            f"{model} {', '.join(map(str, model_seeds))}" for model, model_seeds in seeds.items()
+        )
         + f". Pretraining updates: {updates}. An accuracy is a mean over the set's templates, then "
         "over seeds, ± their standard deviation; before is the pretrained model as it is; chance is 1 "
         "/ choices, commonest the share of the answer that is right most often.",
@@ -120,9 +124,9 @@ def _templates(rows, sets):
     for name in sets:
         cells, count = [], 0
         for model in models:
-            found = [one["templates"] for row in rows if row["model"] == model
-                     for one in row["sets"] if one["dataset"] == name]  # fmt: skip
-            means = [statistics.fmean(each[t] for each in found) for t in found[0]]
+            numbers = [entry["templates"] for row in rows if row["model"] == model
+                     for entry in row["sets"] if entry["dataset"] == name]  # fmt: skip
+            means = [statistics.fmean(each[t] for each in numbers) for t in numbers[0]]
             count = len(means)
             marks = (min(means), statistics.median(means), max(means))
             cells.append(", ".join(f"{100 * mark:.1f}" for mark in marks))
@@ -141,14 +145,14 @@ def draw(rows, sets, path):
     axis = figure.subplots()
     ticks, names, x = [], [], 0.0
     for group, words in GROUPS.items():
-        members = {name: one for name, one in sets.items() if one["group"] == group}
+        members = {name: entry for name, entry in sets.items() if entry["group"] == group}
         if not members:
             continue
         first = x
-        for name, one in members.items():
-            _draw_set(axis, x, one, models, labelled=not ticks)
+        for name, entry in members.items():
+            _draw_set(axis, x, entry, models, labelled=not ticks)
             ticks.append(x)
-            names.append(f"{name}\n{two_lines(one['kind'] or '', 14)}")
+            names.append(f"{name}\n{two_lines(entry['kind'] or '', 14)}")
             x += 1
         head_group(axis, first, x - 1, words)
         x += 0.6 if group == HELD_IN else 0.8
@@ -168,25 +172,27 @@ def draw(rows, sets, path):
         stream.write(picture.getvalue())
 
 
-def _draw_set(axis, x, one, models, labelled):
+def _draw_set(axis, x, entry, models, labelled):
     def label(text):
         return text if labelled else None
 
     width = 0.8 / (2 * len(models))
     for place, (model, colour) in enumerate(zip(models, COLOURS, strict=False)):
         left = x - 0.4 + (2 * place + 0.5) * width
-        for when, at, alpha in (("before", left, PALE), ("after", left + width, 1)):
-            values = one[when][model]
-            axis.bar(at, statistics.fmean(values), 0.92 * width, color=colour, alpha=alpha,
+        for when, position, alpha in (("before", left, PALE), ("after", left + width, 1)):
+            values = entry[when][model]
+            axis.bar(position, statistics.fmean(values), 0.92 * width, color=colour, alpha=alpha,
                      label=label(f"{model} {when}"))  # fmt: skip
             dots = label("each seed") if (place, when) == (len(models) - 1, "after") else None
-            axis.plot([at] * len(values), values, ".", color="black", markersize=4, label=dots)
+            axis.plot(
+                [position] * len(values), values, ".", color="black", markersize=4, label=dots
+            )
         axis.annotate(
-            f"{100 * statistics.fmean(one['after'][model]):.0f}",
-            (left + width, max(one["after"][model])), xytext=(0, 3), textcoords="offset points",
+            f"{100 * statistics.fmean(entry['after'][model]):.0f}",
+            (left + width, max(entry["after"][model])), xytext=(0, 3), textcoords="offset points",
             ha="center", fontsize=8,
         )  # fmt: skip
-    axis.plot([x - 0.45, x + 0.45], [one["chance"]] * 2, color=CHANCE_COLOUR, linewidth=1.6,
+    axis.plot([x - 0.45, x + 0.45], [entry["chance"]] * 2, color=CHANCE_COLOUR, linewidth=1.6,
               label=label("chance"))  # fmt: skip
-    axis.plot([x - 0.45, x + 0.45], [one["commonest"]] * 2, ":", color=CHANCE_COLOUR, linewidth=1.4,
+    axis.plot([x - 0.45, x + 0.45], [entry["commonest"]] * 2, ":", color=CHANCE_COLOUR, linewidth=1.4,
               label=label("commonest answer"))  # fmt: skip

@@ -66,17 +66,19 @@ def _verdicts(by_model, spans):
                "Not clearly above: **the scale is uninformative** and has to be enlarged.")
         )  # fmt: skip
         if good:
-            said = verdict(
+            words = verdict(
                 _outcomes(by_model[METRO]), _outcomes(by_model[T5]), f"Primary, {PRIMARY}"
             )
-            lines.append(f"- {said} The paper's claim, METRO-T0 ahead of T0, does "
-                         + ("show." if "is ahead" in said else "**not show** here."))  # fmt: skip
+            lines.append(f"- {words} The paper's claim, METRO-T0 ahead of T0, does "
+                         + ("show." if "is ahead" in words else "**not show** here."))  # fmt: skip
     for pattern in PATTERN_WORDS:
-        mine = _by_seed(spans, METRO, pattern), _by_seed(spans, T5, pattern)
-        if all(mine):
-            accuracy = [{seed: row["accuracy"] for seed, row in one.items()} for one in mine]
+        of_models = _by_seed(spans, METRO, pattern), _by_seed(spans, T5, pattern)
+        if all(of_models):
+            accuracy = [
+                {seed: row["accuracy"] for seed, row in seeds.items()} for seeds in of_models
+            ]
             lines.append(f"- {verdict(*accuracy, f'Secondary, {PATTERN_WORDS[pattern]}')}")
-            lead = t_interval([row["accuracy"] - row["commonest"] for row in mine[1].values()])
+            lead = t_interval([row["accuracy"] - row["commonest"] for row in of_models[1].values()])
             if lead.sign <= 0:
                 lines[-1] += (
                     f" But T5 minus the commonest token is {lead.formatted()}, not clearly above 0: "
@@ -98,12 +100,12 @@ def _primary_table(by_model):
     ]
     for model in (METRO, T5, COMPUTE):
         for seed, row in sorted(by_model[model].items()):
-            values = {one["dataset"]: one["after"] for one in row["sets"]}
+            values = {entry["dataset"]: entry["after"] for entry in row["sets"]}
             values[COLA] = statistics.fmean(row["cola_mcc"].values())
             cells = [f"{100 * values[name]:.1f}" for name in names]
             lines.append(f"| {model} | {seed} | {' | '.join(cells)} | {100 * primary(row):.1f} |")
     row = next(iter(next(filter(None, by_model.values())).values()))
-    best = {one["dataset"]: max(one["chance"], one["commonest"]) for one in row["sets"]}
+    best = {entry["dataset"]: max(entry["chance"], entry["commonest"]) for entry in row["sets"]}
     cells = [f"{100 * best[name]:.1f}" for name in ACCURACIES]
     lines.append(f"| commonest answer | | {' | '.join(cells)} | 0.0 | {100 * commonest(row):.1f} |")
     return [*lines, "", *_differences(by_model, names)]
@@ -111,20 +113,20 @@ def _primary_table(by_model):
 
 def _differences(by_model, names):
     """A sentence for each set: the paired difference over seeds."""
-    said = []
+    parts = []
     for name in names:
-        found = []
+        interval = []
         for model in (METRO, T5):
-            found.append({seed: _value(row, name) for seed, row in by_model[model].items()})
-        if differences := paired(*found):
-            said.append(f"{name} {t_interval(differences).formatted()}")
-    return [f"METRO-T5 minus T5 by set: {'; '.join(said)}."] if said else []
+            interval.append({seed: _value(row, name) for seed, row in by_model[model].items()})
+        if differences := paired(*interval):
+            parts.append(f"{name} {t_interval(differences).formatted()}")
+    return [f"METRO-T5 minus T5 by set: {'; '.join(parts)}."] if parts else []
 
 
 def _value(row, name):
     if name == COLA:
         return statistics.fmean(row["cola_mcc"].values())
-    return next(one["after"] for one in row["sets"] if one["dataset"] == name)
+    return next(entry["after"] for entry in row["sets"] if entry["dataset"] == name)
 
 
 def _by_seed(spans, model, pattern):
@@ -145,15 +147,15 @@ def _spans_table(spans):
                          _percent(row["accuracy_any"]), f"{row['loss']:.3f}", *more,
                          _percent(row["commonest"])]  # fmt: skip
                 lines.append("| " + " | ".join(map(str, cells)) + " |")
-    said = []
+    parts = []
     for pattern in PATTERN_WORDS:
-        one, two = (_by_seed(spans, model, pattern) for model in (METRO, T5))
-        for seed in sorted(one.keys() & two.keys()):
-            found = bootstrap_difference(one[seed]["groups"], two[seed]["groups"])
-            said.append(f"{pattern}, seed {seed} {found.formatted()}")
-    if said:
+        first, second = (_by_seed(spans, model, pattern) for model in (METRO, T5))
+        for seed in sorted(first.keys() & second.keys()):
+            interval = bootstrap_difference(first[seed]["groups"], second[seed]["groups"])
+            parts.append(f"{pattern}, seed {seed} {interval.formatted()}")
+    if parts:
         lines += ["", "Differences of single pairs, with bootstrap intervals over the text (10 blocks "
-                  f"drawn together; they say nothing of other seeds): {'; '.join(said)}."]  # fmt: skip
+                  f"drawn together; they say nothing of other seeds): {'; '.join(parts)}."]  # fmt: skip
     return lines
 
 
@@ -173,10 +175,10 @@ def _compute(by_model, spans):
             f"compute as T5's {updates:,} updates pays for {round(updates / ratio):,} of METRO-T5's."
         )
     if by_model[COMPUTE]:
-        said = verdict(
+        words = verdict(
             _outcomes(by_model[COMPUTE]), _outcomes(by_model[T5]), f"At equal compute, {PRIMARY}"
         )
-        return [*lines, "", said]
+        return [*lines, "", words]
     return [*lines, "", "Such METRO-T5 runs are not there yet (`train_scripts/reproduce/"
             "metro_table2.sh` trains them). Where METRO-T5 is behind at equal updates, it has had the "
             "more compute already."]  # fmt: skip
@@ -189,9 +191,9 @@ def draw(by_model, spans, path):
     words = "after prompt fine-tuning,\nmean of four, %"
     panels = [(words, outcomes, [commonest(row) for row in rows[:1]])]
     for pattern in PATTERN_WORDS:
-        found = [_by_seed(spans, model, pattern) for model in (METRO, T5)]
-        chance = [row["commonest"] for one in found for row in one.values()][:1]
-        values = [{seed: row["accuracy"] for seed, row in one.items()} for one in found]
+        of_models = [_by_seed(spans, model, pattern) for model in (METRO, T5)]
+        chance = [row["commonest"] for seeds in of_models for row in seeds.values()][:1]
+        values = [{seed: row["accuracy"] for seed, row in seeds.items()} for seeds in of_models]
         panels.append((f"masked tokens,\n{pattern}, %", values, chance))
     figure = new_figure(3.0 * len(panels), 3.4)
     for axis, (words, (metro, t5), chance) in zip(
@@ -199,12 +201,12 @@ def draw(by_model, spans, path):
     ):
         for seed in sorted(metro.keys() & t5.keys()):
             axis.plot([0, 1], [100 * metro[seed], 100 * t5[seed]], color="#b0b0b0", linewidth=1)
-        for x, (one, colour) in enumerate(zip((metro, t5), COLOURS, strict=False)):
+        for x, (seeds, colour) in enumerate(zip((metro, t5), COLOURS, strict=False)):
             axis.plot(
-                [x] * len(one), [100 * v for v in one.values()], "o", color=colour, markersize=6
+                [x] * len(seeds), [100 * v for v in seeds.values()], "o", color=colour, markersize=6
             )
-            if one:
-                mean = 100 * statistics.fmean(one.values())
+            if seeds:
+                mean = 100 * statistics.fmean(seeds.values())
                 axis.plot([x - 0.15, x + 0.15], [mean, mean], color=colour, linewidth=2.5)
         if chance:
             axis.axhline(100 * chance[0], linestyle=":", color="#2b2b2b", linewidth=1.2)

@@ -50,7 +50,9 @@ def pending(todo, rows, place):
     whose model is not, or not to its end, where another step needs it."""
     left = [step for step in todo if step.key not in rows]
     trained = ("finetune", "spans", "evaluate")
-    needed = {run_folder(one.fields, place) for one in left if one.kind in trained}
+    needed = {
+        run_folder(needed_by.fields, place) for needed_by in left if needed_by.kind in trained
+    }
     again = [step for step in todo if step.kind == "pretrain" and step.key in rows
              and run_folder(step.fields, place) in needed
              and not is_pretrained(step.fields, place)]  # fmt: skip
@@ -68,7 +70,7 @@ def plan(target, scale, todo, done, place, probe, rehearsed=False):
     lines.append(
         f"{len(todo)} steps to run, {done} finished already, results in {_short(place.out)}"
     )
-    factor, speed, said = (probe or assumed)(scale)
+    factor, speed, basis = (probe or assumed)(scale)
     total = 0.0
     for step in todo:
         seconds = seconds_of(step, factor, speed, place)
@@ -95,7 +97,7 @@ def plan(target, scale, todo, done, place, probe, rehearsed=False):
     tokens, size = sum(step.tokens for step in todo), sum(step.bytes for step in todo)
     lines.append(
         f"in all: {tokens:,} tokens, {size / 1e6:,.0f} MB of disk in {_short(place.work)}, "
-        f"{_minutes(total)} ({said})"
+        f"{_minutes(total)} ({basis})"
     )
     return "\n".join(lines)
 
@@ -110,8 +112,8 @@ def original_notes(target, todo):
         lines.append(f"not run: {target.settings['quoted']}")
     names = dict.fromkeys(name for command in commands for name in command.variables()[0])
     more = dict.fromkeys(name for command in commands for name in command.variables()[1])
-    for label, wanted in (("set", names), ("may be set", more.keys() - names.keys())):
-        lines += [f"{label}: {name}, {VARIABLES[name]}" for name in wanted if name in VARIABLES]
+    for label, labelled in (("set", names), ("may be set", more.keys() - names.keys())):
+        lines += [f"{label}: {name}, {VARIABLES[name]}" for name in labelled if name in VARIABLES]
     return lines
 
 
@@ -148,8 +150,8 @@ def probed(scale):
     peak = gpu_flops()
     if peak is None:
         return assumed(scale)
-    said = f"probed: {peak / 1e12:.0f} TFLOP/s, {MFU:.0%} of it in training"
-    return 1.0, MFU * peak, said
+    text = f"probed: {peak / 1e12:.0f} TFLOP/s, {MFU:.0%} of it in training"
+    return 1.0, MFU * peak, text
 
 
 def _minutes(seconds):
@@ -234,8 +236,8 @@ def main(argv=None):
     left = [step for step in left if step.kind == "check"] if args.report else left
     rows |= {row["key"]: row for row in run(target, scale, left, place)}
     # The same step may be another target's too, which calls it by other fields.
-    mine = [{**rows[step.key], **step.fields} for step in todo if step.key in rows]
-    print(finish(target, scale, mine, place))
+    own_rows = [{**rows[step.key], **step.fields} for step in todo if step.key in rows]
+    print(finish(target, scale, own_rows, place))
     return 0
 
 

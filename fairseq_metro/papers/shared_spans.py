@@ -52,7 +52,7 @@ BATCH = 32  # blocks
 @dataclass(frozen=True)
 class Shared:
     """A block (T,) int64, ``<s>`` first, and what is masked of it. positions (m,): ascending, of the
-    masked tokens in the block. source (n,), target (k,): T5's. asked (m,): where the same tokens
+    masked tokens in the block. source (n,), target (k,): T5's. scored (m,): where the same tokens
     stand in that target. index: of the block, for the random numbers."""
 
     index: int
@@ -60,22 +60,22 @@ class Shared:
     positions: np.ndarray
     source: np.ndarray
     target: np.ndarray
-    asked: np.ndarray
+    scored: np.ndarray
 
 
 def shared_targets(index, block, masked, sentinels, end_of_target):
     """The :class:`Shared` of a block of which ``masked`` (T,) bool is masked.
 
     >>> block, masked = np.arange(10, 16), np.array([False, True, True, False, False, True])
-    >>> one = shared_targets(0, block, masked, np.array([91, 92]), 2)
-    >>> one.target.tolist(), one.asked.tolist(), one.target[one.asked].tolist()
+    >>> shared = shared_targets(0, block, masked, np.array([91, 92]), 2)
+    >>> shared.target.tolist(), shared.scored.tolist(), shared.target[shared.scored].tolist()
     ([91, 11, 12, 92, 15, 2], [1, 2, 4], [11, 12, 15])
     """
     starts = span_starts(masked)
     source, target = corrupt(block, masked, starts, sentinels, end_of_target)
     before = np.append(0, np.cumsum(masked))[starts]  # masked tokens before each span
-    asked = np.insert(np.ones(int(masked.sum()), bool), before, False)
-    return Shared(index, block, np.flatnonzero(masked), source, target, np.flatnonzero(asked))
+    scored = np.insert(np.ones(int(masked.sum()), bool), before, False)
+    return Shared(index, block, np.flatnonzero(masked), source, target, np.flatnonzero(scored))
 
 
 def choose(pattern, index, ordinary, sentinels, seed):
@@ -139,11 +139,11 @@ class Model:
         """The decoder's logits (M, V) float32 at the masked tokens of all blocks, in order, and
         X^noise (B, T) of METRO-T5, None of T5."""
         metro = self.objective == "metro_t5"
-        blocks, start = [one.block for one in batch], self.task.pretraining_decoder_start
-        targets = blocks if metro or self.whole else [one.target for one in batch]
-        places = [one.positions if metro or self.whole else one.asked for one in batch]
+        blocks, start = [block.block for block in batch], self.task.pretraining_decoder_start
+        targets = blocks if metro or self.whole else [block.target for block in batch]
+        places = [block.positions if metro or self.whole else block.scored for block in batch]
         previous = self._tensor([np.append(start, tokens[:-1]) for tokens in targets])
-        sources = blocks if metro else [one.source for one in batch]
+        sources = blocks if metro else [block.source for block in batch]
         src = self._tensor(sources)
         index = torch.from_numpy(flat_index(places, previous.shape[1])).to(self.device)
         lengths = torch.tensor(list(map(len, sources)), device=self.device)
@@ -152,7 +152,7 @@ class Model:
             return logits.float(), None
         src = src.flatten().index_fill(0, index, self.vocabulary.index("mask")).view_as(src)
         uniform = np.concatenate(
-            [randomness.uniforms(seed, 1, one.index, one.positions) for one in batch]
+            [randomness.uniforms(seed, 1, block.index, block.positions) for block in batch]
         )
         out = self.model(
             src, lengths, previous, masked_index=index,
@@ -176,7 +176,10 @@ def score(model, blocks, pattern, seed=1):
     for index, block in enumerate(blocks):
         masked = choose(pattern, index, ordinary[block], len(sentinels), seed)
         shared.append(shared_targets(index, block, masked, sentinels, end))
-    assert not any((one.block[one.positions] < dictionary.nspecial).any() for one in shared)
+    assert not any(
+        (shared_block.block[shared_block.positions] < dictionary.nspecial).any()
+        for shared_block in shared
+    )
     order = sorted(range(len(shared)), key=lambda i: len(shared[i].block))
     special = torch.from_numpy(~ordinary).to(model.device)
     right, total, any_right, wrong, wrong_right = {}, 0.0, 0, 0, 0
@@ -184,7 +187,9 @@ def score(model, blocks, pattern, seed=1):
         batch = [shared[i] for i in order[start : start + BATCH] if len(shared[i].positions)]
         if not batch:
             continue
-        gold = torch.from_numpy(np.concatenate([one.block[one.positions] for one in batch]))
+        gold = torch.from_numpy(
+            np.concatenate([shared_block.block[shared_block.positions] for shared_block in batch])
+        )
         gold = gold.to(model.device)
         with torch.inference_mode():
             logits, noise = model.ask(batch, seed)
@@ -193,25 +198,29 @@ def score(model, blocks, pattern, seed=1):
         total -= log_p.double().gather(1, gold[:, None]).sum().item()
         hit = log_p.argmax(-1) == gold
         if noise is not None:
-            positions = flat_index([one.positions for one in batch], noise.shape[1])
+            positions = flat_index(
+                [shared_block.positions for shared_block in batch], noise.shape[1]
+            )
             replaced = noise.flatten()[torch.from_numpy(positions).to(model.device)] != gold
             wrong += int(replaced.sum())
             wrong_right += int((replaced & hit).sum())
-        for one, part in zip(batch, hit.split([len(one.positions) for one in batch]), strict=True):
-            right[one.index] = (len(one.positions), int(part.sum()))
+        for shared_block, part in zip(
+            batch, hit.split([len(shared_block.positions) for shared_block in batch]), strict=True
+        ):
+            right[shared_block.index] = (len(shared_block.positions), int(part.sum()))
     groups = Counter()
     for index, (tokens, hits) in right.items():
         groups[index // GROUP, 0] += tokens
         groups[index // GROUP, 1] += hits
     pairs = [[groups[g, 0], groups[g, 1]] for g in sorted({g for g, _ in groups})]
     tokens, hits = (sum(column) for column in zip(*pairs, strict=True))
-    found = {"tokens": tokens, "hits": hits, "accuracy": hits / tokens, "loss": total / tokens}
-    every = np.concatenate([one.block[one.positions] for one in shared])
-    found |= {"accuracy_any": any_right / tokens, "commonest": np.bincount(every).max() / tokens}
+    result = {"tokens": tokens, "hits": hits, "accuracy": hits / tokens, "loss": total / tokens}
+    every = np.concatenate([shared_block.block[shared_block.positions] for shared_block in shared])
+    result |= {"accuracy_any": any_right / tokens, "commonest": np.bincount(every).max() / tokens}
     if model.objective == "metro_t5":
-        found["replaced"] = wrong / tokens
-        found["accuracy_replaced"] = wrong_right / wrong if wrong else None
-    return {**found, "groups": pairs}
+        result["replaced"] = wrong / tokens
+        result["accuracy_replaced"] = wrong_right / wrong if wrong else None
+    return {**result, "groups": pairs}
 
 
 def evaluate(run, text, seed=1, limit=None, device="cpu", patterns=PATTERNS):
@@ -224,7 +233,9 @@ def evaluate(run, text, seed=1, limit=None, device="cpu", patterns=PATTERNS):
         "vocabulary": model.vocabulary.hash[:12], "text": Path(text).name,
         "text_sha256": sha256_file(text)[:12], "blocks": len(blocks), "mask_seed": seed,
     }  # fmt: skip
-    return [{**about, "pattern": one, **score(model, blocks, one, seed)} for one in patterns]
+    return [
+        {**about, "pattern": pattern, **score(model, blocks, pattern, seed)} for pattern in patterns
+    ]
 
 
 def main(argv=None):

@@ -88,12 +88,12 @@ def _of_run(variant, arch, updates, seed, settings):
 
 def _finetune(names, run, name, arch, size):
     """A fine-tuning; of ``a+b`` it is b, which begins with a's model."""
-    one = finetuning(names.split("+")[-1])
+    row = finetuning(names.split("+")[-1])
     seconds = FINETUNING.get(arch)
     if seconds is not None:
-        seconds = seconds * one["updates"] * one["max_tokens"] / 4096 + SCORING
+        seconds = seconds * row["updates"] * row["max_tokens"] / 4096 + SCORING
     return Step(f"finetune {name} {names}", "finetune", {**run, "finetuning": names}, seconds,
-                one["updates"] * one["max_tokens"], 2 * size)  # fmt: skip
+                row["updates"] * row["max_tokens"], 2 * size)  # fmt: skip
 
 
 def smash_steps(settings, seeds):

@@ -60,9 +60,9 @@ def _judged(target, scale, rows):
     judged = []
     for claim in target.claims("paper"):
         groups = contexts(claim, rows) or [("", [])]
-        for words, mine in groups:
+        for words, group_rows in groups:
             text = f"{claim['text']} ({words})" if words else claim["text"]
-            judged.append(judge({**claim, "text": text}, mine))
+            judged.append(judge({**claim, "text": text}, group_rows))
     return judged
 
 
@@ -70,15 +70,15 @@ def _verdict(target, scale, rows):
     """A line for each claim, or what a check found."""
     checked = [line for row in rows if row["kind"] == "check" for line in row["result"]["lines"]]
     if checked:
-        wrong = [f"{what}: {ours}, the paper has {paper}" for what, ours, paper in checked
-                 if ours != paper]  # fmt: skip
+        wrong = [f"{what}: {value}, the paper has {paper}" for what, value, paper in checked
+                 if value != paper]  # fmt: skip
         right = f"{len(checked) - len(wrong)} of {len(checked)} agree"
-        said = target.settings["said"]
+        words = target.settings["said"]
         return [
-            f"- {said}: **{'not so' if wrong else 'so'}**, {right}.",
+            f"- {words}: **{'not so' if wrong else 'so'}**, {right}.",
             *(f"- {w}" for w in wrong),
         ]
-    lines = [sentence(one) for one in _judged(target, scale, rows)]
+    lines = [sentence(judged) for judged in _judged(target, scale, rows)]
     if lines:
         return lines
     if "smash" in target.settings:
@@ -119,15 +119,15 @@ def _ours(target, scale, rows):
     table = {}
     for row in rows:
         for outcome in outcomes:
-            if KINDS[outcome] == row["kind"] and (one := value(outcome, row)) is not None:
-                table.setdefault(label_of(row), {}).setdefault(outcome, []).append(one)
+            if KINDS[outcome] == row["kind"] and (measured := value(outcome, row)) is not None:
+                table.setdefault(label_of(row), {}).setdefault(outcome, []).append(measured)
     if not table:
         return []
     lines = ["", "## Ours", "", "| model | seeds | " + " | ".join(WORDS[o] for o in outcomes) + " |",
              "|---" * (2 + len(outcomes)) + "|"]  # fmt: skip
-    for label, found in table.items():
-        cells = [_mean(found.get(outcome)) for outcome in outcomes]
-        seeds = max(map(len, found.values()))
+    for label, values in table.items():
+        cells = [_mean(values.get(outcome)) for outcome in outcomes]
+        seeds = max(map(len, values.values()))
         lines.append(f"| {label} | {seeds} | {' | '.join(cells)} |")
     return lines
 
@@ -154,28 +154,28 @@ def _paper(target):
 
 def _draw(target, scale, rows, path):
     """Ours by claim at the left, the paper's last column at the right; whether anything was drawn."""
-    judged = [one for one in _judged(target, scale, rows) if one.difference is not None]
+    judged = [claim for claim in _judged(target, scale, rows) if claim.difference is not None]
     columns, published = target.published()
     if not judged:
         return False
     figure = new_figure(9 if published else 8, 0.9 + 0.75 * max(len(judged), 3))
     axes = figure.subplots(1, 2 if published else 1, squeeze=False)[0]
-    for place, one in enumerate(judged):
-        groups = (("the first it names", one.first), ("the second", one.second))
+    for place, claim in enumerate(judged):
+        groups = (("the first it names", claim.first), ("the second", claim.second))
         for colour, (label, values) in zip(COLOURS, groups, strict=False):
-            numbers = [one.scale * each for each in values.values()]
+            numbers = [claim.scale * each for each in values.values()]
             label = None if place else label
             axes[0].plot(
                 numbers, [place] * len(numbers), "o", color=colour, markersize=6, label=label
             )
             axes[0].plot(statistics.fmean(numbers), place, "|", color=colour, markersize=16)
     axes[0].set_yticks(
-        range(len(judged)), [f"{one.text}\n{one.verdict}" for one in judged], fontsize=7
+        range(len(judged)), [f"{claim.text}\n{claim.verdict}" for claim in judged], fontsize=7
     )
     axes[0].invert_yaxis()
     axes[0].margins(y=0.3)
     axes[0].legend(fontsize=7, frameon=False, loc="best")
-    tidy(axes[0], " / ".join(dict.fromkeys(WORDS[one.outcome] for one in judged)), "", "ours")
+    tidy(axes[0], " / ".join(dict.fromkeys(WORDS[claim.outcome] for claim in judged)), "", "ours")
     if published:
         values = [(name, row[-1]) for name, row in published.items() if row[-1] is not None]
         axes[1].barh(
@@ -190,7 +190,7 @@ def _draw(target, scale, rows, path):
 
 def _figures(target, rows, place, base):
     """Draw the paper's figures for our runs; rows of what their csv says, for the claims."""
-    found = []
+    lines = []
     for name in target.settings.get("figures", ()):
         out = base.with_name(f"{base.name}_{name}.png")
         try:
@@ -201,8 +201,8 @@ def _figures(target, rows, place, base):
             print(f"figure {name}: not drawn, {error}", flush=True)
             continue
         if name in ("neurons", "sensitivity"):
-            found += _of_csv(name, out.with_suffix(".csv"), rows)
-    return found
+            lines += _of_csv(name, out.with_suffix(".csv"), rows)
+    return lines
 
 
 def _figure_words(name, rows, place):
@@ -234,15 +234,15 @@ def _scores(folder):
 def _of_csv(name, path, rows):
     """Of each run's last point: a row for the claims."""
     with open(path, encoding="utf-8") as stream:
-        lines = [one for one in csv.DictReader(stream) if one.get("stack", "all") == "all"]
-    last = {one["run"]: one for one in lines}
-    found = []
+        lines = [entry for entry in csv.DictReader(stream) if entry.get("stack", "all") == "all"]
+    last = {entry["run"]: entry for entry in lines}
+    values = []
     for row in rows:
         if row["kind"] == "pretrain" and row["variant"] in last:
-            one = last[row["variant"]]
-            number = float(one["share"] if name == "neurons" else one["std"])
-            found.append({**row, "kind": "figure", "result": {name: number}})
-    return found
+            entry = last[row["variant"]]
+            number = float(entry["share"] if name == "neurons" else entry["std"])
+            values.append({**row, "kind": "figure", "result": {name: number}})
+    return values
 
 
 def _smash(target, place, base):

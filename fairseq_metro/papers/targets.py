@@ -59,8 +59,8 @@ class Target:
             return [], {}
         if "from" not in entry:
             return entry["columns"], entry["rows"]
-        only = entry.get("only", "")
-        beginnings = tuple(only) if isinstance(only, list) else only
+        key = entry.get("only", "")
+        beginnings = tuple(key) if isinstance(key, list) else key
         rows = {
             name: row for name, row in published_rows().items()
             if row["suite"] == entry["from"] and name.startswith(beginnings)

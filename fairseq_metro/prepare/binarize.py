@@ -244,12 +244,12 @@ def report(plan, stamps, seconds):
 
 def characters_of(stamps):
     """The Characters of each split, all shards together, as far as stamps have them: dict."""
-    found = {}
+    counts = {}
     for split, facts in (item for stamp in stamps for item in stamp["splits"].items()):
         if "characters" in facts:
             here = Characters(facts["characters"], facts["unknown_characters"])
-            found[split] = found.get(split, Characters()) + here
-    return found
+            counts[split] = counts.get(split, Characters()) + here
+    return counts
 
 
 def check_dest(plan):
@@ -278,9 +278,9 @@ def remove_surplus(plan, shards):
     """After overwriting: no stamped shard may stay that does not belong to the new data."""
     if not plan.overwrite:
         return
-    wanted = {plan.folder(shard) for shard in range(shards)}
+    kept = {plan.folder(shard) for shard in range(shards)}
     for folder in plan.dest.glob("shard*"):
-        if folder not in wanted and (folder / STAMP).exists():
+        if folder not in kept and (folder / STAMP).exists():
             shutil.rmtree(folder)
     if plan.sharded and (plan.dest / STAMP).exists():
         (plan.dest / STAMP).unlink()
@@ -337,8 +337,8 @@ class Shard:
             digest = TextDigest(self.plan.blank_ends_document)
             for chunk in chunks:
                 digest.add(chunk)
-            theirs = stamp["splits"].get(name, {}).get("text_sha256")
-            if digest.hexdigest() != theirs:
+            existing = stamp["splits"].get(name, {}).get("text_sha256")
+            if digest.hexdigest() != existing:
                 raise UserError(
                     f"{self.folder}: its {name} data was made from other text, or cut otherwise; "
                     "give another --dest, or --overwrite"

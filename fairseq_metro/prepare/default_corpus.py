@@ -145,17 +145,17 @@ def draw(document):
 
 def versions():
     """The version of Python and of each package, found without importing any."""
-    found = {"python": ".".join(map(str, sys.version_info[:3]))}
+    versions = {"python": ".".join(map(str, sys.version_info[:3]))}
     for package, distributions in PACKAGES.items():
         for name in distributions:
             try:
-                found[package] = importlib.metadata.version(name)
+                versions[package] = importlib.metadata.version(name)
                 break
             except importlib.metadata.PackageNotFoundError:
                 continue
         else:
             raise UserError(f"{package} is not installed; pip install {distributions[0]}")
-    return found
+    return versions
 
 
 def cleaning_hash():
@@ -183,8 +183,8 @@ def collect(workers):
     pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
     seen, documents = set(), []
     with pool:
-        for found in pool.map(_read, source_files(), chunksize=32):
-            for lines in found:
+        for texts in pool.map(_read, source_files(), chunksize=32):
+            for lines in texts:
                 fresh = [line for line in lines if line not in seen]
                 seen.update(fresh)
                 document = "".join(f"{line}\n" for line in fresh)

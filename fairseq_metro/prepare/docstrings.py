@@ -31,22 +31,22 @@ def docstrings(source):
             tree = ast.parse(source)
         except (SyntaxError, ValueError, RecursionError):
             return []
-    found = []
+    strings = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             if (text := ast.get_docstring(node)) is not None:
-                found.append((getattr(node, "lineno", 0), text))
+                strings.append((getattr(node, "lineno", 0), text))
         elif isinstance(node, ast.Call) and _name(node.func) in DOCUMENTING_CALLS:
             for argument in node.args:
-                found += [(node.lineno, inspect.cleandoc(t)) for t in _strings(argument)]
+                strings += [(node.lineno, inspect.cleandoc(t)) for t in _strings(argument)]
         elif (
             isinstance(node, ast.Assign)
             and isinstance(node.value, ast.Dict)
             and _name(node.targets[0]) == "topics"
         ):
             for value in node.value.values:
-                found += [(value.lineno, inspect.cleandoc(t)) for t in _strings(value)]
-    return [text for _, text in sorted(found, key=lambda pair: pair[0])]
+                strings += [(value.lineno, inspect.cleandoc(t)) for t in _strings(value)]
+    return [text for _, text in sorted(strings, key=lambda pair: pair[0])]
 
 
 def _name(node):
@@ -81,13 +81,13 @@ def paragraphs(text):
     ['Add.', 'Like this:', 'Done.']
     """
     lines = [line.rstrip() for line in text.expandtabs(8).split("\n")]
-    found, current = [], []
+    paragraphs, current = [], []
     skip_below = None  # the indentation of a literal block's parent; deeper lines are dropped
     in_doctest = False
 
     def close():
         if current:
-            found.append(" ".join(current))
+            paragraphs.append(" ".join(current))
             current.clear()
 
     for number, line in enumerate(lines):
@@ -141,7 +141,7 @@ def paragraphs(text):
         if stripped:
             current.append(stripped)
     close()
-    return found
+    return paragraphs
 
 
 def _indent(line):
@@ -215,10 +215,10 @@ def documents(source, apart=False):
 
     One document for the file, or with ``apart`` one for each of its strings.
     """
-    found = [
+    texts = [
         [line for paragraph in paragraphs(text) if (line := prose(paragraph))]
         for text in docstrings(source)
     ]
     if not apart:
-        found = [[line for lines in found for line in lines]]
-    return [list(dict.fromkeys(lines)) for lines in found if lines]
+        texts = [[line for lines in texts for line in lines]]
+    return [list(dict.fromkeys(lines)) for lines in texts if lines]

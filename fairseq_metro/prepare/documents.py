@@ -55,8 +55,8 @@ def paragraphs_of(text):
     >>> paragraphs_of("One  two\\n\\n* * *\\nthree")
     ['One two', 'three']
     """
-    found = (_SPACE.sub(" ", line).strip() for line in text.split("\n"))
-    return [line for line in found if _LETTER.search(line)]
+    paragraphs = (_SPACE.sub(" ", line).strip() for line in text.split("\n"))
+    return [line for line in paragraphs if _LETTER.search(line)]
 
 
 def document_hash(paragraphs):

@@ -37,15 +37,22 @@ class Chunk:
     new_file: bool  # nothing of this file came before
     rows: bool = False  # made from rows: a blank line ends one, whatever it means in plain text
 
-    def halves(self, at):
-        """The chunk cut at byte ``at``, which must be a line's end; an empty half is None."""
-        left, right = self.data[:at], self.data[at:]
+    def halves(self, position):
+        """The chunk cut at byte ``position``, which must be a line's end; an empty half is None."""
+        left, right = self.data[:position], self.data[position:]
         lines = left.count(b"\n")
         return (
             Chunk(self.place, self.first_line, self.offset, left, self.new_file, self.rows)
             if left
             else None,
-            Chunk(self.place, self.first_line + lines, self.offset + at, right, not left, self.rows)
+            Chunk(
+                self.place,
+                self.first_line + lines,
+                self.offset + position,
+                right,
+                not left,
+                self.rows,
+            )
             if right
             else None,
         )

@@ -42,9 +42,9 @@ def find_cut(chunk, target, latest, blank_ends_document):
     if chunk.new_file and target <= 0:
         return 0
     if blank_ends_document and target < len(chunk.data):
-        found = _BLANK_LINE.search(chunk.data, max(0, target))
-        if found and found.end() <= max(latest, 0):
-            return found.end()
+        match = _BLANK_LINE.search(chunk.data, max(0, target))
+        if match and match.end() <= max(latest, 0):
+            return match.end()
     if latest <= len(chunk.data):
         end = chunk.data.find(b"\n", max(latest - 1, 0)) + 1
         return end or None

@@ -102,10 +102,10 @@ def plan(args):
 def cache(plan):
     """Write, or complete, the cache of a Plan; return its folder. Raises :class:`UserError`."""
     if plan.dest.exists():
-        found = TeacherCache(plan.dest, plan.stamp)
-        found.refuse_other_teachers(plan.tags["teachers"])
-        if found.tags["k"] != plan.k:
-            raise UserError(f"{plan.dest}: holds {found.stored} {found.tags['k'] or ''}; give "
+        cached = TeacherCache(plan.dest, plan.stamp)
+        cached.refuse_other_teachers(plan.tags["teachers"])
+        if cached.tags["k"] != plan.k:
+            raise UserError(f"{plan.dest}: holds {cached.stored} {cached.tags['k'] or ''}; give "
                             "another --dest")  # fmt: skip
         logger.info("%s: finished already, kept", plan.dest)
         return plan.dest
@@ -137,9 +137,9 @@ def _progress(plan, building):
     """Split -> prompts that are whole; anything of other tags is begun anew."""
     path = building / PROGRESS
     if path.is_file():
-        found = read_json(path)
-        if found.get("tags") == plan.tags:
-            return found["done"]
+        progress = read_json(path)
+        if progress.get("tags") == plan.tags:
+            return progress["done"]
         logger.info("%s: begun with another teacher or other data; begun anew", building)
     for old in building.iterdir():
         old.unlink()

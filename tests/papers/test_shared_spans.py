@@ -31,8 +31,8 @@ def test_table_1s_sentence_by_hand():
     assert one.target.tolist() == [91, 12, 13, 92, 18, 2]
     # Scored: tokens 1, 2 and 4 of T5's target and tokens 3, 4 and 9 of METRO-T5's, the same three;
     # not the sentinels, not the end, not the seven tokens that stand in METRO-T5's alone.
-    assert one.asked.tolist() == [1, 2, 4] and one.positions.tolist() == [3, 4, 9]
-    assert one.target[one.asked].tolist() == block[one.positions].tolist() == [12, 13, 18]
+    assert one.scored.tolist() == [1, 2, 4] and one.positions.tolist() == [3, 4, 9]
+    assert one.target[one.scored].tolist() == block[one.positions].tolist() == [12, 13, 18]
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=40))
@@ -40,8 +40,8 @@ def test_the_scored_tokens_are_the_masked_ones_in_their_order(flags):
     masked = np.array(flags)
     block = np.arange(100, 100 + len(flags))
     one = shared_targets(0, block, masked, np.arange(20), END)
-    assert one.target[one.asked].tolist() == block[masked].tolist()
-    others = np.delete(one.target, one.asked)
+    assert one.target[one.scored].tolist() == block[masked].tolist()
+    others = np.delete(one.target, one.scored)
     assert (others[:-1] < 20).all() and others[-1] == END
 
 
@@ -101,7 +101,7 @@ def test_t5s_score_is_a_plain_loops():
         previous = torch.tensor([[words.index("<mask>"), *one.target[:-1]]])
         with torch.inference_mode():
             logits = model.model(torch.tensor(one.source)[None], None, previous)[0][0].double()
-        for place in one.asked:
+        for place in one.scored:
             allowed = logits[place, 4 : 4 + tiny.ORDINARY].log_softmax(-1)
             gold = int(one.target[place]) - 4
             hits, tokens = hits + int(allowed.argmax() == gold), tokens + 1

@@ -172,7 +172,7 @@ def test_every_task_gets_the_rows_it_wants_however_they_are_cut(number, wanted, 
     for task, rows in enumerate(wanted):
         got = []
         for job in made:
-            positions = range(len(job.rows)) if job.wanted[task] is None else job.wanted[task]
+            positions = range(len(job.rows)) if job.positions[task] is None else job.positions[task]
             assert [job.rows[p]["n"] for p in positions] == [job.indices[p] for p in positions]
             got += [job.indices[p] for p in positions]
         assert got == rows.tolist()
@@ -184,10 +184,12 @@ def test_drawn_rows_are_a_sample_fixed_by_the_seed(number, most, seed):
     one = MixtureSet("set", "set", leave_every=2)
     mixture = Mixture("m", "metro", (one,))
     tasks = [MixtureTask("a", one, index=0, of=2), MixtureTask("b", one, index=1, of=2)]
-    count, (first, second) = Selection(most, seed).wanted(mixture, tasks, "train", source(number))
+    count, (first, second) = Selection(most, seed).selected_rows(
+        mixture, tasks, "train", source(number)
+    )
     assert first is second and count == len(first) == min(most, number // 2)
     assert (np.diff(first) > 0).all() and (first % 2 == 1).all()
-    again = Selection(most, seed).wanted(mixture, tasks, "train", source(number))[1][0]
+    again = Selection(most, seed).selected_rows(mixture, tasks, "train", source(number))[1][0]
     assert again.tolist() == first.tolist()
 
 
@@ -195,7 +197,7 @@ def test_under_flans_rule_each_row_goes_to_one_template_also_of_a_sample():
     one = MixtureSet("set", "set")
     mixture = Mixture("m", "flan", (one,))
     tasks = [MixtureTask(name, one, index=i, of=3) for i, name in enumerate("abc")]
-    count, wanted = Selection(20, 1).wanted(mixture, tasks, "train", source(100))
+    count, wanted = Selection(20, 1).selected_rows(mixture, tasks, "train", source(100))
     assert count == 20 and [len(rows) for rows in wanted] == [6, 6, 6]
     assert len(np.unique(np.concatenate(wanted))) == 18
     together = np.sort(np.concatenate(wanted))

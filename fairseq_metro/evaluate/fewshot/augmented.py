@@ -29,11 +29,11 @@ def find_augmented(path, task, k, seed):
         return path
     places = [path / task.folder / f"{k}-{seed}", path / task.folder]
     for place in places:
-        found = sorted(place.glob(f"{STEM}.*"))
-        if len(found) > 1:
+        files = sorted(place.glob(f"{STEM}.*"))
+        if len(files) > 1:
             raise UserError(f"{place}: several files {STEM}.*; leave one")
-        if found:
-            return found[0]
+        if files:
+            return files[0]
     raise UserError(
         f"--augmented {path}: neither a file nor a folder with {places[0].relative_to(path)}/{STEM}"
         f".* or {task.folder}/{STEM}.*; put one there"

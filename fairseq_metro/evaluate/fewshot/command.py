@@ -102,10 +102,10 @@ def _check_teaching(args):
         )
 
 
-def _devices(wanted):
+def _devices(requested):
     """Where runs are done: list of names. CUDA is left untouched here, as forks need it."""
-    count = 0 if wanted == CPU else torch.cuda.device_count()
-    if wanted == "cuda" and not count:
+    count = 0 if requested == CPU else torch.cuda.device_count()
+    if requested == "cuda" and not count:
         raise UserError("--device cuda: no GPU is seen here; leave it out")
     return [f"cuda:{number}" for number in range(count)] or [CPU]
 
@@ -128,23 +128,23 @@ def _folders(args, tasks, max_bad_rows):
 
 def _variants(args, folders):
     """{(task's file, k, seed): folder} of the tasks with LM-BFF's automatic prompts of each split."""
-    found = {}
+    variants = {}
     for kind, source in ((TEMPLATE, args.auto_templates), (VERBALIZER, args.auto_words)):
         for (name, k, seed), folder in folders.items() if source else ():
             out = Path(args.out) / "prompts"
             for path in variants_of(name, kind, source, k, seed, args.best, out):
-                found[str(path), k, seed] = folder
-    return found
+                variants[str(path), k, seed] = folder
+    return variants
 
 
 def predict_main(argv):
     """``predict``: the label of one example, and what each label's word is worth."""
-    found = CommandParser(prog="fairseq-metro fewshot predict", description=predict_main.__doc__)
-    found.add_argument("model", metavar="RUN", help="Run directory of a fewshot_prompt run.")
-    found.add_argument("--task", required=True, metavar="NAME", help="Few-shot task of the run.")
-    found.add_argument("--text", required=True, nargs="+", help="Sentences of the example.")
-    add_allow_unknown(found.add_argument)
-    args = found.parse_args(argv)
+    parser = CommandParser(prog="fairseq-metro fewshot predict", description=predict_main.__doc__)
+    parser.add_argument("model", metavar="RUN", help="Run directory of a fewshot_prompt run.")
+    parser.add_argument("--task", required=True, metavar="NAME", help="Few-shot task of the run.")
+    parser.add_argument("--text", required=True, nargs="+", help="Sentences of the example.")
+    add_allow_unknown(parser.add_argument)
+    args = parser.parse_args(argv)
     task = load_task(args.task)
     model, tok, decoder_input = load_mask_model(args.model)
     verbalizer = task.verbalizer(tok)

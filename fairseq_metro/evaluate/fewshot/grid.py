@@ -76,13 +76,13 @@ def plan(grid, models, folders):
             task=name, k=k, seed=seed, folder=folder, test_rows=grid.test_rows,
             data=split_of_files(folder),
         )  # fmt: skip
-        found = [majority_cell(task, data)] if _wanted(grid, MAJORITY) else []
+        planned = [majority_cell(task, data)] if _wanted(grid, MAJORITY) else []
         for model in models:
-            found += _of_model(grid, str(model), task, data)
-        if any(cell.row in TAUGHT for cell in found):
-            found += _of_teacher(grid, task, data)
+            planned += _of_model(grid, str(model), task, data)
+        if any(cell.row in TAUGHT for cell in planned):
+            planned += _of_teacher(grid, task, data)
         # The teacher's run that tells stands for the same run of a model of the table.
-        for cell in found:
+        for cell in planned:
             cells[cell.key] = cell if cell.tells or cell.key not in cells else cells[cell.key]
     return list(cells.values())
 
@@ -99,21 +99,21 @@ def _of_model(grid, model, task, data):
     if loaded.decoder_input and HEAD in (grid.rows or ()):
         raise UserError(f"--rows {HEAD}: a new head is RoBERTa's, {model} is a T5; leave it out")
     data = dict(model=model, weights=loaded.hash, **data)
-    found = [Cell(ZERO_SHOT, **data)] if _wanted(grid, ZERO_SHOT) else []
+    cells = [Cell(ZERO_SHOT, **data)] if _wanted(grid, ZERO_SHOT) else []
     if _wanted(grid, HEAD) and not loaded.decoder_input:
         row = HEAD if grid.head == PAPER else HEAD_OF_LMBFF
-        found += _over_grid(grid, row, data, head=grid.head)
+        cells += _over_grid(grid, row, data, head=grid.head)
     if _wanted(grid, PROMPT):
-        found += _over_grid(grid, PROMPT, data)
+        cells += _over_grid(grid, PROMPT, data)
     for row in (row for row in TAUGHT if _wanted(grid, row)):
         if open_model(grid.teacher).hash != loaded.hash:
             runs = _of_teacher(grid, task, data)
-            found += _over_grid(
+            cells += _over_grid(
                 grid, row, data, teachers=tuple(cell.key for cell in runs),
                 kd_weight=grid.kd_weight, kd_temperature=grid.kd_temperature,
                 **(_more_rows(grid, task, data) if row == KD_AUGMENTED else {}),
             )  # fmt: skip
-    return found
+    return cells
 
 
 def _of_teacher(grid, task, data):
@@ -152,14 +152,14 @@ def read_cells(path):
     whole = content[: content.rfind(b"\n") + 1]
     if whole != content:
         os.truncate(path, len(whole))
-    found = {}
+    cells = {}
     for number, line in enumerate(whole.splitlines(), 1):
         try:
             cell = json.loads(line)
-            found[cell["key"]] = {**cell, "row": current_row(cell)}
+            cells[cell["key"]] = {**cell, "row": current_row(cell)}
         except (ValueError, TypeError, KeyError):
             raise UserError(f"{path}: line {number} is no finished cell; remove the line") from None
-    return found
+    return cells
 
 
 def append(path, result):

@@ -13,7 +13,7 @@ REGRESSION_LOSSES = ("gold", "lmbff", "pred")  # the keys of smash.regression.LO
 
 def parser():
     """The grid's arguments."""
-    found = CommandParser(
+    parser = CommandParser(
         description="Few-shot fine-tuning over models, tasks, splits and a grid of "
         "hyperparameters. Each finished run adds a line to OUT/cells.jsonl, and an "
         "interrupted command resumes when it is run again. OUT/table.md and table.csv "
@@ -21,7 +21,7 @@ def parser():
         epilog="To predict a single example: fairseq-metro fewshot predict RUN --task sst2 --text "
         f"TEXT [TEXT]. Few-shot tasks: {', '.join(task_names())}, or a YAML file.",
     )
-    add = found.add_argument
+    add = parser.add_argument
     add("--model", nargs="+", action="extend", default=[], metavar="RUN",
         help="RoBERTa or T5 model: a run directory, a checkpoint, RUN@UPDATES or a local Hugging "
              "Face folder.")  # fmt: skip
@@ -89,4 +89,4 @@ def parser():
         help="Number of concurrent runs, spread over the GPUs (default: one per core, or one per "
              "GPU).")  # fmt: skip
     add("--out", required=True, metavar="DIR", help="Output folder.")
-    return found
+    return parser

@@ -42,8 +42,8 @@ def run_cell(cell, device="cpu", runs=None, teacher=None):
     """
     task = load_task(cell.task)
     if cell.row in (MAJORITY, MAJORITY_OF_TEST):
-        found = {"test": _tests(cell, task, partial(_majority, cell))}
-        return {"key": cell.key, **cell.facts, **found}
+        outcome = {"test": _tests(cell, task, partial(_majority, cell))}
+        return {"key": cell.key, **cell.facts, **outcome}
     if cell.row == ZERO_SHOT and _same_tests(cell) in _zero_shot:  # of another split
         return {"key": cell.key, **cell.facts, "test": _zero_shot[_same_tests(cell)]}
     loaded = open_model(cell.model)
@@ -55,16 +55,16 @@ def run_cell(cell, device="cpu", runs=None, teacher=None):
         scorer = HeadScorer(loaded.model, len(words), DROPOUT, cell.head).to(device)
     else:
         scorer = WordScorer(loaded.model, words).to(device)
-    found = {} if cell.row == ZERO_SHOT else _trained(cell, task, scorer, runs, teacher)
-    found["test"] = _tests(
+    outcome = {} if cell.row == ZERO_SHOT else _trained(cell, task, scorer, runs, teacher)
+    outcome["test"] = _tests(
         cell, task, lambda task, split: metric_of(scorer, tokenized(cell, split), task)
     )
     if cell.row == ZERO_SHOT:
-        _zero_shot[_same_tests(cell)] = found["test"]
+        _zero_shot[_same_tests(cell)] = outcome["test"]
     for name, path in cell.tells:
         data = tokenized_file(cell, path) if path else tokenized(cell, name)
         keep_scores(file_of(runs, cell.key, name), scores_of(scorer, data))
-    return {"key": cell.key, **cell.facts, **found}
+    return {"key": cell.key, **cell.facts, **outcome}
 
 
 def _same_tests(cell):
@@ -99,11 +99,11 @@ def _trained(cell, task, scorer, runs, teacher):
 
 def _tests(cell, task, measure):
     """{name in the table: value and number of rows}; measure(task, split) gives the value."""
-    found = {}
+    tests = {}
     for title, split in task.tests.items():
         rows = len(examples_of(cell.task, cell.folder, split, cell.test_rows))
-        found[title] = {"value": measure(task, split), "rows": rows}
-    return found
+        tests[title] = {"value": measure(task, split), "rows": rows}
+    return tests
 
 
 def _majority(cell, task, split):

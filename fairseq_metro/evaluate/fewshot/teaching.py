@@ -62,9 +62,9 @@ def keep_scores(path, scores):
 def read_scores(path, rows):
     """Scores of ``rows`` rows: float32 (rows, L). Raises :class:`UserError` where they are not."""
     try:
-        found = np.load(path)
+        scores = np.load(path)
     except (OSError, ValueError):
-        found = None
-    if found is None or found.ndim != 2 or len(found) != rows or found.dtype != np.float32:
+        scores = None
+    if scores is None or scores.ndim != 2 or len(scores) != rows or scores.dtype != np.float32:
         raise UserError(f"{path}: damaged, or of other rows; remove the file and run again")
-    return found
+    return scores

@@ -55,9 +55,9 @@ class TrainedRows:
 
     def small(self, dataset):
         """The data set in the small table's ids."""
-        found = copy.copy(dataset)
-        found.rows = [np.searchsorted(self.used, row).tolist() for row in dataset.rows]
-        return found
+        small = copy.copy(dataset)
+        small.rows = [np.searchsorted(self.used, row).tolist() for row in dataset.rows]
+        return small
 
     @contextlib.contextmanager
     def whole(self):

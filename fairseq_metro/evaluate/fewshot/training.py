@@ -67,12 +67,12 @@ def scores_of(scorer, dataset):
     """
     scorer.eval()
     order, device = np.argsort(dataset.sizes, kind="stable"), next(scorer.parameters()).device
-    found = []
+    scores = []
     with torch.no_grad():
         for start in range(0, len(order), EVALUATION_BATCH):
             sample = dataset.collater(order[start : start + EVALUATION_BATCH].tolist())
-            found.append(scorer(**to_device(sample["net_input"], device)).float())
-    return torch.cat(found).cpu()[torch.from_numpy(np.argsort(order))]
+            scores.append(scorer(**to_device(sample["net_input"], device)).float())
+    return torch.cat(scores).cpu()[torch.from_numpy(np.argsort(order))]
 
 
 def predict(scorer, dataset, interval):

@@ -17,11 +17,11 @@ NATURAL = "natural"
 
 def steps(target, settings, scale):
     """Steps of one of FLAN's ablations."""
-    found = []
+    planned = []
     for size in settings["sizes"]:
-        found.append(models.pretrained(size, "t5", scale))
-        found += _STUDIES[settings["study"]](settings, size, scale)
-    return found
+        planned.append(models.pretrained(size, "t5", scale))
+        planned += _STUDIES[settings["study"]](settings, size, scale)
+    return planned
 
 
 def _tuned(name, size, options, scale, fields):
@@ -64,39 +64,39 @@ def _of_clusters(settings, count):
 
 def _number_of_clusters(settings, size, scale):
     """Section 4.1: one cluster after the other is added; the same three are always held out."""
-    found = []
+    planned = []
     for count in range(1, len(settings["clusters"]) + 1):
         name, options = _of_clusters(settings, count)
         fields = {"clusters": count}
-        found += _tuned(name, size, options, scale, fields)
-        found += [_scored(name, size, cluster, fields) for cluster in settings["hold_out"]]
-    return found
+        planned += _tuned(name, size, options, scale, fields)
+        planned += [_scored(name, size, cluster, fields) for cluster in settings["hold_out"]]
+    return planned
 
 
 def _sizes(settings, size, scale):
     """Section 4.2: the clusters of 4.1, each size with and without instruction tuning."""
     count = len(settings["clusters"])
     name, options = _of_clusters(settings, count)
-    found = [_untuned(size, cluster) for cluster in settings["hold_out"]]
-    found += _tuned(name, size, options, scale, {})
-    return found + [_scored(name, size, cluster, {}) for cluster in settings["hold_out"]]
+    planned = [_untuned(size, cluster) for cluster in settings["hold_out"]]
+    planned += _tuned(name, size, options, scale, {})
+    return planned + [_scored(name, size, cluster, {}) for cluster in settings["hold_out"]]
 
 
 def _instructions(settings, size, scale):
     """Section 4.3: tuned with instructions, without, behind the data set's name; asked with
     instructions, and the last of them by the data set's name too."""
-    found = []
+    planned = []
     for cluster in settings["evaluated"]:
         for mode in settings["modes"]:
             name = f"without-{cluster}" + ("" if mode == NATURAL else f"-{mode}")
             options = ("--hold-out", cluster) + (() if mode == NATURAL else ("--mode", mode))
             fields = {"mode": mode, "held_out": cluster}
-            found += _tuned(name, size, options, scale, fields)
-            found.append(_scored(name, size, cluster, {**fields, "asked": NATURAL}))
+            planned += _tuned(name, size, options, scale, fields)
+            planned.append(_scored(name, size, cluster, {**fields, "asked": NATURAL}))
             if mode == "dataset-name":
-                asked = {**fields, "asked": mode}
-                found.append(_scored(name, size, cluster, asked, ("--mode", mode)))
-    return found
+                evaluated = {**fields, "asked": mode}
+                planned.append(_scored(name, size, cluster, evaluated, ("--mode", mode)))
+    return planned
 
 
 def _exemplars(settings, size, scale):
@@ -104,43 +104,48 @@ def _exemplars(settings, size, scale):
 
     Every input has as many of ``settings["exemplars"]`` as its length allows.
     """
-    found = []
+    planned = []
     for cluster in settings["evaluated"]:
         for shots in (0, settings["exemplars"]):
             name = f"without-{cluster}" + ("-exemplars" if shots else "")
             more = ("--exemplars", str(shots)) if shots else ()
             fields = {"shots": shots, "held_out": cluster}
-            found += _tuned(name, size, ("--hold-out", cluster, *more), scale, fields)
+            planned += _tuned(name, size, ("--hold-out", cluster, *more), scale, fields)
             options = ("--shots", str(shots)) if shots else ()
-            found.append(_scored(name, size, cluster, fields, options))
-    return found
+            planned.append(_scored(name, size, cluster, fields, options))
+    return planned
 
 
 def _soft_prompts(settings, size, scale):
     """Section 4.5: soft prompts on SuperGLUE's tasks, before T5 as it is and before T5 tuned without
     the task's cluster; of few rows and of all."""
-    found, clusters = [], {one.dataset: one.cluster for one in load_suite(SUITE).sets}
+    planned, clusters = (
+        [],
+        {suite_set.dataset: suite_set.cluster for suite_set in load_suite(SUITE).sets},
+    )
     for dataset in settings["tasks"]:
         task, cluster = dataset.partition("/")[2], clusters[dataset]
         name = f"without-{cluster}"
-        found += _tuned(name, size, ("--hold-out", cluster), scale, {"held_out": cluster})
+        planned += _tuned(name, size, ("--hold-out", cluster), scale, {"held_out": cluster})
         starts = {False: models.run_of(size, "t5"), True: f"$WORK/tuned-{size}-t5-flan-{name}"}
         for rows in settings["rows"]:
             data = f"{task}-{rows}"
             limit = () if rows == "all" else ("--limit", str(rows))
             chosen = ("--only", dataset, "--split", "train", *limit)
-            found.append(models.prompted(data, size, "super_glue", chosen))
+            planned.append(models.prompted(data, size, "super_glue", chosen))
             for tuned, start in starts.items():
                 soft = f"{size}-t5-soft-{data}" + ("-flan" if tuned else "")
                 fields = {"variant": "t5", "arch": size, "tuned": tuned, "task": task,
                           "examples": rows}  # fmt: skip
-                found.append(
+                planned.append(
                     models.tuned(soft, size, start, models.prompts_of(data, size), fields, scale,
                                  "finetune_soft_prompt.sh", "soft_prompt")
                 )  # fmt: skip
                 options = ("--sets", dataset, "--frozen-model", start)
-                found.append(models.evaluated(soft, f"$WORK/tuned-{soft}", SUITE, fields, options))
-    return found
+                planned.append(
+                    models.evaluated(soft, f"$WORK/tuned-{soft}", SUITE, fields, options)
+                )
+    return planned
 
 
 _STUDIES = {

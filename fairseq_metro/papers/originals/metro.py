@@ -25,24 +25,26 @@ ALL = ("--batches", "0")  # of T0++ Train, as in the paper
 
 def steps(target, settings, scale):
     """Steps of a table or figure of METRO-T0."""
-    found, pairs = [], _models(settings)
-    found += [models.pretrained(size, variant, scale) for size, variant in pairs]
+    planned, pairs = [], _models(settings)
+    planned += [models.pretrained(size, variant, scale) for size, variant in pairs]
     for mixture in settings.get("mixtures", ()):
         for size in dict.fromkeys(size for size, _ in pairs):
-            found.append(models.prompted(mixture, size, MIXTURES[mixture]))
+            planned.append(models.prompted(mixture, size, MIXTURES[mixture]))
     if "suites" in settings:
         for mixture in settings["mixtures"]:
             for size, variant in pairs:
                 for update in _updates(settings, size, variant):
-                    found += _tuned(size, variant, update, mixture, settings["suites"], scale)
+                    planned += _tuned(size, variant, update, mixture, settings["suites"], scale)
     for figure in settings.get("figures", ()):
-        found.append(_FIGURES[figure](target, settings, scale))
-    return found
+        planned.append(_FIGURES[figure](target, settings, scale))
+    return planned
 
 
 def _models(settings):
     """(size, variant) of every model."""
-    return [(one["size"], variant) for one in settings["models"] for variant in one["variants"]]
+    return [
+        (entry["size"], variant) for entry in settings["models"] for variant in entry["variants"]
+    ]
 
 
 def _updates(settings, size, variant):
@@ -66,14 +68,14 @@ def _tuned(size, variant, update, mixture, suites, scale):
         models.checkpoint(size, variant, update, scale),
     )
     script = f"finetune_{mixture}.sh"
-    found = [models.tuned(name, size, start, prompts, fields, scale, script)]
+    planned = [models.tuned(name, size, start, prompts, fields, scale, script)]
     for key in suites:
         suite, options = SUITES[key]
         about = {**fields, "suite": key}
-        found.append(
+        planned.append(
             models.evaluated(f"{name}-{key}", f"$WORK/tuned-{name}", suite, about, options)
         )
-    return found
+    return planned
 
 
 # Figures

@@ -44,14 +44,14 @@ SETTINGS = {
 def steps(target, settings, scale):
     """Steps of a table or figure of SMASH."""
     results = f"$WORK/{settings['results']}"
-    found = [_distilled(name, scale) for name in settings.get("distilled", ())]
+    planned = [_distilled(name, scale) for name in settings.get("distilled", ())]
     for name, grid in settings["grids"].items():
-        found.append(_grid(f"{settings['results']} {name}", grid, results, scale))
+        planned.append(_grid(f"{settings['results']} {name}", grid, results, scale))
     for number in settings.get("tables", ()):
-        found.append(_written(target, "smash-table", number, results))
+        planned.append(_written(target, "smash-table", number, results))
     for number in settings.get("figures", ()):
-        found.append(_written(target, "smash-figure", number, results))
-    return found
+        planned.append(_written(target, "smash-figure", number, results))
+    return planned
 
 
 def _group(name):
@@ -102,15 +102,15 @@ def _grid(name, grid, results, scale):
 
 def _models(grid, scale):
     """Words of ``--model``: roles, distilled students, and the latters' checkpoints by updates."""
-    found = [f"{grid.get('folder', MODELS)}/{role}" for role in grid.get("roles", ())]
+    paths = [f"{grid.get('folder', MODELS)}/{role}" for role in grid.get("roles", ())]
     for name in grid.get("distilled", ()):
         run, row = f"$WORK/smash-{name}", distillation("sentence_pair")
         if not grid.get("checkpoints"):
-            found.append(run)
+            paths.append(run)
             continue
         for update in range(row.save_every, row.updates + 1, row.save_every):
-            found.append(f"{run}@{scale.update_at(update, row.updates)}")
-    return found
+            paths.append(f"{run}@{scale.update_at(update, row.updates)}")
+    return paths
 
 
 def _written(target, command, number, results):

@@ -45,16 +45,16 @@ def _panel(axis, rows, colours, number):
     words = [row["x"] for row in rows if isinstance(row["x"], str) and row["x"]]
     places = {word: place for place, word in enumerate(dict.fromkeys(words))}
     for series, source in dict.fromkeys((row["series"], row["source"]) for row in rows):
-        mine = [row for row in rows if (row["series"], row["source"]) == (series, source)]
-        colour, theirs = colours[series], source == PAPER
-        name = f"{series}, paper" if theirs else series
-        if mine[0]["x"] == "":
-            axis.axhline(mine[0]["mean"], color=colour, linewidth=1.3, label=name,
-                         linestyle=":" if theirs else "--")  # fmt: skip
+        points = [row for row in rows if (row["series"], row["source"]) == (series, source)]
+        colour, from_paper = colours[series], source == PAPER
+        name = f"{series}, paper" if from_paper else series
+        if points[0]["x"] == "":
+            axis.axhline(points[0]["mean"], color=colour, linewidth=1.3, label=name,
+                         linestyle=":" if from_paper else "--")  # fmt: skip
             continue
-        x = [places.get(row["x"], row["x"]) for row in mine]
-        mean, std = ([row[key] for row in mine] for key in ("mean", "std"))
-        if theirs:
+        x = [places.get(row["x"], row["x"]) for row in points]
+        mean, std = ([row[key] for row in points] for key in ("mean", "std"))
+        if from_paper:
             axis.errorbar(x, mean, std, fmt="D", color=colour, markerfacecolor="none",
                           linewidth=1, label=name)  # fmt: skip
             continue
@@ -64,8 +64,8 @@ def _panel(axis, rows, colours, number):
     if places:
         axis.set_xticks(range(len(places)), list(places))
     elif len({row["x"] for row in rows} - {""}) == 1:
-        (only,) = {row["x"] for row in rows} - {""}
-        axis.set_xticks([only])
+        (single,) = {row["x"] for row in rows} - {""}
+        axis.set_xticks([single])
     elif number == "4":
         axis.set_xscale("log", base=2)
         ticks = published("figures", number)["ticks"]

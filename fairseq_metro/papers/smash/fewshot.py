@@ -67,8 +67,10 @@ def table_cells(task, smash, originals, seeds=SEEDS, models=tuple(ROWS)):
     return list(cells.values())
 
 
-def run_cells(cells, path, said=None):
-    """Run what is not in the file yet, teachers first, and append each as a line; said: more of it.
+def run_cells(cells, path, extra=None):
+    """Run what is not in the file yet, teachers first, and append each as a line.
+
+    extra: dict of fields that every line gets as well.
 
     Returns the number of cells run.
     """
@@ -83,7 +85,7 @@ def run_cells(cells, path, said=None):
             teacher = chosen_on_dev([done[key] for key in cell.teachers])[0]["key"]
         result = run_cell(cell, runs=runs, teacher=teacher)
         if cell.key not in done:
-            append(path, {**(said or {}), **result})
+            append(path, {**(extra or {}), **result})
         value = next(iter(result["test"].values()))["value"]
         print(f"{cell.task} {cell.seed} {cell.model} {cell.row} lr {cell.lr:g}: {100 * value:.1f}",
               flush=True)  # fmt: skip

@@ -46,9 +46,9 @@ def main(argv=None):
 def missing_series(number, rows):
     """Series of the paper's figure that ours lacks: list of names."""
     series = published("figures", number)["series"]
-    wanted = [one["name"] if isinstance(one, dict) else one for one in series]
+    names = [entry["name"] if isinstance(entry, dict) else entry for entry in series]
     there = {row["series"] for row in rows if row["source"] == OURS}
-    return [name for name in wanted if name not in there]
+    return [name for name in names if name not in there]
 
 
 def point(panel, series, source, x, mean, std, splits=""):
@@ -70,11 +70,14 @@ def settings_points(args, scores):
     scores = [score for score in scores if score.task == task and score.k == args.k]
     test = scores[0].test if scores else task
     scores = [score for score in scores if score.test == test]
-    patterns = {one["name"]: f"smash-{one['name']}-*/checkpoint_*_*.pt" for one in entry["series"]}
+    patterns = {
+        setting["name"]: f"smash-{setting['name']}-*/checkpoint_*_*.pt"
+        for setting in entry["series"]
+    }
     rows = []
-    for name, found in parse_patterns(args.series, patterns).items():
+    for name, patterns_of in parse_patterns(args.series, patterns).items():
         by_updates = {}
-        for score in of_role(scores, found):
+        for score in of_role(scores, patterns_of):
             if score.updates is not None:
                 by_updates.setdefault(score.updates, []).append(score)
         for updates, same in sorted(by_updates.items()):
@@ -87,8 +90,8 @@ def settings_points(args, scores):
         if score:
             rows.append(_ours(test, role, "", score))
     paper = f"{entry['title'].rsplit(', ', 1)[1]}, paper"
-    for one in entry["series"]:
-        rows += [point(paper, one["name"], PAPER, x, *v) for x, v in one["points"].items()]
+    for setting in entry["series"]:
+        rows += [point(paper, setting["name"], PAPER, x, *v) for x, v in setting["points"].items()]
     rows += [point(paper, r, PAPER, "", mean, None) for r, (_, mean) in entry["lines"].items()]
     return rows
 
@@ -97,12 +100,12 @@ def variant_points(args, scores):
     """Figure 3: by template and label words; "manual" is the task as it is."""
     roles = parse_patterns(args.role, ROLES)
     scores = [score for score in scores if score.k == args.k]
-    found = {}
+    points = {}
     for score in scores:
         if (parts := VARIANT.fullmatch(score.task)) and args.task in (None, parts[1]):
-            found.setdefault((parts[1], parts[2]), set()).add((int(parts[3]), score.task))
+            points.setdefault((parts[1], parts[2]), set()).add((int(parts[3]), score.task))
     rows = []
-    for (task, kind), numbered in sorted(found.items()):
+    for (task, kind), numbered in sorted(points.items()):
         for role in published("figures", "3")["series"]:
             for x, name in [("manual", task), *((str(n), name) for n, name in sorted(numbered))]:
                 same = of_role([score for score in scores if score.task == name], roles[role])
@@ -124,9 +127,11 @@ def examples_points(args, scores):
     rows = []
     for test in sorted({score.test for score in scores}):
         for role in entry["series"]:
-            mine = of_role([score for score in scores if score.test == test], roles[role])
-            for k in sorted({score.k for score in mine}):
-                score = single_score([s for s in mine if s.k == k], f"{role} on {test}, K = {k},")
+            role_scores = of_role([score for score in scores if score.test == test], roles[role])
+            for k in sorted({score.k for score in role_scores}):
+                score = single_score(
+                    [s for s in role_scores if s.k == k], f"{role} on {test}, K = {k},"
+                )
                 rows.append(_ours(test, role, k, score))
             if (names_of[role], test) in paper:
                 rows.append(point(test, role, PAPER, 16, *paper[names_of[role], test]))

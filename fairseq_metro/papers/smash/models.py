@@ -185,13 +185,13 @@ def distil(setting, group, args):
     run.mkdir(parents=True, exist_ok=True)
     text = "mlm" in options  # blocks of text in the place of prompts
     online = text or "--hidden-weight" in options or "--attention-weight" in options
-    said = ["--teacher", work / teacher] if teacher and online else []
+    teacher_options = ["--teacher", work / teacher] if teacher and online else []
     if teacher and not online:
-        said = ["--teacher-cache", work / f"{group}-{teacher}"]
+        teacher_options = ["--teacher-cache", work / f"{group}-{teacher}"]
     words = [
         "fairseq-train", work / ("data" if text else group), "--user-dir", "fairseq_metro", "--task",
         "prompt_distillation", "--criterion", "prompt_distillation", *_shape("student"),
-        "--init-from", work / "student", *said, *options, "--batch-size", 8 if text else 32,
+        "--init-from", work / "student", *teacher_options, *options, "--batch-size", 8 if text else 32,
         "--lr", 0.0005, *_common(DISTILLATION, EVERY), "--save-dir", run,
     ]  # fmt: skip
     train(run, words)

@@ -40,10 +40,10 @@ def paper_values(number):
     >>> paper_values(3)["SMASH", "QQP"]
     (58.0, 4.7)
     """
-    entry, found = published("tables", number), {}
+    entry, values = published("tables", number), {}
     for row in entry["rows"]:
         for test, value in zip(entry["tests"], row["paper"], strict=True):
             if value is not None:
                 mean, *std = value if isinstance(value, list) else [value]
-                found[row["name"], test] = (float(mean), float(std[0]) if std else None)
-    return found
+                values[row["name"], test] = (float(mean), float(std[0]) if std else None)
+    return values

@@ -18,19 +18,20 @@ def draw_bars(scores, path):
     """
     figure = new_figure(max(6.6, 3.4 + 1.7 * len(scores)), 4.6)
     axis = figure.subplots()
-    for place, one in enumerate(scores):
+    for place, score in enumerate(scores):
         for number, model in enumerate(COLOURS):
-            _bar(axis, place + (number - 1) * WIDTH, one, model, labelled=place == 0)
+            _bar(axis, place + (number - 1) * WIDTH, score, model, labelled=place == 0)
         ends = [place - 1.7 * WIDTH, place + 1.7 * WIDTH]
         words = None if place else "always the commonest label"
-        axis.plot(ends, [one.guess] * 2, linewidth=1.6, color=GUESS_COLOUR, label=words)
+        axis.plot(ends, [score.guess] * 2, linewidth=1.6, color=GUESS_COLOUR, label=words)
     tidy(axis, "", "metric x 100, mean over splits")
     axis.grid(axis="x", visible=False)
     axis.set_xticks(
-        range(len(scores)), [f"{one.test}\n{one.labels} labels, {one.metric}" for one in scores]
+        range(len(scores)),
+        [f"{score.test}\n{score.labels} labels, {score.metric}" for score in scores],
     )
     axis.tick_params(axis="x", length=0)
-    low = min(0.0, *(value for one in scores for of in one.prompt.values() for value in of))
+    low = min(0.0, *(value for score in scores for of in score.prompt.values() for value in of))
     axis.set_ylim(low, 109)
     axis.set_yticks(range(0, 101, 25))
     first = scores[0]
@@ -40,12 +41,12 @@ def draw_bars(scores, path):
     save_picture(figure, path)
 
 
-def _bar(axis, x, one, model, labelled):
-    values = one.prompt[model]
+def _bar(axis, x, score, model, labelled):
+    values = score.prompt[model]
     mean, spread = statistics.fmean(values), statistics.pstdev(values)
     axis.bar(x, mean, WIDTH, color=COLOURS[model], label=WORDS[model] if labelled else None)
     axis.errorbar(x, mean, spread, color="#444444", linewidth=1, capsize=2)
-    axis.plot(x, one.zero_shot[model], "o", color=ZERO_SHOT_COLOUR, markersize=4,
+    axis.plot(x, score.zero_shot[model], "o", color=ZERO_SHOT_COLOUR, markersize=4,
               markeredgecolor="white", markeredgewidth=0.6,
               label="zero-shot" if labelled and model == "teacher" else None)  # fmt: skip
     axis.annotate(f"{mean:.0f}", (x, mean + spread), xytext=(0, 3), textcoords="offset points",

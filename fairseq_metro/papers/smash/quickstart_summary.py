@@ -89,25 +89,25 @@ def main(argv=None):
 
 def read_scores(run):
     """The :class:`TaskScore` of every test below ``run/fewshot``: list. Raises UserError."""
-    found = []
+    scores = []
     for path in sorted((run / "fewshot").glob(f"*/{CELLS}")):
         cells = list(read_cells(path).values())
         for name in dict.fromkeys(cell["task"] for cell in cells):
-            mine = [cell for cell in cells if cell["task"] == name]
-            found += [_score(run, name, mine, test) for test in load_task(name).tests]
-    if not found:
+            task_cells = [cell for cell in cells if cell["task"] == name]
+            scores += [_score(run, name, task_cells, test) for test in load_task(name).tests]
+    if not scores:
         raise UserError(f"{run}/fewshot: no finished runs; let the stage few-shot end first")
-    return found
+    return scores
 
 
 def _score(run, name, cells, test):
     task, prompt, zero_shot = load_task(name), {}, {}
     for model in MODELS:
         for row, values in ((PROMPT, prompt), (ZERO_SHOT, zero_shot)):
-            found = [c for c in cells if c["row"] == row and role_of(c["model"]) == model]
-            if not found:
+            matching = [c for c in cells if c["row"] == row and role_of(c["model"]) == model]
+            if not matching:
                 raise UserError(f"{run}/fewshot: no row {row} of {name} with the model {model}")
-            chosen = sorted(chosen_on_dev(found), key=lambda cell: cell["seed"])
+            chosen = sorted(chosen_on_dev(matching), key=lambda cell: cell["seed"])
             values[model] = [100 * cell["test"][test]["value"] for cell in chosen]
     majority = [cell for cell in cells if cell["row"] in (MAJORITY, MAJORITY_OF_TEST)]
     if not majority:
@@ -135,10 +135,10 @@ def role_of(model):
 
 def summarize(scores, logs):
     """The numbers of ``summary.json``; logs: {"student", "teacher": analysis.log.Log}."""
-    means = {model: statistics.fmean(one.mean(model) for one in scores) for model in MODELS}
+    means = {model: statistics.fmean(score.mean(model) for score in scores) for model in MODELS}
     return {
-        "means": {"guess": statistics.fmean(one.guess for one in scores), **means},
-        "tests": [_told(one) for one in scores],
+        "means": {"guess": statistics.fmean(score.guess for score in scores), **means},
+        "tests": [_told(score) for score in scores],
         "parameters": {name: log.parameters for name, log in logs.items()},
         "updates": {name: log.valid[-1].update if log.valid else 0 for name, log in logs.items()},
         "masked_lm_loss": {
@@ -150,11 +150,11 @@ def summarize(scores, logs):
     }
 
 
-def _told(one):
-    gain, error = one.gain(AFTER, BEFORE)
+def _told(score):
+    gain, error = score.gain(AFTER, BEFORE)
     return {
-        **asdict(one),
-        "means": {model: one.mean(model) for model in MODELS},
+        **asdict(score),
+        "means": {model: score.mean(model) for model in MODELS},
         "gain": gain,
         "gain_error": error if math.isfinite(error) else None,
     }
@@ -162,7 +162,7 @@ def _told(one):
 
 def describe(scores, summary):
     """The table and the verdict, as text."""
-    width = max(len(one.test) for one in scores)
+    width = max(len(score.test) for score in scores)
     first = scores[0]
     splits = len(first.prompt[BEFORE])
     lines = [
@@ -171,12 +171,12 @@ def describe(scores, summary):
         "",
         f"{'':{width}}  guess  {'before':>13}  {'after SMASH':>13}  {'teacher':>13}",
     ]
-    for one in scores:
-        told = [f"{one.mean(m):5.1f} ({one.zero_shot[m]:5.1f})" for m in MODELS]
+    for score in scores:
+        figures = [f"{score.mean(m):5.1f} ({score.zero_shot[m]:5.1f})" for m in MODELS]
         lines.append(
-            f"{one.test:{width}}  {one.guess:5.1f}  " + "  ".join(f"{t:>13}" for t in told)
+            f"{score.test:{width}}  {score.guess:5.1f}  " + "  ".join(f"{t:>13}" for t in figures)
         )
-    of_test = [one.test for one in scores if one.guess_of == MAJORITY_OF_TEST]
+    of_test = [score.test for score in scores if score.guess_of == MAJORITY_OF_TEST]
     lines += ["", "guess: the commonest label of the training set, said of every test row."]
     if of_test:
         lines.append(f"No training set was at hand for {', '.join(of_test)}: the test's own label.")
@@ -192,30 +192,30 @@ def verdict(scores, summary):
             f"Teacher {sizes['teacher']:,} parameters, student {sizes['student']:,}: "
             f"{sizes['teacher'] / sizes['student']:.1f} times."
         )
-    lame = [one.test for one in scores if not teaches(one)]
+    lame = [score.test for score in scores if not teaches(score)]
     if lame:
         sentences.append(
             f"The teacher is NOT clearly ahead of guessing or not ahead of the student on "
             f"{', '.join(lame)}: there it has nothing to teach."
         )
-    for one in scores:
-        gain, error = one.gain(AFTER, BEFORE)
+    for score in scores:
+        gain, error = score.gain(AFTER, BEFORE)
         clear = abs(gain) > CLEAR * error
         word = "more" if gain >= 0 else "LESS"
         by = f" ± {error:.1f}" if math.isfinite(error) else ""
         sentences.append(
-            f"{one.test}: {abs(gain):.1f}{by} {word} after distillation, "
+            f"{score.test}: {abs(gain):.1f}{by} {word} after distillation, "
             f"{'clearly' if clear else 'NOT clearly: within two standard errors over splits'}."
         )
     return sentences
 
 
-def teaches(one):
+def teaches(score):
     """Whether the teacher is clearly above guessing and above the student, few-shot."""
-    spread = statistics.stdev(one.prompt[TEACHER]) if len(one.prompt[TEACHER]) > 1 else math.inf
-    error = spread / math.sqrt(len(one.prompt[TEACHER]))
-    ahead = one.mean(TEACHER) - one.guess
-    return ahead > CLEAR * error and one.mean(TEACHER) > one.mean(BEFORE)
+    spread = statistics.stdev(score.prompt[TEACHER]) if len(score.prompt[TEACHER]) > 1 else math.inf
+    error = spread / math.sqrt(len(score.prompt[TEACHER]))
+    ahead = score.mean(TEACHER) - score.guess
+    return ahead > CLEAR * error and score.mean(TEACHER) > score.mean(BEFORE)
 
 
 if __name__ == "__main__":

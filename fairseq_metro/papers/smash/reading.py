@@ -40,8 +40,8 @@ class Score:
         ...       50.0, 1.0, 5, 872, False).updates
         500
         """
-        found = _CHECKPOINT.fullmatch(Path(self.model).name)
-        return int(found[1]) if found else None
+        match = _CHECKPOINT.fullmatch(Path(self.model).name)
+        return int(match[1]) if match else None
 
 
 def read_scores(places):
@@ -78,14 +78,14 @@ def matches(model, pattern):
 
 def parse_patterns(words, defaults):
     """``NAME=PATTERN`` words over the defaults: dict of lists of patterns. Raises UserError."""
-    found = {name: [pattern] for name, pattern in defaults.items()}
+    parsed = {name: [pattern] for name, pattern in defaults.items()}
     given = {}
     for word in words or ():
         name, equals, pattern = word.partition("=")
-        if not equals or name not in found:
-            raise UserError(f"{word}: must be NAME=PATTERN, NAME one of {', '.join(found)}")
+        if not equals or name not in parsed:
+            raise UserError(f"{word}: must be NAME=PATTERN, NAME one of {', '.join(parsed)}")
         given.setdefault(name, []).append(pattern)
-    return found | given
+    return parsed | given
 
 
 def of_role(scores, patterns, row=None):

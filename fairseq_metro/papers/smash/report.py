@@ -45,21 +45,23 @@ def splits(lines):
     counts = {}
     for line in lines:
         counts.setdefault(f"{line['model']} {line['row']}".strip(), set()).add(line["splits"])
-    said = [
+    parts = [
         f"{name} {min(n)}" + (f" to {max(n)}" if len(n) > 1 else "") for name, n in counts.items()
     ]
-    return f"Splits, of 5: {', '.join(said)}."
+    return f"Splits, of 5: {', '.join(parts)}."
 
 
 def by_split(cells, model, row, task):
     """{seed: test metric times 100} of the run of each split that is best on dev."""
-    mine = [c for c in cells if (c["model"], c["row"], c["task"]) == (model, row, task)]
-    return {c["seed"]: 100 * next(iter(c["test"].values()))["value"] for c in chosen_on_dev(mine)}
+    matching = [c for c in cells if (c["model"], c["row"], c["task"]) == (model, row, task)]
+    return {
+        c["seed"]: 100 * next(iter(c["test"].values()))["value"] for c in chosen_on_dev(matching)
+    }
 
 
-def paired(one, two):
+def paired(first, second):
     """Mean difference over the splits of both, and its standard error (None of one split)."""
-    differences = [one[seed] - two[seed] for seed in sorted(one.keys() & two.keys())]
+    differences = [first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())]
     if not differences:
         return None
     error = (
@@ -73,10 +75,12 @@ def verdict(cells, tasks):
     lines, ahead = [], []
     for task in tasks:
         if (title := next(iter(tasks[task].tests))) in INFORMATIVE:
-            found = paired(*(by_split(cells, m, "prompt", task) for m in ("teacher", "student")))
-            if found:
-                ahead.append(found[0] > 0)
-                lines.append(f"Teacher minus student, prompt fine-tuning, {title}: {_said(found)}.")
+            interval = paired(*(by_split(cells, m, "prompt", task) for m in ("teacher", "student")))
+            if interval:
+                ahead.append(interval[0] > 0)
+                lines.append(
+                    f"Teacher minus student, prompt fine-tuning, {title}: {_said(interval)}."
+                )
     good = len(ahead) == len(INFORMATIVE) and all(ahead)
     lines.append(
         "The teacher is ahead on both, so the table says something about SMASH."
@@ -85,24 +89,24 @@ def verdict(cells, tasks):
     )
     for row, words in (("prompt", "prompt fine-tuning"), ("zero-shot", "zero-shot")):
         pairs = {
-            next(iter(tasks[task].tests)): found
+            next(iter(tasks[task].tests)): interval
             for task in tasks
-            if (found := paired(*(by_split(cells, m, row, task) for m in ("smash", "student"))))
+            if (interval := paired(*(by_split(cells, m, row, task) for m in ("smash", "student"))))
         }
         if not pairs:
             continue
         better = [name for name, (mean, _) in pairs.items() if mean > 0]
         clear = [
-            f"{name} {_said(one)}"
-            for name, one in pairs.items()
-            if one[1] and abs(one[0]) > 2 * one[1]
+            f"{name} {_said(pair)}"
+            for name, pair in pairs.items()
+            if pair[1] and abs(pair[0]) > 2 * pair[1]
         ]
-        mean = statistics.fmean(one[0] for one in pairs.values())
+        mean = statistics.fmean(pair[0] for pair in pairs.values())
         lines += [
             "",
             f"SMASH minus student, {words}: {mean:+.1f} on average over {len(pairs)} tasks, above "
             f"on {len(better)} ({', '.join(better) or 'none'}). "
-            + "; ".join(f"{name} {_said(one)}" for name, one in pairs.items())
+            + "; ".join(f"{name} {_said(pair)}" for name, pair in pairs.items())
             + ". Beyond two standard errors of the paired difference: "
             + (", ".join(clear) or "none")
             + ".",
@@ -110,8 +114,8 @@ def verdict(cells, tasks):
     return lines
 
 
-def _said(found):
-    mean, error = found
+def _said(pair):
+    mean, error = pair
     return f"{mean:+.1f}" + (f" ± {error:.1f}" if error is not None else "")
 
 

@@ -96,7 +96,7 @@ def report_stage(args):
 
 def facts(work):
     """Words on each trained model, and on those that others began with: dict."""
-    found = {}
+    hashes = {}
     for name, piece in PIECES.items():
         begins = any(other.begins == name for other in PIECES.values())
         log = log_of(work / name)
@@ -104,7 +104,7 @@ def facts(work):
             width, layers, heads = MODELS[piece.model]
             last = log.valid[-1]
             begun = f", begun with {piece.begins}'s best checkpoint" if piece.begins else ""
-            found[name] = (
+            hashes[name] = (
                 f"{width} wide, {layers} layers, {heads} heads, {log.parameters:,} parameters; masked "
                 f"LM, {last.update:,} of {piece.updates:,} updates of {piece.blocks} blocks of "
                 f"{piece.tokens} tokens at most{begun}, "
@@ -114,8 +114,8 @@ def facts(work):
     for run in sorted(work.glob("smash-*-*")):
         if (log := log_of(run)) is not None and "kl" in log.valid[-1].values:
             start, end = log.start.values["kl"], log.valid[-1].values["kl"]
-            found[run.name] = f"held-out KL to its teacher {start:.3f} before, {end:.3f} after"
-    return found
+            hashes[run.name] = f"held-out KL to its teacher {start:.3f} before, {end:.3f} after"
+    return hashes
 
 
 def log_of(run):

@@ -57,18 +57,20 @@ def table_lines(number, scores, roles, k=16):
     """
     entry, paper = published("tables", number), paper_values(number)
     scores = [score for score in scores if score.k == k and not VARIANT.fullmatch(score.task)]
-    found, rows = {}, rows_of(number)
+    scores_of, rows = {}, rows_of(number)
     for row in rows:
-        mine = of_role(scores, roles[row["role"]] if row["role"] else [""], row["row"])
-        for test in {score.test for score in mine}:
+        role_scores = of_role(scores, roles[row["role"]] if row["role"] else [""], row["row"])
+        for test in {score.test for score in role_scores}:
             what = f"{row['name']} on {test}"
-            found[row["name"], test] = single_score([s for s in mine if s.test == test], what)
-    here = {test for _, test in found}
+            scores_of[row["name"], test] = single_score(
+                [s for s in role_scores if s.test == test], what
+            )
+    here = {test for _, test in scores_of}
     others = [title for title in _titles() if title in here and title not in entry["tests"]]
     lines = []
     for row in rows:
         for test in [*entry["tests"], *others]:
-            if (score := found.get((row["name"], test))) and score.mean is not None:
+            if (score := scores_of.get((row["name"], test))) and score.mean is not None:
                 lines.append(_line(row["name"], test, OURS, score.mean, score.std, score))
             if (row["name"], test) in paper:
                 lines.append(_line(row["name"], test, PAPER, *paper[row["name"], test]))
@@ -144,9 +146,11 @@ def _shown(line):
 
 
 def _difference(cells, first, second, source, tests):
-    one, two = cells.get((first, source), {}), cells.get((second, source), {})
+    first_values, second_values = cells.get((first, source), {}), cells.get((second, source), {})
     shown = [
-        f"{one[test]['mean'] - two[test]['mean']:.1f}" if test in one and test in two else ""
+        f"{first_values[test]['mean'] - second_values[test]['mean']:.1f}"
+        if test in first_values and test in second_values
+        else ""
         for test in tests
     ]
     name = f"{first.rsplit(' ', 1)[0]} PT - FT"
@@ -164,11 +168,11 @@ def draw(number, lines):
     for axis, source in zip(axes, sources, strict=True):
         for place, name in enumerate(rows):
             values = cells.get((name, source), {})
-            at = [test for test in tests if test in values]
-            x = [tests.index(test) + 0.7 * ((place + 0.5) / len(rows) - 0.5) for test in at]
+            shown = [test for test in tests if test in values]
+            x = [tests.index(test) + 0.7 * ((place + 0.5) / len(rows) - 0.5) for test in shown]
             axis.errorbar(
-                x, [values[test]["mean"] for test in at],
-                [values[test]["std"] or 0 for test in at], fmt="o" if place < 8 else "s",
+                x, [values[test]["mean"] for test in shown],
+                [values[test]["std"] or 0 for test in shown], fmt="o" if place < 8 else "s",
                 markersize=4.5, color=colours[name], linewidth=1, label=name,
             )  # fmt: skip
         axis.set_xticks(range(len(tests)), tests, fontsize=8.5)

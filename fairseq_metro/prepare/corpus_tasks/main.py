@@ -91,7 +91,7 @@ def write_tasks(corpus, out, max_length=64, seed=1):
     sides = sides_of(corpus)
     topics = topics_or_none(sides[TRAIN])
     made = {name: draw(name, sides, topics, seed) for name in MAKERS}
-    made = {name: found for name, found in made.items() if enough(name, found)}
+    made = {name: splits for name, splits in made.items() if enough(name, splits)}
     if not made:
         raise UserError(
             f"{corpus}: too little text for any task; give more, documents apart by blank lines, or "
@@ -99,8 +99,8 @@ def write_tasks(corpus, out, max_length=64, seed=1):
         )
     files = {}
     with writing(out):
-        for name, found in made.items():
-            for side, rows_of_side in found.items():
+        for name, splits in made.items():
+            for side, rows_of_side in splits.items():
                 path = f"{FOLDER}/{name}/{side}.jsonl"
                 files[path] = {
                     "rows": len(rows_of_side), "sha256": write_rows(out / path, rows_of_side)
@@ -110,17 +110,17 @@ def write_tasks(corpus, out, max_length=64, seed=1):
         sources = {name: sha256_file(corpus / name) for name in SIDES.values()}
         stamp = make_stamp(seed=seed, corpus=sources, topics=list(topics), files=files)
         write_json(out / STAMP, stamp)
-    total = sum(one["rows"] for one in files.values())
+    total = sum(entry["rows"] for entry in files.values())
     logger.info("%s: %d rows of the tasks %s", out, total, ", ".join(made))
     if "topic" in made:
         logger.info("topics: %s", ", ".join(topics))
     return stamp
 
 
-def topics_or_none(found):
+def topics_or_none(documents):
     """The topics of documents; () where there are too few, which is said."""
     try:
-        return choose_topics([one.text for one in found])
+        return choose_topics([document.text for document in documents])
     except UserError as error:
         logger.info("%s", error)
         return ()
@@ -128,20 +128,20 @@ def topics_or_none(found):
 
 def draw(name, sides, topics, seed):
     """Rows of a task by side, whole groups, shuffled: dict of lists of dict."""
-    found = {}
+    tasks = {}
     for side, of_side in sides.items():
         rng = generator(seed, 0, 2 * list(MAKERS).index(name) + (side == TEST), ROWS)
-        found[side] = take(MAKERS[name](of_side, rng, topics), MOST[side], rng)
-    return found
+        tasks[side] = take(MAKERS[name](of_side, rng, topics), MOST[side], rng)
+    return tasks
 
 
-def enough(name, found):
+def enough(name, rows):
     """Whether a task has rows for 32 examples a label and a test; where not, it is said."""
-    labels = len({row["label"] for row in found[TRAIN]})
-    good = len(found[TEST]) >= LEAST_TEST and len(found[TRAIN]) >= LEAST_OF_LABEL * max(labels, 1)
+    labels = len({row["label"] for row in rows[TRAIN]})
+    good = len(rows[TEST]) >= LEAST_TEST and len(rows[TRAIN]) >= LEAST_OF_LABEL * max(labels, 1)
     if not good:
         logger.info("the task %s is left out: %d rows for training, %d for the test are too few",
-                    name, len(found[TRAIN]), len(found[TEST]))  # fmt: skip
+                    name, len(rows[TRAIN]), len(rows[TEST]))  # fmt: skip
     return good
 
 
@@ -155,7 +155,7 @@ def read(path, seen=frozenset()):
 def sides_of(corpus):
     """Documents by side, the test's without sentences that training has too: dict of lists."""
     trained = read(corpus / SIDES[TRAIN])
-    seen = {normalised(sentence) for one in trained for sentence in one.sentences}
+    seen = {normalised(sentence) for document in trained for sentence in document.sentences}
     return {TRAIN: trained, TEST: read(corpus / SIDES[TEST], seen)}
 
 
@@ -171,14 +171,14 @@ def take(groups, most, rng):
 
 def task_text(name, topics, max_length):
     """A task's YAML file."""
-    told = dict(TASKS[name])
-    words = told.get("words") or {topic: topic for topic in topics}
+    task = dict(TASKS[name])
+    words = task.get("words") or {topic: topic for topic in topics}
     return yaml.safe_dump(
         {
-            "title": name, "group": told["group"], "metric": "accuracy",
-            "template": told["template"], "words": words, "max_length": max_length,
+            "title": name, "group": task["group"], "metric": "accuracy",
+            "template": task["template"], "words": words, "max_length": max_length,
             "dataset": {
-                "name": f"{FOLDER}/{name}", "text": told["text"],
+                "name": f"{FOLDER}/{name}", "text": task["text"],
                 "splits": {TRAIN: TRAIN, TEST: TEST},
             },
         },

@@ -35,42 +35,42 @@ def document_of(text, seen=frozenset()):
     >>> document_of("One sentence of five words. Too short. And here are again five.").following
     ()
     """
-    found, following, openings, before = [], [], [], False
-    told = [(s, not i) for line in text.split("\n") for i, s in enumerate(sentences_of(line))]
-    for sentence, opens in told:
+    kept, following, openings, before = [], [], [], False
+    marked = [(s, not i) for line in text.split("\n") for i, s in enumerate(sentences_of(line))]
+    for sentence, opens in marked:
         fits = FEWEST_WORDS <= len(sentence.split()) <= MOST_WORDS
         fits = fits and not (seen and normalised(sentence) in seen)
         if fits and before:
-            following.append(len(found))
+            following.append(len(kept))
         if fits and opens:
-            openings.append(len(found))
+            openings.append(len(kept))
         if fits:
-            found.append(sentence)
+            kept.append(sentence)
         before = fits
-    return Document(text, tuple(found), tuple(following), tuple(openings))
+    return Document(text, tuple(kept), tuple(following), tuple(openings))
 
 
 def adjacent(documents, rng, topics=()):
     """Does the second sentence follow the first in their document, or come from another one."""
-    told = []
-    for one in documents:
-        if one.following:
-            place = one.following[int(rng.integers(len(one.following)))]
-            told.append(one.sentences[place - 1 : place + 1])
-    told = _shuffled(told, rng)
-    for (a, b), (c, d) in zip(told[::2], told[1::2], strict=False):
+    pairs = []
+    for document in documents:
+        if document.following:
+            place = document.following[int(rng.integers(len(document.following)))]
+            pairs.append(document.sentences[place - 1 : place + 1])
+    pairs = _shuffled(pairs, rng)
+    for (a, b), (c, d) in zip(pairs[::2], pairs[1::2], strict=False):
         rows = ((a, b, ADJACENT), (c, d, ADJACENT), (a, d, APART), (c, b, APART))
         yield [{"first": x, "second": y, "label": label} for x, y, label in rows]
 
 
 def opening(documents, rng, topics=()):
     """Does the sentence open a paragraph, or go on with one of the same document."""
-    for one in _shuffled(documents, rng):
-        later = [i for i in range(len(one.sentences)) if i not in one.openings]
-        pairs = zip(_shuffled(one.openings, rng), _shuffled(later, rng), strict=False)
+    for document in _shuffled(documents, rng):
+        later = [i for i in range(len(document.sentences)) if i not in document.openings]
+        pairs = zip(_shuffled(document.openings, rng), _shuffled(later, rng), strict=False)
         for first, second in list(pairs)[:OF_DOCUMENT]:
-            yield [{"sentence": one.sentences[first], "label": FIRST},
-                   {"sentence": one.sentences[second], "label": LATER}]  # fmt: skip
+            yield [{"sentence": document.sentences[first], "label": FIRST},
+                   {"sentence": document.sentences[second], "label": LATER}]  # fmt: skip
 
 
 def order(documents, rng, topics=()):
@@ -85,12 +85,12 @@ def topic(documents, rng, topics=()):
     """Which topic's document is this from, one sentence or a few; they mention none of them."""
     if not topics:
         return
-    found = {name: [] for name in topics}
-    for one in documents:
-        name = topic_of(one.text, topics)
+    by_topic = {name: [] for name in topics}
+    for document in documents:
+        name = topic_of(document.text, topics)
         if name is not None:
-            found[name] += dict.fromkeys(passages(one, topics))
-    shuffled = [_shuffled(sentences, rng) for sentences in found.values()]
+            by_topic[name] += dict.fromkeys(passages(document, topics))
+    shuffled = [_shuffled(sentences, rng) for sentences in by_topic.values()]
     for group in zip(*shuffled, strict=False):
         yield [{"sentence": s, "label": n} for n, s in zip(topics, group, strict=True)]
 
@@ -116,7 +116,7 @@ def passages(document, topics):
 
 def _sentences(documents):
     """All sentences, each once."""
-    return list(dict.fromkeys(s for one in documents for s in one.sentences))
+    return list(dict.fromkeys(s for document in documents for s in document.sentences))
 
 
 def _shuffled(items, rng):

@@ -35,16 +35,16 @@ def choose_topics(texts):
     >>> choose_topics(texts)
     ('beans', 'bread', 'corn', 'oats')
     """
-    about, said = {}, Counter()
+    about, mentions = {}, Counter()
     for number, text in enumerate(texts):
         counts = words_of(text)
-        said.update(counts.keys())
+        mentions.update(counts.keys())
         for word, count in counts.items():
             if count >= OFTEN:
                 about.setdefault(word, set()).add(number)
     least = max(LEAST_DOCUMENTS, LEAST_SHARE * len(texts))
     worth = {
-        word: len(places) ** 3 / said[word] ** 2 * math.log(len(texts) / said[word])
+        word: len(places) ** 3 / mentions[word] ** 2 * math.log(len(texts) / mentions[word])
         for word, places in about.items()
         if len(places) >= least
     }

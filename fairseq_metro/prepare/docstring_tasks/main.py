@@ -72,10 +72,10 @@ def write_tasks(out, seed=1, workers=1):
     if (there := tasks_there(out, recipe)) is not None:
         logger.info("%s: the tasks are there already, reused", out)
         return there
-    found = texts.collect(workers)
+    collected = texts.collect(workers)
     files = {}
     with writing(out):
-        for split, docstrings in found.items():
+        for split, docstrings in collected.items():
             for name in MADE_BY if split == VALIDATION else TRAINED:
                 made = draw_rows(name, docstrings, seed, MOST[split])
                 if len(made) < LEAST:
@@ -87,8 +87,8 @@ def write_tasks(out, seed=1, workers=1):
                 files[path] = {"rows": len(made), "sha256": write_rows(out / path, made)}
         stamp = make_stamp(**recipe, files=files)
         write_json(out / STAMP, stamp)
-    counts = ", ".join(f"{len(docstrings)} for {split}" for split, docstrings in found.items())
-    total = sum(one["rows"] for one in files.values())
+    counts = ", ".join(f"{len(docstrings)} for {split}" for split, docstrings in collected.items())
+    total = sum(entry["rows"] for entry in files.values())
     logger.info("%s: %d rows in %d data sets, of docstrings: %s, %.0f s",
                 out, total, len(MADE_BY), counts, time.monotonic() - started)  # fmt: skip
     return stamp
@@ -130,7 +130,7 @@ def tasks_there(out, recipe):
         stamp = read_json(out / STAMP)
         same = all(stamp.get(key) == value for key, value in recipe.items())
         files = stamp["files"].items()
-        whole = all(sha256_file(out / path) == one["sha256"] for path, one in files)
+        whole = all(sha256_file(out / path) == entry["sha256"] for path, entry in files)
     except (UserError, OSError, KeyError, AttributeError):
         return None
     return stamp if same and whole else None

@@ -55,52 +55,52 @@ def area(docstrings, rng):
 
 def _topic(docstrings, rng, topics):
     names = re.compile("|".join(topics), re.IGNORECASE)  # the answer itself is no part of the text
-    found = {topic: [] for topic in topics}
-    for one in docstrings:
-        text = _cut(one.sentences)
+    by_topic = {topic: [] for topic in topics}
+    for docstring in docstrings:
+        text = _cut(docstring.sentences)
         for topic, places in topics.items():
-            if one.place.startswith(places) and not names.search(text):
-                found[topic].append({"text": text})
-    return _by_label(found.values(), rng)
+            if docstring.place.startswith(places) and not names.search(text):
+                by_topic[topic].append({"text": text})
+    return _by_label(by_topic.values(), rng)
 
 
 def preposition(docstrings, rng):
     """Which preposition is missing: of, to, in, for."""
-    found = {word: [] for word in PREPOSITIONS}
+    by_word = {word: [] for word in PREPOSITIONS}
     for sentence in _sentences(docstrings):
         words = sentence.split()
-        places = [i for i, word in enumerate(words) if word in found]
+        places = [i for i, word in enumerate(words) if word in by_word]
         if places:
             place = places[rng.integers(len(places))]
             near = slice(max(0, place - AROUND), place + AROUND + 1)
             blanked = _blanked(words[near], min(place, AROUND))
-            found[words[place]].append({"sentence": blanked})
-    return _by_label(found.values(), rng)
+            by_word[words[place]].append({"sentence": blanked})
+    return _by_label(by_word.values(), rng)
 
 
 def verb(docstrings, rng):
     """With which verb does the summary begin: return, create, check, set."""
-    found = {verb: [] for verb in VERBS}
-    for one in docstrings:
-        words = one.sentences[0].split()
+    by_verb = {verb: [] for verb in VERBS}
+    for docstring in docstrings:
+        words = docstring.sentences[0].split()
         for answer, forms in VERBS.items():
             if words[0].lower() in forms:
-                found[answer].append({"sentence": _blanked(words, 0)})
-    return _by_label(found.values(), rng)
+                by_verb[answer].append({"sentence": _blanked(words, 0)})
+    return _by_label(by_verb.values(), rng)
 
 
 def word(docstrings, rng):
     """Which of two words of like frequency is missing."""
-    for (one, first), (other, second) in _pairs_of_words(docstrings, rng):
+    for (text, first), (other, second) in _pairs_of_words(docstrings, rng):
         options = [first, second]
-        rows = [_with_blank(one, first), _with_blank(other, second)]
+        rows = [_with_blank(text, first), _with_blank(other, second)]
         yield _crossed([{"sentence": sentence} for sentence in rows], options)
 
 
 def mention(docstrings, rng):
     """Does the sentence contain this word."""
-    for (one, first), (other, second) in _pairs_of_words(docstrings, rng):
-        yield _matched(("sentence", "word"), [(one, first), (other, second)])
+    for (sentence, first), (other, second) in _pairs_of_words(docstrings, rng):
+        yield _matched(("sentence", "word"), [(sentence, first), (other, second)])
 
 
 def order(docstrings, rng):
@@ -151,25 +151,28 @@ def misspelt(words, rng):
 
 def place(docstrings, rng):
     """Is a sentence the docstring's first, its summary, or a later one."""
-    for one in _shuffled(docstrings, rng):
-        if len(one.sentences) > 1:
-            later = one.sentences[int(rng.integers(1, len(one.sentences)))]
-            yield [{"sentence": one.sentences[0], "label": YES}, {"sentence": later, "label": NO}]
+    for docstring in _shuffled(docstrings, rng):
+        if len(docstring.sentences) > 1:
+            later = docstring.sentences[int(rng.integers(1, len(docstring.sentences)))]
+            yield [
+                {"sentence": docstring.sentences[0], "label": YES},
+                {"sentence": later, "label": NO},
+            ]
 
 
 def summary(docstrings, rng):
     """Does this summary, a docstring's first sentence, belong to these sentences."""
-    told = [(one.sentences[0], _cut(one.sentences[1:])) for one in docstrings
-            if len(one.sentences) > 2]  # fmt: skip
-    for pair in _couples(_shuffled(told, rng)):
+    pairs = [(docstring.sentences[0], _cut(docstring.sentences[1:])) for docstring in docstrings
+            if len(docstring.sentences) > 2]  # fmt: skip
+    for pair in _couples(_shuffled(pairs, rng)):
         yield _matched(("summary", "text"), pair)
 
 
 def following(docstrings, rng):
     """Which of two sentences comes next."""
     for pair in _couples(_shuffled(list(_neighbours(docstrings)), rng)):
-        (one, after_one), (other, after_other) = pair
-        yield _crossed([{"text": one}, {"text": other}], [after_one, after_other])
+        (sentence, after_one), (other, after_other) = pair
+        yield _crossed([{"text": sentence}, {"text": other}], [after_one, after_other])
 
 
 # How groups are put together.
@@ -190,40 +193,42 @@ def _crossed(rows, options):
 def _matched(fields, pairs):
     """Rows of two matching pairs (yes) and of the same pairs crossed (no)."""
     (a, b), (c, d) = pairs
-    said = ((a, b, YES), (c, d, YES), (a, d, NO), (c, b, NO))
-    return [{fields[0]: left, fields[1]: right, "label": label} for left, right, label in said]
+    labelled = ((a, b, YES), (c, d, YES), (a, d, NO), (c, b, NO))
+    return [{fields[0]: left, fields[1]: right, "label": label} for left, right, label in labelled]
 
 
 def _pairs_of_words(docstrings, rng):
     """Two (sentence, word in it) each: words of like frequency, neither in the other's sentence."""
-    said = list(_sentences(docstrings))
-    words = [[w for w in _bare(sentence) if len(w) > 3 and w not in COMMON] for sentence in said]
+    sentences = list(_sentences(docstrings))
+    words = [
+        [w for w in _bare(sentence) if len(w) > 3 and w not in COMMON] for sentence in sentences
+    ]
     counts = Counter(chain.from_iterable(map(set, words)))
     common = [w for w, n in sorted(counts.items(), key=lambda c: (-c[1], c[0])) if n >= LEAST_COUNT]
     band = {w: rank // ALIKE for rank, w in enumerate(common)}
-    asked = defaultdict(list)
-    for sentence, found in zip(said, words, strict=True):
-        known = sorted({w for w in found if w in band})
+    by_word = defaultdict(list)
+    for sentence, sentence_words in zip(sentences, words, strict=True):
+        known = sorted({w for w in sentence_words if w in band})
         if known:
             chosen = known[rng.integers(len(known))]
-            asked[band[chosen]].append((sentence, chosen))
-    for _, occurrences in sorted(asked.items()):
-        for one, other in _couples(_shuffled(occurrences, rng)):
-            if other[1] not in _bare(one[0]) and one[1] not in _bare(other[0]):
-                yield one, other
+            by_word[band[chosen]].append((sentence, chosen))
+    for _, occurrences in sorted(by_word.items()):
+        for first, other in _couples(_shuffled(occurrences, rng)):
+            if other[1] not in _bare(first[0]) and first[1] not in _bare(other[0]):
+                yield first, other
 
 
 def _neighbours(docstrings):
     """(sentence, the next one) of each docstring, the summary left out where there are others."""
-    for one in docstrings:
-        said = one.sentences[1:] if len(one.sentences) > 2 else one.sentences
-        if len(said) > 1:
-            yield said[0], said[1]
+    for docstring in docstrings:
+        sentences = docstring.sentences[1:] if len(docstring.sentences) > 2 else docstring.sentences
+        if len(sentences) > 1:
+            yield sentences[0], sentences[1]
 
 
 def _sentences(docstrings):
     """All sentences, each once."""
-    return dict.fromkeys(chain.from_iterable(one.sentences for one in docstrings))
+    return dict.fromkeys(chain.from_iterable(docstring.sentences for docstring in docstrings))
 
 
 def _couples(items):
@@ -249,6 +254,6 @@ def _blanked(words, place):
     return " ".join([*words[:place], BLANK, *words[place + 1 :]])
 
 
-def _cut(said):
+def _cut(sentences):
     """Sentences in a row, at most ``LONGEST`` words of them."""
-    return " ".join(" ".join(said).split()[:LONGEST])
+    return " ".join(" ".join(sentences).split()[:LONGEST])

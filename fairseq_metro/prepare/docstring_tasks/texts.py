@@ -46,8 +46,8 @@ def sentences(lines):
     >>> sentences(["Add one item to the list. It is kept, e.g. in memory, for later. See it."])
     ('Add one item to the list.', 'It is kept, e.g. in memory, for later.')
     """
-    found = [sentence for line in lines for sentence in _END.split(line)]
-    fit = (s for s in found if FEWEST_WORDS <= len(s.split()) <= MOST_WORDS)
+    parts = [sentence for line in lines for sentence in _END.split(line)]
+    fit = (s for s in parts if FEWEST_WORDS <= len(s.split()) <= MOST_WORDS)
     return tuple(dict.fromkeys(filter(docstrings.reads_as_english, fit)))
 
 
@@ -58,8 +58,8 @@ def normalised(sentence):
 
 def docstrings_of(source, place):
     """The :class:`Docstring` of each docstring in a Python file's source that has sentences."""
-    found = map(sentences, docstrings.documents(source, apart=True))
-    return [Docstring(place, said) for said in found if said]
+    texts = map(sentences, docstrings.documents(source, apart=True))
+    return [Docstring(place, text) for text in texts if text]
 
 
 def collect(workers):
@@ -70,20 +70,22 @@ def collect(workers):
     with pool:
         files = default_corpus.source_files()
         read = pool.map(partial(_read, root, packages), files, chunksize=32)
-        return apart([one for found in read for one in found])
+        return apart([docstring for docstrings in read for docstring in docstrings])
 
 
-def apart(found):
+def apart(docstrings):
     """Docstrings by split, each text once; evaluation has no sentence that training has."""
     splits, seen = {TRAIN: [], VALIDATION: []}, set()
-    for one in found:
-        said = tuple(map(normalised, one.sentences))
-        if said not in seen:
-            seen.add(said)
-            splits[one.split].append(one)
-    trained = {normalised(s) for one in splits[TRAIN] for s in one.sentences}
+    for docstring in docstrings:
+        text = tuple(map(normalised, docstring.sentences))
+        if text not in seen:
+            seen.add(text)
+            splits[docstring.split].append(docstring)
+    trained = {normalised(s) for docstring in splits[TRAIN] for s in docstring.sentences}
     splits[VALIDATION] = [
-        one for one in splits[VALIDATION] if not trained & set(map(normalised, one.sentences))
+        docstring
+        for docstring in splits[VALIDATION]
+        if not trained & set(map(normalised, docstring.sentences))
     ]
     return splits
 

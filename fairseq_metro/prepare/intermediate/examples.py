@@ -98,8 +98,8 @@ def _work(chunk):
     return _state["build"](chunk)
 
 
-def make_side(folder, side, plan, wanted, settings, keep=None):
-    """Make ``wanted`` examples of a side, or what is missing of them; return what is known of them.
+def make_side(folder, side, plan, count, settings, keep=None):
+    """Make ``count`` examples of a side, or those still missing; return their facts.
 
     folder: of the sentences. keep: None, or a filter: Examples -> (k,) bool, with ``facts``. An
     example that passes is left out only where its label has its share already.
@@ -119,7 +119,7 @@ def make_side(folder, side, plan, wanted, settings, keep=None):
         with Workers(plan.workers, _set_up, arguments, _work) as pool:
             made = pool.map(range(growing.steps, chunks))
             with contextlib.closing(made):
-                _take(made, growing, facts, wanted, side, keep)
+                _take(made, growing, facts, count, side, keep)
         growing.agree(finished=True)
     except BaseException:
         growing.agree()
@@ -129,10 +129,10 @@ def make_side(folder, side, plan, wanted, settings, keep=None):
     return facts
 
 
-def _take(made, growing, facts, wanted, side, keep):
-    share = wanted // len(facts["labels"])
-    pace = Pace(side, "examples", wanted, facts["examples"])
-    while facts["examples"] < wanted:
+def _take(made, growing, facts, count, side, keep):
+    share = count // len(facts["labels"])
+    pace = Pace(side, "examples", count, facts["examples"])
+    while facts["examples"] < count:
         examples = next(made, None)
         if examples is None:
             return
@@ -155,9 +155,9 @@ def _within_share(labels, passing, counts, share):
     """Which of ``passing`` are taken until each label has its share; counts them: (k,) bool."""
     taken = np.zeros(len(labels), dtype=bool)
     for name in counts:
-        mine = np.flatnonzero(passing & (labels == int(name)))[: share - counts[name]]
-        taken[mine] = True
-        counts[name] += len(mine)
+        rows = np.flatnonzero(passing & (labels == int(name)))[: share - counts[name]]
+        taken[rows] = True
+        counts[name] += len(rows)
     return taken
 
 
@@ -166,14 +166,14 @@ def characters_of(facts):
     return Characters(facts.get("characters", 0), facts.get("unknown_characters", 0))
 
 
-def check_enough(facts, wanted, asked, where, group):
+def check_enough(facts, count, requested, where, group):
     """Raise :class:`UserError` where a filter left too few; return how many there are."""
-    found = facts["examples"]
-    if found == wanted or (not asked and len(group.labels) == 1 and found):
-        return found
+    made = facts["examples"]
+    if made == count or (not requested and len(group.labels) == 1 and made):
+        return made
     most = min(facts["labels"].values()) * len(group.labels)
     smaller = f"a size of {most}, " if most else ""
     raise UserError(
-        f"{where}: only {found} of {wanted} examples pass the filter of group {group.name}; "
+        f"{where}: only {made} of {count} examples pass the filter of group {group.name}; "
         f"give {smaller}more text, or a lower threshold in a group of your own"
     )

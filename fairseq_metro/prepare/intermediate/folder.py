@@ -93,7 +93,7 @@ def put_in_place(plan, whole, splits, sentences):
 
 def write_vocabulary(tokenizer, folder):
     """Write ``dict.txt`` and ``vocab/``, from which the same tokenizer is loaded again."""
-    ours = isinstance(tokenizer, VocabularyTokenizer)
-    vocabulary = tokenizer.vocabulary if ours else RobertaVocabulary(tokenizer)
+    is_own = isinstance(tokenizer, VocabularyTokenizer)
+    vocabulary = tokenizer.vocabulary if is_own else RobertaVocabulary(tokenizer)
     vocabulary.copy_to(folder / VOCAB_FOLDER)
     shutil.copyfile(folder / VOCAB_FOLDER / DICTIONARY, folder / DICTIONARY)

@@ -83,10 +83,10 @@ def make(plan, building):
         del counts[VALID]
     check_documents(counts, plan.group, where)
     splits = {}
-    for side, wanted in sizes(plan, sentences, counts, where).items():
-        made = make_side(folder, side, plan, wanted, plan.settings(), keep)
-        asked = (plan.size if side == TRAIN else plan.valid_size) is not None
-        check_enough(made, wanted, asked, f"{where}: {side}", plan.group)
+    for side, count in sizes(plan, sentences, counts, where).items():
+        made = make_side(folder, side, plan, count, plan.settings(), keep)
+        requested = (plan.size if side == TRAIN else plan.valid_size) is not None
+        check_enough(made, count, requested, f"{where}: {side}", plan.group)
         check_characters(made, plan, f"{where}: {side}", building)
         splits[side] = {"documents": counts[side], **made}
     whole = building / "whole"
@@ -131,19 +131,23 @@ def sizes(plan, sentences, counts, where):
     """How many examples each side is to have: dict. Raises :class:`UserError` for too many."""
     possible = {side: Side(sentences, side).possible(plan.group) for side in counts}
     labels = len(plan.group.labels)
-    for side, name, asked in ((TRAIN, "size", plan.size), (VALID, "valid-size", plan.valid_size)):
-        if side in possible and (not possible[side] or (asked or 0) > possible[side]):
+    for side, name, requested in (
+        (TRAIN, "size", plan.size),
+        (VALID, "valid-size", plan.valid_size),
+    ):
+        if side in possible and (not possible[side] or (requested or 0) > possible[side]):
             most = possible[side]
             raise UserError(
                 f"{where}: {side} gives {most} examples, no sentence twice with a label, not "
-                f"{asked or 'one'}; give " + (f"--{name} {most} or less" if most else "more text")
+                f"{requested or 'one'}; give "
+                + (f"--{name} {most} or less" if most else "more text")
             )
-    wanted = {TRAIN: plan.size or min(possible[TRAIN], plan.group.recipe.get("size", 1 << 62))}
-    wanted[TRAIN] = wanted[TRAIN] // labels * labels
+    sizes = {TRAIN: plan.size or min(possible[TRAIN], plan.group.recipe.get("size", 1 << 62))}
+    sizes[TRAIN] = sizes[TRAIN] // labels * labels
     if VALID in possible:
-        share = round(wanted[TRAIN] * plan.held_out) // labels * labels
-        wanted[VALID] = plan.valid_size or min(possible[VALID], max(labels, share))
-    return wanted
+        share = round(sizes[TRAIN] * plan.held_out) // labels * labels
+        sizes[VALID] = plan.valid_size or min(possible[VALID], max(labels, share))
+    return sizes
 
 
 def report(plan, stamp, seconds):

@@ -29,13 +29,13 @@ class Permutation:
 
     def __call__(self, ranks):
         """The things at ``ranks``, (k,) of integers below n: (k,) int64."""
-        found = np.asarray(ranks).astype(np.uint64)
-        assert len(found) == 0 or int(found.max()) < self.n
-        todo = np.arange(len(found))
+        values = np.asarray(ranks).astype(np.uint64)
+        assert len(values) == 0 or int(values.max()) < self.n
+        todo = np.arange(len(values))
         while len(todo):
-            found[todo] = self._once(found[todo])
-            todo = todo[found[todo] >= np.uint64(self.n)]
-        return found.astype(np.int64)
+            values[todo] = self._once(values[todo])
+            todo = todo[values[todo] >= np.uint64(self.n)]
+        return values.astype(np.int64)
 
     def _once(self, values):
         left, right = values >> self._half, values & self._mask

@@ -184,10 +184,10 @@ def check_balanced(name, size, group):
     labels = len(group.labels)
     if size is not None and size % labels:
         near = size // labels * labels
-        wanted = f"{near} or {near + labels}" if near else str(labels)
+        suggestion = f"{near} or {near + labels}" if near else str(labels)
         raise UserError(
             f"--{name.replace('_', '-')} is {size}, but {labels} rule labels come in equal "
-            f"numbers; give {wanted}"
+            f"numbers; give {suggestion}"
         )
 
 
@@ -208,12 +208,12 @@ def sources_of(patterns):
     """The input files, each once and readable. Raises :class:`UserError`."""
     if STANDARD_INPUT in patterns:
         raise UserError("--input -: standard input cannot be read again to go on; give files")
-    found, seen = expand(patterns), set()
-    for source in found:
+    sources, seen = expand(patterns), set()
+    for source in sources:
         real = source if source.startswith(HUB) else os.path.realpath(source)
         if real in seen:
             raise UserError(f"{source}: given twice; a text belongs to the input once")
         seen.add(real)
         if not source.startswith(HUB):
             check_readable(source, regular=True)
-    return found
+    return sources

@@ -49,13 +49,13 @@ class Sampler:
         drawn = np.full((CHUNK, 3), ABSENT, dtype=np.int64)
         drawn[:, 0] = label
         there = np.zeros(CHUNK, dtype=bool)
-        for one, order in self._first.items():
-            mine = np.flatnonzero((label == one) & (rank < order.n))
-            there[mine] = True
-            rows = np.asarray(self._rows_of(one)[order(rank[mine])])
-            drawn[mine, 1] = rows
+        for value, order in self._first.items():
+            selected = np.flatnonzero((label == value) & (rank < order.n))
+            there[selected] = True
+            rows = np.asarray(self._rows_of(value)[order(rank[selected])])
+            drawn[selected, 1] = rows
             if self._group.sampler == PAIRS:
-                drawn[mine, 2] = self._PARTNER[one](self, rows, luck[mine])
+                drawn[selected, 2] = self._PARTNER[value](self, rows, luck[selected])
         return drawn[there]
 
     def _of_another_document(self, rows, luck):
@@ -98,14 +98,14 @@ class Sampler:
 
     def meta(self, drawn):
         """(k, 5) int32 of rule label, document, sentence, partner's document, partner's sentence."""
-        found = np.full((len(drawn), 5), ABSENT, dtype=np.int32)
-        found[:, 0] = drawn[:, 0]
+        meta = np.full((len(drawn), 5), ABSENT, dtype=np.int32)
+        meta[:, 0] = drawn[:, 0]
         numbers = self._sentences.documents["number"]
         for column, rows in ((1, drawn[:, 1]), (3, drawn[:, 2])):
             there = rows != ABSENT
-            found[there, column] = numbers[self._sentences.document_of(rows[there])]
-            found[there, column + 1] = self._sentences.places[rows[there]]
-        return found
+            meta[there, column] = numbers[self._sentences.document_of(rows[there])]
+            meta[there, column + 1] = self._sentences.places[rows[there]]
+        return meta
 
     def texts(self, drawn):
         """The one or two sentences of each candidate: list of lists of str."""

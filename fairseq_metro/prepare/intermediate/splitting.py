@@ -30,15 +30,15 @@ def sentences_of(paragraph):
     ['Mr. J. Doe left the U.S. in 1990.', '"Why?"', 'He asked twice!']
     """
     text = " ".join(paragraph.split())
-    found, start = [], 0
+    sentences, start = [], 0
     for match in _END.finditer(text):
         if match["mark"] and not _ends(text[start : match.start()], match):
             continue
-        found.append(text[start : match.end()].strip())
+        sentences.append(text[start : match.end()].strip())
         start = match.end()
     if rest := text[start:].strip():
-        found.append(rest)
-    return found
+        sentences.append(rest)
+    return sentences
 
 
 def _ends(before, match):

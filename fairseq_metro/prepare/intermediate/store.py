@@ -65,18 +65,18 @@ def kept_sentences(text, rules, tokenizer):
 
     places count all sentences, so that neighbours stay known when one between them is left out.
     """
-    found = []
+    sentences = []
     for paragraph in paragraphs_of(text, rules.lines):
         if rules.lines == SENTENCE:
-            found.append(" ".join(paragraph.split()))
+            sentences.append(" ".join(paragraph.split()))
         else:
-            found += sentences_of(paragraph)
+            sentences += sentences_of(paragraph)
     kept = [
         (place, sentence)
-        for place, sentence in enumerate(found)
+        for place, sentence in enumerate(sentences)
         if _long_enough(sentence, rules.least_tokens, tokenizer)
     ]
-    return kept, len(found) - len(kept)
+    return kept, len(sentences) - len(kept)
 
 
 def _long_enough(sentence, least, tokenizer):
@@ -141,14 +141,14 @@ def collect(folder, sources, documents, reading, rules, workers, settings):
         of_sources = jobs(sources, documents, reading)
         todo = (job for n, job in enumerate(of_sources) if n >= growing.steps)
         with Workers(workers, _set_up, (rules,), _work) as pool:
-            for found in pool.map(todo):
-                growing.write(TEXT, found.text)
-                growing.write(ENDS, found.ends + facts["bytes"])
-                growing.write(PLACES, found.places)
-                growing.write(DOCUMENTS, found.rows)
-                growing.write(BOUNDS, found.bounds + facts["sentences"])
-                facts["bytes"] += len(found.text)
-                for name, count in found.counts.items():
+            for result in pool.map(todo):
+                growing.write(TEXT, result.text)
+                growing.write(ENDS, result.ends + facts["bytes"])
+                growing.write(PLACES, result.places)
+                growing.write(DOCUMENTS, result.rows)
+                growing.write(BOUNDS, result.bounds + facts["sentences"])
+                facts["bytes"] += len(result.text)
+                for name, count in result.counts.items():
                     facts[name] += count
                 growing.step(facts)
                 pace.show(facts["sentences"])
@@ -195,11 +195,11 @@ class Sentences:
         bool, (end - begin,).
         """
         places = np.asarray(self.places[begin : end + 1], dtype=np.int64)
-        found = np.zeros(end - begin, dtype=bool)
-        found[: len(places) - 1] = np.diff(places) == 1
+        adjacent = np.zeros(end - begin, dtype=bool)
+        adjacent[: len(places) - 1] = np.diff(places) == 1
         first, last = np.searchsorted(self._bounds, (begin + 1, end + 1))
-        found[self._bounds[first:last] - 1 - begin] = False  # the next row is another document's
-        return found
+        adjacent[self._bounds[first:last] - 1 - begin] = False  # the next row is another document's
+        return adjacent
 
 
 def _mapped(path, dtype):

@@ -40,8 +40,8 @@ class TeacherFilter:
     def __init__(self, path, group, tokenizer):
         from fairseq_metro.interchange.roberta import load_roberta
 
-        model, theirs = load_roberta(path)
-        if theirs.hash != tokenizer.hash:
+        model, teacher_tokenizer = load_roberta(path)
+        if teacher_tokenizer.hash != tokenizer.hash:
             raise UserError(
                 f"--filter-teacher {path}: its tokenizer is not the one that the data is made "
                 "with; name the same one, or another teacher"
@@ -87,10 +87,10 @@ class WordScores:
 
     def __call__(self, prompts, masks):
         """prompts: list of k arrays of ids; masks: (k,) positions. Returns (k, words) float64."""
-        found = np.zeros((len(prompts), len(self._words)))
+        scores = np.zeros((len(prompts), len(self._words)))
         for batch in batches(np.array(list(map(len, prompts)), dtype=np.int64)):
-            found[batch] = self._scores([prompts[i] for i in batch], masks[batch])
-        return found
+            scores[batch] = self._scores([prompts[i] for i in batch], masks[batch])
+        return scores
 
     def _scores(self, prompts, masks):
         import torch

@@ -56,10 +56,10 @@ class Building:
                 refuse_other(where, facts["settings"], self.settings[work.unit.split])
                 refuse_other(f"{where}: {work.unit.name}", facts["made from"], prints[work.key])
 
-    def keep(self, work, made_from, facts, said):
+    def keep(self, work, made_from, facts, hashes):
         """Put a unit's finished task folders in place; its facts last."""
         with atomic_write(self.folder / f"{work.key}.npy", "wb") as stream:
-            np.save(stream, said)
+            np.save(stream, hashes)
         place = self.folder / work.unit.split
         place.mkdir(exist_ok=True)
         for task in work.unit.tasks:
@@ -69,9 +69,9 @@ class Building:
         write_json(self.folder / f"{work.key}.json", whole)
 
 
-def refuse_other(where, was, wanted):
+def refuse_other(where, was, expected):
     """Raise :class:`UserError` naming the first entry in which two dicts differ."""
-    for key, value in wanted.items():
+    for key, value in expected.items():
         before = was.get(key)
         if before != value:
             if any(isinstance(x, (list, dict)) or len(str(x)) > 40 for x in (before, value)):
@@ -143,9 +143,9 @@ class Amounts:
     def jobs(self, number):
         """The jobs of a unit; what it reads is settled when its turn comes."""
         work = self._works[number]
-        self._rows[number], wanted = work.wanted()
+        self._rows[number], positions = work.selected_rows()
         bad_rows = self.bad_rows[number]
-        yield from jobs(number, work.source, wanted, len(work.unit.tasks), bad_rows)
+        yield from jobs(number, work.source, positions, len(work.unit.tasks), bad_rows)
         bad_rows.end_of_file()  # of rows drawn, the file's end was not met
 
     def rows(self, number, seen):
@@ -188,7 +188,7 @@ class UnitWriter:
                 TaskWriter(folder, work.unit.split, size, has_choices(work.unit, task))
             )
         self._bad_rows = [BadRows(plan.max_bad_rows) for _ in work.unit.tasks]
-        self._said, self._rows = [], 0
+        self._hashes, self._rows = [], 0
         self._characters, self._allow_unknown = Characters(), plan.allow_unknown
 
     def write(self, result):
@@ -202,7 +202,7 @@ class UnitWriter:
                 counts.add(problem.reason, str(problem), of_file=problem.of_file)
             self._characters += pairs.characters
             writer.write(pairs, dropped + Counter(problem.reason for problem in bad), unmatched)
-        self._said.append(result.said)
+        self._hashes.append(result.hashes)
         self._rows += result.rows
 
     def finish(self, building, prints, amounts):
@@ -220,7 +220,7 @@ class UnitWriter:
         counted = (amounts.bad_rows[self.number], *self._bad_rows)
         known["bad_rows"] = [sentence for counts in counted for sentence in counts.summary()]
         made_from = prints[self.work.key]
-        building.keep(self.work, made_from, known, np.concatenate(self._said))
+        building.keep(self.work, made_from, known, np.concatenate(self._hashes))
         amounts.finish(self.number)
         pairs = sum(fact["rows"] for fact in facts)
         logger.info("%s: %d rows, %d tasks, %d pairs", self.name, rows, len(tasks), pairs)

@@ -57,7 +57,7 @@ def complete_split(plan, building, split, works):
         return  # a run killed after the renaming below left the rest done
     facts = [building.facts(work) for work in works]
     mixture, tasks = works[0].unit.mixture, [task for work in works for task in work.unit.tasks]
-    known = {name: fact for one in facts for name, fact in one["tasks"].items()}
+    known = {name: fact for entry in facts for name, fact in entry["tasks"].items()}
     if split == TRAIN:
         rows = {
             work.unit.tasks[0].name if work.unit.tasks[0].jsonl else work.unit.tasks[0].set.name:
@@ -72,9 +72,9 @@ def complete_split(plan, building, split, works):
              "examples": mixture.examples, "drop_rules": works[0].unit.rules.name,
              "sets": [_set_entry(work, fact) for work, fact in zip(works, facts, strict=True)],
              "tasks": entries}  # fmt: skip
-    said = np.concatenate([building.row_hashes(work) for work in works])
+    hashes = np.concatenate([building.row_hashes(work) for work in works])
     with atomic_write(folder / overlap.HASHES, "wb") as stream:
-        np.save(stream, said)
+        np.save(stream, hashes)
     write_json(folder / MIXTURE, whole)
     write_json(folder / CAPS, {task.name: caps[task.name] for task in tasks})
 
@@ -153,11 +153,11 @@ def report_overlap(dest, splits):
         path = dest / split / MIXTURE
         facts = read_json(path)
         rows = overlap.load_hashes(dest / split)
-        sizes = [one["rows"] for one in facts["sets"]]
-        found = overlap.counts(rows, sizes, training)
+        sizes = [entry["rows"] for entry in facts["sets"]]
+        counts = overlap.counts(rows, sizes, training)
         tasks = iter(facts["tasks"])
-        for one, number in zip(facts["sets"], found, strict=True):
-            one["in_training"] = number
-            for _ in range(one["tasks"]):
+        for entry, number in zip(facts["sets"], counts, strict=True):
+            entry["in_training"] = number
+            for _ in range(entry["tasks"]):
                 next(tasks)["in_training"] = number
         write_json(path, facts)

@@ -118,9 +118,9 @@ def make(plan, building, splits, prints):
 def evaluation_rows(plan, building, works):
     """Hashes of all evaluation rows, of this run's units and of splits that are there already."""
     there = [split for split in read_folder_stamp(plan.dest) if split != TRAIN]
-    found = [overlap.load_hashes(plan.dest / split) for split in there]
-    found += [building.row_hashes(work) for work in works]
-    return np.unique(np.concatenate(found)) if found else np.zeros(0, np.uint64)
+    hashes = [overlap.load_hashes(plan.dest / split) for split in there]
+    hashes += [building.row_hashes(work) for work in works]
+    return np.unique(np.concatenate(hashes)) if hashes else np.zeros(0, np.uint64)
 
 
 def leave_nothing_unfinished(plan, building):
@@ -141,13 +141,13 @@ def report(plan, stamp, seconds):
                 logger.info(
                     "%s/%s: %d pairs; left out: %s", split, task["name"], task["rows"], lost
                 )
-        for one in facts["sets"]:
-            for sentence in one.get("bad_rows", ()):
-                logger.warning("%s/%s: %s", split, one["name"], sentence)
-            if one.get("in_training"):
+        for entry in facts["sets"]:
+            for sentence in entry.get("bad_rows", ()):
+                logger.warning("%s/%s: %s", split, entry["name"], sentence)
+            if entry.get("in_training"):
                 logger.warning(
                     "%s/%s: %d of %d rows say the same as a training row",
-                    split, one["name"], one["in_training"], one["rows"],
+                    split, entry["name"], entry["in_training"], entry["rows"],
                 )  # fmt: skip
         known = stamp["splits"][split]
         logger.info(

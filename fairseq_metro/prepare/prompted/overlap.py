@@ -29,14 +29,14 @@ def found_in(rows, training):
     >>> found_in(np.array([1, 2, 3], np.uint64), np.array([3, 3, 7], np.uint64)).tolist()
     [False, False, True]
     """
-    found = np.zeros(len(rows), dtype=bool)
+    present = np.zeros(len(rows), dtype=bool)
     for start in range(0, len(training), BLOCK):
-        found |= np.isin(rows, training[start : start + BLOCK])
-    return found
+        present |= np.isin(rows, training[start : start + BLOCK])
+    return present
 
 
 def counts(rows, sizes, training):
     """How many rows of each data set are training rows too; sizes: rows of each, in order."""
-    found = found_in(rows, training)
+    present = found_in(rows, training)
     ends = np.cumsum(sizes)
-    return [int(found[end - size : end].sum()) for end, size in zip(ends, sizes, strict=True)]
+    return [int(present[end - size : end].sum()) for end, size in zip(ends, sizes, strict=True)]

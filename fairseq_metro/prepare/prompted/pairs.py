@@ -76,7 +76,7 @@ class PairEncoder:
             for line, text in enumerate(new, len(sources))
         }
         short = {text: known[text] if text in known else here[text] for text in short}
-        found, first = [], 0
+        encoded_pairs, first = [], 0
         for pairs, with_choices in tasks:
             last = first + len(pairs)
             source = Lines(whole[starts[first] : starts[last]], sizes[first:last] + np.int32(1))
@@ -85,10 +85,10 @@ class PairEncoder:
                 sources[first:last], tokens[starts[first] - first : starts[last] - last],
                 sizes[first:last],
             )  # fmt: skip
-            found.append(encoded)
+            encoded_pairs.append(encoded)
             first = last
         self._remember(here)
-        return found
+        return encoded_pairs
 
     def _task(self, source, pairs, with_choices, short):
         target = self._lines([short[pair.target] for pair in pairs])

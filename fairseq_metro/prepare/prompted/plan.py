@@ -72,12 +72,12 @@ class Plan:
 
     def settings(self, split):
         """Options that decide about a split's bytes, apart from its data sets' own: for JSON."""
-        found = {"mixture": self.mixture.name, "vocabulary": self.vocabulary.hash,
+        settings = {"mixture": self.mixture.name, "vocabulary": self.vocabulary.hash,
                  "seed": self.seed, "limit": self.limit}  # fmt: skip
         if split == TRAIN:
             overlap = {"evaluation-overlap": self.overlap}
-            return found | {"drop-rules": self.rules.name} | overlap
-        return found | ({"valid-rows": self.valid_rows} if split == VALID else {})
+            return settings | {"drop-rules": self.rules.name} | overlap
+        return settings | ({"valid-rows": self.valid_rows} if split == VALID else {})
 
 
 def parser():
@@ -151,14 +151,14 @@ def plan(args):
     mixture.refuse_trained_and_held_out()
     templates = templates_from(args.templates)
     mixture = mixture.with_templates(templates)
-    wanted = args.split or [TRAIN, VALID]
-    refuse_missing(mixture, wanted, args)
+    splits = args.split or [TRAIN, VALID]
+    refuse_missing(mixture, splits, args)
     vocabulary = Vocabulary.load(args.vocab)
     vocabulary.require_tokenizer()
     made = Plan(
         mixture=mixture, templates=templates, tasks=args.tasks, hub=args.hub,
         vocabulary=vocabulary, dest=args.dest, workers=args.workers,
-        splits=tuple(split for split in SPLITS if split in wanted),
+        splits=tuple(split for split in SPLITS if split in splits),
         rules=RULES[args.drop_rules or ("t0" if mixture.rule == "t0" else "metro")],
         seed=mixture.seed if args.seed is None else args.seed,
         limit=args.limit, valid_rows=args.valid_rows, overlap=args.evaluation_overlap,
@@ -175,8 +175,13 @@ def refuse_missing(mixture, splits, args):
     """Raise :class:`UserError` that names all data sets without files, where several have none."""
     if args.hub:
         return  # what the hub does not have is known when it is asked
-    sets = [one for split in splits for one in mixture.sets_of(split) if not one.jsonl]
-    names = dict.fromkeys(one.dataset for one in sets)
+    sets = [
+        mixture_set
+        for split in splits
+        for mixture_set in mixture.sets_of(split)
+        if not mixture_set.jsonl
+    ]
+    names = dict.fromkeys(mixture_set.dataset for mixture_set in sets)
     missing = [name for name in names if not is_there(name, args.tasks)]
     if len(missing) > 1:
         raise UserError(

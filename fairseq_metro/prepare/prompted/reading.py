@@ -42,24 +42,24 @@ class Source:
         return [path for split in self.splits for path in self.dataset.files(split)]
 
 
-def splits_for(wanted, dataset, name):
+def splits_for(requested, dataset, name):
     """A data set's own splits that a mixture's word for a split means: tuple of str, none missing.
 
     ``train`` means all whose names begin so (METRO's data script), ``validation`` likewise; other
     words mean themselves. Raises :class:`UserError` where the data set has no such split.
     """
-    if wanted == "train":
-        found = [split for split in dataset.splits if split.startswith("train")]
-    elif wanted == "validation":
-        found = validation_splits(dataset)
+    if requested == "train":
+        splits = [split for split in dataset.splits if split.startswith("train")]
+    elif requested == "validation":
+        splits = validation_splits(dataset)
     else:
-        found = [split for split in dataset.splits if split == wanted]
-    if not found:
+        splits = [split for split in dataset.splits if split == requested]
+    if not splits:
         raise UserError(
-            f"{name}: no split {wanted!r} among its splits ({', '.join(dataset.splits)}; "
-            f"{nearest(wanted, dataset.splits)})"
+            f"{name}: no split {requested!r} among its splits ({', '.join(dataset.splits)}; "
+            f"{nearest(requested, dataset.splits)})"
         )
-    return tuple(found)
+    return tuple(splits)
 
 
 def validation_splits(dataset):
@@ -91,17 +91,21 @@ class Selection:
     most: int | None
     seed: int
 
-    def wanted(self, mixture: Mixture, tasks, split, source):
+    def selected_rows(self, mixture: Mixture, tasks, split, source):
         """(rows that take part, for each task its rows as ascending int64), or (None, None): all."""
-        one = tasks[0].set
+        mixture_set = tasks[0].set
         by_task = mixture.rule == "flan" and split == "train"
-        part = (one.first, one.keep_every, one.leave_every) != (None, None, None)
+        part = (mixture_set.first, mixture_set.keep_every, mixture_set.leave_every) != (
+            None,
+            None,
+            None,
+        )
         if not by_task and not part and self.most is None:
             return None, None
         count = source.count()
-        rows = one.row_indices(count)
+        rows = mixture_set.row_indices(count)
         if self.most is not None and len(rows) > self.most:
-            rows = self._draw(rows, one.name)
+            rows = self._draw(rows, mixture_set.name)
         if by_task:
             return len(rows), [cyclic_rows(rows, task, mixture.cap) for task in tasks]
         return len(rows), [rows] * len(tasks)
@@ -112,26 +116,26 @@ class Selection:
         return rows[np.sort(order[: self.most])]
 
 
-def jobs(number, source, wanted, tasks, bad_rows=None):
+def jobs(number, source, positions, tasks, bad_rows=None):
     """Yield the :class:`Job` s of unit ``number``, at least one; a row is read once for all tasks.
 
-    wanted: for each of ``tasks`` ascending rows, or None for every row to every task; bad_rows: as
+    positions: for each of ``tasks`` ascending rows, or None for every row to every task; bad_rows: as
     :meth:`Source.rows` takes it.
     """
     most = max(1, PROMPTS_PER_JOB // tasks)
-    alike = wanted is None or all(rows is wanted[0] for rows in wanted)
+    alike = positions is None or all(rows is positions[0] for rows in positions)
     needed = None
-    if wanted is not None:
-        needed = wanted[0] if alike else np.unique(np.concatenate(wanted))
+    if positions is not None:
+        needed = positions[0] if alike else np.unique(np.concatenate(positions))
     indices, rows, made = [], [], 0
     for index, row in chosen_rows(source, needed, bad_rows):
         indices.append(index)
         rows.append(row)
         if len(rows) == most:
-            yield Job(number, indices, rows, _positions(indices, wanted, alike, tasks))
+            yield Job(number, indices, rows, _positions(indices, positions, alike, tasks))
             indices, rows, made = [], [], made + 1
     if rows or not made:
-        yield Job(number, indices, rows, _positions(indices, wanted, alike, tasks))
+        yield Job(number, indices, rows, _positions(indices, positions, alike, tasks))
 
 
 def good_rows(source, needed):
@@ -158,13 +162,13 @@ def chosen_rows(source, needed, bad_rows=None):
                 return
 
 
-def _positions(indices, wanted, alike, tasks):
+def _positions(indices, requested, alike, tasks):
     """For each task the positions of its rows in a job, or None where it takes them all."""
     if alike or not indices:
         return [None] * tasks
     here = np.asarray(indices)
-    found = []
-    for rows in wanted:
+    positions = []
+    for rows in requested:
         low, high = np.searchsorted(rows, [here[0], here[-1] + 1])
-        found.append(np.searchsorted(here, rows[low:high]).tolist())
-    return found
+        positions.append(np.searchsorted(here, rows[low:high]).tolist())
+    return positions

@@ -43,20 +43,22 @@ class Unit:
 
 @dataclass(frozen=True)
 class Job:
-    """Rows of a unit. indices: their places in the data set; wanted: for each task the positions in
+    """Rows of a unit. indices: their places in the data set; positions: for each task the positions in
     ``rows`` that it takes, or None for all."""
 
     unit: int
     indices: list
     rows: list
-    wanted: list
+    positions: list
 
 
 @dataclass
 class Rendered:
-    """What became of a job, a list entry for each task. bad: a :class:`BadRow` for each row that
-    lacks what the task's template prints; said: uint64, what the rows say that are not left out of
-    training."""
+    """The result of a job, with a list entry per task.
+
+    bad: a :class:`BadRow` for each row that lacks a value that the task's template prints; hashes:
+    uint64, of the text of the rows that are kept for training.
+    """
 
     unit: int
     rows: int
@@ -64,12 +66,12 @@ class Rendered:
     dropped: list[Counter]
     bad: list[list]
     unmatched: list[int]
-    said: np.ndarray
+    hashes: np.ndarray
 
     @property
     def tokens(self):
         """Tokens of all sources and targets."""
-        return sum(len(one.source.tokens) + len(one.target.tokens) for one in self.pairs)
+        return sum(len(pair.source.tokens) + len(pair.target.tokens) for pair in self.pairs)
 
 
 class Renderer:
@@ -83,16 +85,16 @@ class Renderer:
     def __call__(self, job):
         """The job's pairs as tokens."""
         unit = self._units[job.unit]
-        said = row_hashes(job.rows)
-        held_out = self._held_out(unit, said)
+        hashes = row_hashes(job.rows)
+        held_out = self._held_out(unit, hashes)
         pairs, dropped, bad = self._texts(unit, job, held_out)
         with_choices = [has_choices(unit, task) for task in unit.tasks]
         encoded = self._encode(list(zip(pairs, with_choices, strict=True)))
         unmatched = [
-            sum(pair.gold < 0 for pair in found) if choices else 0
-            for found, choices in zip(pairs, with_choices, strict=True)
+            sum(pair.gold < 0 for pair in encoded_pair) if choices else 0
+            for encoded_pair, choices in zip(pairs, with_choices, strict=True)
         ]
-        kept = np.delete(said, sorted(held_out))
+        kept = np.delete(hashes, sorted(held_out))
         return Rendered(job.unit, len(job.rows), encoded, dropped, bad, unmatched, kept)
 
     def texts(self, job):
@@ -104,20 +106,20 @@ class Renderer:
 
     def _texts(self, unit, job, held_out):
         by_task = [
-            self._task(unit, task, job, wanted, held_out)
-            for task, wanted in zip(unit.tasks, job.wanted, strict=True)
+            self._task(unit, task, job, positions, held_out)
+            for task, positions in zip(unit.tasks, job.positions, strict=True)
         ]
         return tuple(map(list, zip(*by_task, strict=True)))
 
-    def _held_out(self, unit, said):
+    def _held_out(self, unit, hashes):
         if unit.split != "train" or not self._avoid:
             return frozenset()
-        return {i for i, value in enumerate(said.tolist()) if value in self._avoid}
+        return {i for i, value in enumerate(hashes.tolist()) if value in self._avoid}
 
-    def _task(self, unit, task, job, wanted, held_out):
+    def _task(self, unit, task, job, positions, held_out):
         """(pairs, reasons of dropped rows, bad rows) of one task."""
         pairs, reasons, bad = [], Counter(), []
-        for position in range(len(job.rows)) if wanted is None else wanted:
+        for position in range(len(job.rows)) if positions is None else positions:
             if position in held_out:
                 reasons["evaluation row"] += 1
                 continue
@@ -151,7 +153,7 @@ class Renderer:
         shots = unit.mixture.exemplars
         drawn = flan.exemplar_rows(unit.seed, task.name, row, len(unit.pool), shots)
         shown = [pair_or_none(unit, task, *unit.pool[i]) for i in drawn]
-        shown = [one for one in shown if one is not None]
+        shown = [exemplar for exemplar in shown if exemplar is not None]
         return flan.with_exemplars(pair, shown, unit.room, self._tokens)
 
 

@@ -31,8 +31,10 @@ def row_hash(row):
     """
     texts = [_WORD.findall(_plain(text)) for text in _strings(row)]
     long = [" ".join(words) for words in texts if len(words) >= LEAST_WORDS]
-    said = "\n".join(sorted(long or map(" ".join, texts)))
-    return int.from_bytes(hashlib.blake2b(said.encode("utf-8", "replace"), digest_size=8).digest())
+    content = "\n".join(sorted(long or map(" ".join, texts)))
+    return int.from_bytes(
+        hashlib.blake2b(content.encode("utf-8", "replace"), digest_size=8).digest()
+    )
 
 
 def _plain(text):

@@ -16,9 +16,9 @@ def show(plan, number, stream):
     try_tasks(works)
     renderer = Renderer([work.unit for work in works], plan.vocabulary)
     for place, work in enumerate(works):
-        for task, found, reasons in examples(work, place, renderer, number):
+        for task, shown, reasons in examples(work, place, renderer, number):
             stream.write(f"\n{work.unit.split}/{task.name}\n")
-            for pair in found:
+            for pair in shown:
                 stream.write(f"  input:   {pair.input}\n  target:  {pair.target}\n")
                 if pair.choices is not None:
                     stream.write(f"  choices: {' | '.join(pair.choices)}\n")
@@ -29,18 +29,18 @@ def show(plan, number, stream):
 
 def examples(work, place, renderer, number):
     """Yield (task, its first pairs, reasons for rows before them) from the unit's first rows."""
-    _, wanted = work.wanted()
+    _, positions = work.selected_rows()
     for position, task in enumerate(work.unit.tasks):
-        needed = None if wanted is None else wanted[position][: number * ROWS_TRIED]
+        needed = None if positions is None else positions[position][: number * ROWS_TRIED]
         rows = list(islice(good_rows(work.source, needed), number * ROWS_TRIED))
-        found, reasons = [], {}
+        shown, reasons = [], {}
         for index, row in rows:
-            if len(found) == number:
+            if len(shown) == number:
                 break
-            only = [[] for _ in work.unit.tasks]
-            only[position] = [0]
-            pairs, dropped = renderer.texts(Job(place, [index], [row], only))
-            found += pairs[position]
+            single = [[] for _ in work.unit.tasks]
+            single[position] = [0]
+            pairs, dropped = renderer.texts(Job(place, [index], [row], single))
+            shown += pairs[position]
             for reason, times in dropped[position].items():
                 reasons[reason] = reasons.get(reason, 0) + times
-        yield task, found, reasons
+        yield task, shown, reasons

@@ -37,11 +37,13 @@ def try_tasks(works):
 def _try_unit(work):
     unit = work.unit
     search = FieldSearch([task.template for task in unit.tasks if task.template is not None])
-    _, wanted = work.wanted()
-    trials = [Trial(unit, i, None if wanted is None else wanted[i]) for i in range(len(unit.tasks))]
+    _, positions = work.selected_rows()
+    trials = [
+        Trial(unit, i, None if positions is None else positions[i]) for i in range(len(unit.tasks))
+    ]
     waiting, tried, needed, passed_over = trials, 0, None, BadRows(EVERY_ROW)
-    if wanted is not None:
-        needed = np.unique(np.concatenate(wanted))
+    if positions is not None:
+        needed = np.unique(np.concatenate(positions))
     for index, row in chosen_rows(work.source, needed, passed_over):
         if (search.satisfied and not waiting) or tried == ROWS_SEARCHED:
             break

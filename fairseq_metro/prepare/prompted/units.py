@@ -45,28 +45,34 @@ class Work:
         """A name for files of its own."""
         return f"{self.unit.split}.{hashlib.sha256(self.unit.name.encode()).hexdigest()[:16]}"
 
-    def wanted(self):
-        """(rows that take part, rows of each task), as :meth:`Selection.wanted`."""
+    def selected_rows(self):
+        """(rows that take part, rows of each task), as :meth:`Selection.selected_rows`."""
         unit = self.unit
-        return self.selection.wanted(unit.mixture, unit.tasks, unit.split, self.source)
+        return self.selection.selected_rows(unit.mixture, unit.tasks, unit.split, self.source)
 
     def rows_of(self, split):
         """Places of the rows that take part in one of the data set's own splits: (n,) int64."""
-        counts = [self.source.dataset.count(one) for one in self.source.splits]
+        counts = [self.source.dataset.count(name) for name in self.source.splits]
         place = self.source.splits.index(split)
         first, last = sum(counts[:place]), sum(counts[: place + 1])
-        wanted = self.wanted()[1]
-        if wanted is None:
+        positions = self.selected_rows()[1]
+        if positions is None:
             return np.arange(last - first)
-        rows = np.unique(np.concatenate(wanted))
+        rows = np.unique(np.concatenate(positions))
         return rows[(rows >= first) & (rows < last)] - first
 
     def fingerprint(self, hashes):
         """What its files depend on: a dict for JSON. hashes: SHA-256 by path."""
-        one, mixture = self.unit.tasks[0].set, self.unit.mixture
+        mixture_set, mixture = self.unit.tasks[0].set, self.unit.mixture
         made_from = {
-            "set": one.name,
-            "rows": [one.first, one.keep_every, one.leave_every, one.cap, self.selection.most],
+            "set": mixture_set.name,
+            "rows": [
+                mixture_set.first,
+                mixture_set.keep_every,
+                mixture_set.leave_every,
+                mixture_set.cap,
+                self.selection.most,
+            ],
             "splits": list(self.source.splits),
             "files": [[path.name, hashes[path]] for path in self.source.files()],
             "rules": self.unit.rules.name,
@@ -81,7 +87,7 @@ class Work:
                 mixture.mode,
                 mixture.options,
                 mixture.exemplars,
-                one.cluster,
+                mixture_set.cluster,
                 *([self.unit.room] if mixture.exemplars[1] else []),
             ],
             "pool": len(self.unit.pool),
@@ -101,7 +107,7 @@ def template_hash(template):
 
 def all_work(plan):
     """The :class:`Work` of every split, in the mixture's order. Raises :class:`UserError`."""
-    found = []
+    all_works = []
     for split in plan.splits:
         mixture, opened = with_sets(plan, split)
         tasks = mixture.tasks(plan.templates, split)
@@ -112,9 +118,9 @@ def all_work(plan):
                 f"mixture {plan.mixture.name}: no data set for --split {split}; leave it out, or "
                 f"name data sets under {split!r} in the mixture"
             )
-        found += works
-    check_apart(found)
-    return found
+        all_works += works
+    check_apart(all_works)
+    return all_works
 
 
 def check_apart(works):
@@ -129,8 +135,8 @@ def check_apart(works):
             ):
                 continue
             for split in set(training.source.splits) & set(other.source.splits):
-                one, two = training.rows_of(split), other.rows_of(split)
-                if shared := len(np.intersect1d(one, two)):
+                rows, two = training.rows_of(split), other.rows_of(split)
+                if shared := len(np.intersect1d(rows, two)):
                     raise UserError(
                         f"mixture {training.unit.mixture.name}: {shared} rows of "
                         f"{training.unit.name}, split {split}, are both in train and in "
@@ -169,47 +175,49 @@ def with_sets(plan, split):
     if split != VALID or mixture.valid:
         return mixture, opened
     sets = []
-    for one in mixture.sets:
-        if one.jsonl:
+    for mixture_set in mixture.sets:
+        if mixture_set.jsonl:
             continue
-        opened[one.dataset] = dataset = plan.open(one.dataset)
-        if validation := validation_of(one.split, dataset):
+        opened[mixture_set.dataset] = dataset = plan.open(mixture_set.dataset)
+        if validation := validation_of(mixture_set.split, dataset):
             whole = dict(first=None, keep_every=None, leave_every=None, split=validation)
-            sets.append(replace(one, **whole))
+            sets.append(replace(mixture_set, **whole))
         else:
-            logger.info("%s: no validation split, not in %s", one.dataset, VALID)
+            logger.info("%s: no validation split, not in %s", mixture_set.dataset, VALID)
     return replace(mixture, valid=tuple(sets)), opened
 
 
 def _work(plan, split, mixture, tasks, opened):
-    one = tasks[0].set
+    mixture_set = tasks[0].set
     if tasks[0].jsonl:
         dataset = plan.open(f"jsonl:{tasks[0].jsonl}")
         splits = tuple(dataset.splits)
     else:
-        dataset = opened.get(one.dataset) or plan.open(one.dataset)
-        splits = splits_for(one.split, dataset, one.dataset)
+        dataset = opened.get(mixture_set.dataset) or plan.open(mixture_set.dataset)
+        splits = splits_for(mixture_set.split, dataset, mixture_set.dataset)
     rules = plan.rules if split == TRAIN else EVALUATION
     most = plan.limit if split != VALID else min(plan.valid_rows, plan.limit or plan.valid_rows)
     source = Source(dataset, splits)
-    name = f"{one.name} {tasks[0].jsonl.name}" if tasks[0].jsonl else one.name
-    pool, own = exemplar_pool(mixture, one, source)
+    name = f"{mixture_set.name} {tasks[0].jsonl.name}" if tasks[0].jsonl else mixture_set.name
+    pool, own = exemplar_pool(mixture, mixture_set, source)
     first = next(good_rows(source, None))[1] if tasks[0].jsonl else {}
     ready = "choices" in first
     unit = Unit(split, name, mixture, tuple(tasks), rules, plan.seed, pool, own, ready, plan.room)
     return Work(unit, source, Selection(most, plan.seed))
 
 
-def exemplar_pool(mixture, one, source):
+def exemplar_pool(mixture, mixture_set, source):
     """Training rows for exemplars, as (index, row), and whether they are of ``source``'s splits.
 
-    None where the mixture shows no exemplars. one: the set; source: where its own rows are.
+    None where the mixture shows no exemplars. mixture_set: the set; source: where its own rows are.
     """
-    if not mixture.exemplars[1] or one.jsonl:
+    if not mixture.exemplars[1] or mixture_set.jsonl:
         return (), False
     known = (*mixture.sets, *mixture.left_out)
-    train = next((s for s in known if s.name == one.name), replace(one, split=TRAIN))
-    pool = Source(source.dataset, splits_for(train.split, source.dataset, one.dataset))
+    train = next(
+        (s for s in known if s.name == mixture_set.name), replace(mixture_set, split=TRAIN)
+    )
+    pool = Source(source.dataset, splits_for(train.split, source.dataset, mixture_set.dataset))
     rows = train.row_indices(pool.count())
     if len(rows) > POOL_ROWS:  # from everywhere, since files are often sorted by label
         rows = rows[np.arange(POOL_ROWS) * len(rows) // POOL_ROWS]

@@ -26,9 +26,9 @@ class TaskWriter:
 
     def write(self, pairs, dropped, unmatched):
         """Add a chunk's :class:`EncodedPairs`, the reasons of the rest, pairs without a gold."""
-        found = {"src": pairs.source, "tgt": pairs.target, "choices": pairs.choices}
+        parts = {"src": pairs.source, "tgt": pairs.target, "choices": pairs.choices}
         for kind, writer in self._lines.items():
-            writer.write(found[kind].tokens, found[kind].sizes)
+            writer.write(parts[kind].tokens, parts[kind].sizes)
         if self._gold is not None:
             self._gold.write(pairs.gold)
         self.rows += len(pairs.source.sizes)
