@@ -70,13 +70,13 @@ class VocabularyTokenizer:
 
     def literal(self, character):
         """The id of a character without blank. Raises :class:`UserError` where it is no piece."""
-        found = self.vocabulary.indices.get(self.vocabulary.normalizer(character))
-        if found is None:
+        index = self.vocabulary.indices.get(self.vocabulary.normalizer(character))
+        if index is None:
             raise UserError(
                 f"{self.vocabulary.path}: no piece {character!r}; train the vocabulary on text "
                 "that has this character"
             )
-        return found
+        return index
 
     def sentinel(self, number):
         """The id of T5's n-th sentinel, from 0. Raises :class:`UserError` where there are fewer."""
