@@ -142,7 +142,7 @@ STAGES = {
     "prompts": prompts_stage,
     "distil": lambda args: [distil("ce", group, args) for group in args.groups],
     "settings": lambda args: [
-        distil(one, load_task(args.curve_task).group, args) for one in args.settings
+        distil(setting, load_task(args.curve_task).group, args) for setting in args.settings
     ],
     "fewshot": fewshot_stage,
     "ablation": ablation_stage,
