@@ -1,1 +1,1 @@
-"""What a run did: its log read back, its progress shown, its curves drawn, its result summed up."""
+"""Analysis of a run: parse its log, show progress, plot curves, summarize results."""

@@ -1,4 +1,4 @@
-"""The curves of a pretraining run as one picture."""
+"""The curves of a pretraining run in one plot."""
 
 import io
 

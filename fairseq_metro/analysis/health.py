@@ -1,4 +1,4 @@
-"""Health of the auxiliary model and of what depends on it: a picture, and words for known failures.
+"""Diagnose the auxiliary model and RTD of a run: a plot and warnings about known failures.
 
 ``fairseq-metro health RUN`` reads ``RUN/train.log``,
 or the log itself, of a run of ``--task metro_t5`` at any time, and writes ``health.png`` beside it.
@@ -49,14 +49,14 @@ LOSSES = {"mlm_loss": "MLM", "rtd_loss": "RTD", "clm_loss": "CLM"}
 
 @dataclass(frozen=True)
 class Warning:
-    """A known failure: its name, what was seen, and what to change."""
+    """A known failure: its name, the observation, and the remedy."""
 
     name: str
     text: str
 
 
 def parser():
-    """The command's options."""
+    """Build the command's argument parser."""
     parser = CommandParser(description=__doc__.split("\n")[0])
     parser.add_argument("run", type=Path, help="Run directory with a train.log, or a log file.")
     parser.add_argument("--out", type=Path,
@@ -96,7 +96,7 @@ def read_metro_log(path):
 
 
 def plateau(replace_rate):
-    """RTD loss of always answering the share of replaced tokens: its entropy in nats.
+    """RTD loss of always predicting the replacement rate: its entropy in nats.
 
     >>> round(plateau(0.15), 3), plateau(0.0)
     (0.423, 0.0)
@@ -158,7 +158,7 @@ def diagnose(log, baseline=None):
 
 
 def decrease(log, name):
-    """How much a value fell over the last half of the run."""
+    """Decrease of a value over the second half of the run."""
     points = series_of(log, name)
     return smoothed_at(points, 0.5) - smoothed_at(points, 1.0) if points else 0.0
 
@@ -208,7 +208,7 @@ def diverged_losses(log, now):
 
 
 def rtd_above_plateau(log, now):
-    """RTD that does worse than a constant answer."""
+    """RTD that is worse than a constant prediction."""
     best = plateau(now["replace_rate"])
     if "rtd_loss" in now and now["rtd_loss"] > ABOVE_PLATEAU * best:
         remedy = on_decoder(log, "--rtd-on encoder, ") + "a smaller --lr or --lambda-rtd"
@@ -221,7 +221,7 @@ def rtd_above_plateau(log, now):
 
 
 def unigram_stage(log, now):
-    """An auxiliary model that knows the frequencies of tokens and nothing of their context."""
+    """An auxiliary model that has learned token frequencies but ignores the context."""
     auc, accuracy = now.get("rtd_auc", 1.0), now.get("mlm_accuracy", 1.0)
     if auc >= UNIGRAM_AUC or accuracy > UNIGRAM_ACCURACY * now.get("unigram_accuracy", 0.0):
         return
@@ -248,7 +248,7 @@ def unigram_stage(log, now):
 
 
 def too_strong(log, now):
-    """An auxiliary model that is right so often that little is left to detect and to correct."""
+    """An auxiliary model so accurate that little is left to detect and to correct."""
     rate = now.get("replace_rate_masked", 1.0)
     falling = decrease(log, "replace_rate_masked") >= FALLING
     if rate < TOO_STRONG or (rate < TOO_STRONG_IF_FALLING and falling):
@@ -275,7 +275,7 @@ def too_weak(log, now):
 
 
 def leakage(log, now, baseline):
-    """Masks that show by their place which tokens were replaced (METRO-T0, section 6.2).
+    """Mask positions that reveal which tokens were replaced (METRO-T0, section 6.2).
 
     Every replaced token is a masked one, so that the logged recall is the recall at masked tokens.
     How much of it is honest cannot be told from one run: tokens differ in how easy they are, and
@@ -303,7 +303,7 @@ def leakage(log, now, baseline):
 
 
 def describe(log, warnings):
-    """What the run looks like now, in a few lines, and the warnings."""
+    """A short summary of the run's current state, and the warnings."""
     now = current(log)
     update = series_of(log, "replace_rate")[-1][0]
     planned = f" of {log.max_update}" if log.max_update else ""

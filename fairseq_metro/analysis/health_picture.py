@@ -1,4 +1,4 @@
-"""The auxiliary model's health over a run as one picture."""
+"""The health of the auxiliary model over a run in one plot."""
 
 import io
 

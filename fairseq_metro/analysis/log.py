@@ -1,4 +1,4 @@
-"""fairseq's JSON log read back: the records of one run, however often it was resumed."""
+"""Parse fairseq's JSON log: the records of one run, including its resumptions."""
 
 import json
 import math

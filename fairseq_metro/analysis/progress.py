@@ -1,4 +1,4 @@
-"""Run ``fairseq-train`` and show how far it is: losses, speed, time left.
+"""Run ``fairseq-train`` and show its progress: losses, speed, time left.
 
 ``python -m fairseq_metro.analysis.progress --log RUN/train.log -- fairseq-train DATA …`` keeps the
 whole output in the log (appending), shows one line that is refreshed on a terminal and repeated
@@ -26,7 +26,7 @@ _MAX_UPDATE = re.compile(r"'max_update': (\d+)")
 
 
 def parser():
-    """The command's options."""
+    """Build the command's argument parser."""
     parser = CommandParser(description=__doc__.split("\n")[0])
     parser.add_argument("--log", required=True, help="File to append the output to.")
     parser.add_argument(
@@ -123,7 +123,7 @@ def _requests_to_end():
 
 
 class Display:
-    """Turns log lines into what a person wants to see on ``stream``."""
+    """Turns log lines into progress output on ``stream``."""
 
     def __init__(self, stream, every=10.0, clock=time.monotonic):
         self.stream, self.every, self.clock = stream, every, clock

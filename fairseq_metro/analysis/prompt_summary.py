@@ -1,4 +1,4 @@
-"""What prompt fine-tuning taught: accuracy per data set before and after, held-in and held-out.
+"""Results of prompt fine-tuning: accuracy per data set before and after, held-in and held-out.
 
 ``python -m fairseq_metro.analysis.prompt_summary RUN`` reads ``RUN/train.log``, the scores that
 fairseq-train left in ``RUN/scores`` or ``RUN/checkpoints/scores``, and the prompted pairs:
@@ -57,7 +57,7 @@ class SetScore:
 
     @property
     def guess(self):
-        """The accuracy of whoever does not read: chance, or always the commonest answer."""
+        """The accuracy of the majority baseline, or chance if that is higher."""
         return max(self.chance, self.commonest)
 
     @property
@@ -67,7 +67,7 @@ class SetScore:
 
 
 def parser():
-    """The command's options."""
+    """Build the command's argument parser."""
     parser = CommandParser(description=__doc__.split("\n")[0])
     parser.add_argument("run", type=Path,
         help="Run directory with checkpoints, scores and train.log.")  # fmt: skip
@@ -238,7 +238,7 @@ def _row(words, values, width):
 
 
 def verdict(sets, summary):
-    """Sentences a person can take away; none about what was not measured."""
+    """The conclusions as sentences; nothing is said about what was not measured."""
     done = f"{summary['updates']} updates, {summary['minutes']:.1f} minutes."
     planned = summary["updates_planned"]
     if planned and summary["updates"] < planned:
@@ -253,7 +253,7 @@ def verdict(sets, summary):
 
 
 def _beyond_guessing(sets):
-    """How a group stands to guessing: its mean's distance, in standard errors of the mean."""
+    """Distance of a group's mean from the majority baseline, in standard errors of the mean."""
     mean = means(sets)
     gain = mean["after"] - mean["guess"]
     error = math.sqrt(sum(task_set.error**2 for task_set in sets)) / len(sets)

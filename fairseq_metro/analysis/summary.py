@@ -1,4 +1,4 @@
-"""What a pretraining run learned: a table on the screen, ``summary.json``, ``curves.png``.
+"""Summarize a pretraining run: a table on the screen, ``summary.json``, ``curves.png``.
 
 ``fairseq-metro summary RUN`` reads ``RUN/train.log``, as
 the scripts in ``train_scripts/`` leave it beside the checkpoints, or fairseq-hydra-train's own.
@@ -37,7 +37,7 @@ METRICS = {
 
 
 def parser():
-    """The command's options."""
+    """Build the command's argument parser."""
     parser = CommandParser(description=__doc__.split("\n")[0])
     parser.add_argument("run", type=Path, help="Run directory with a train.log, or a log file.")
     parser.add_argument("--log", type=Path, help="Log file, if it is not RUN/train.log.")
@@ -93,7 +93,7 @@ def describe(summary):
 
 
 def verdict(summary):
-    """Sentences a person can take away; none about what was not measured."""
+    """The conclusions as sentences; nothing is said about what was not measured."""
     start, end = summary["start"], summary["end"]
     planned = summary["updates_planned"]
     facts = [f"{summary['updates']} updates"]

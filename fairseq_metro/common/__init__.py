@@ -1,1 +1,1 @@
-"""What every room may use: errors, files, logs, stamps, YAML, sources of text."""
+"""Helpers for every room: errors, files, logs, stamps, YAML, sources of text."""

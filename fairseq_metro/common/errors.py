@@ -1,4 +1,4 @@
-"""One class for errors that the user can mend, printed as one line.
+"""The exception class for errors that the user can fix, printed as one line.
 
 ``fairseq-train`` and its sisters catch nothing, so an exception reaches ``sys.excepthook``.
 The hook installed here prints the message of a :class:`UserError` alone, wherever it was raised:
@@ -30,13 +30,13 @@ _LOST_RANK = re.compile(r"gloo/transport/\S+\] (.*?)(?:\. |$)", re.MULTILINE)
 _AGAIN = "the same command goes on from the last checkpoint"
 
 
-LONGEST_MESSAGE = 2000  # characters: a value of a stranger's file may be longer than any screen
+LONGEST_MESSAGE = 2000  # characters; a value read from a file can be arbitrarily long
 
 
 class UserError(ValueError):
-    """A mistake in what the user gave us: one line that names the place, the value, the remedy.
+    """An error in the user's input, with a one-line message: place, value and remedy.
 
-    What is not printable in it, such as a terminal's escape sequence in the name of a file, is escaped.
+    Unprintable characters, such as a terminal's escape sequence in a file name, are escaped.
 
     torch rebuilds an exception of a DataLoader worker as ``UserError(<worker's traceback>)``; the
     constructor takes the original message back out of such a text.
@@ -52,7 +52,7 @@ class UserError(ValueError):
 
 
 def shown(value, longest=60):
-    """A value of a stranger's for a message: quoted, escaped, and cut to so many characters.
+    """An untrusted value for a message: quoted, escaped and truncated.
 
     >>> shown("\\x1b[31m"), shown("a" * 99, 10)
     ("'\\\\x1b[31m'", "'aaaaaa...")
@@ -62,8 +62,10 @@ def shown(value, longest=60):
 
 
 def shown_names(names, most=20):
-    """Names of a stranger's for a message, cut after ``most``; those that could be taken for others
-    are quoted and escaped, so that no message says that there is no `text` but only `text`.
+    """Untrusted names for a message, at most ``most`` of them.
+
+    Names that could be confused with others are quoted and escaped. Otherwise a message could claim
+    that there is no `text` but only `text`.
 
     >>> print(shown_names(["id", "text ", "t\u0435xt", "größe"]))
     id, 'text ', 't\u0435xt', größe
@@ -77,7 +79,7 @@ def shown_names(names, most=20):
 
 
 def _is_confusing(name):
-    """Whether a name may look like another: by blanks, hidden characters, letters of two scripts."""
+    """Whether a name can look like another one: blanks, hidden characters or mixed scripts."""
     if not name or not name.isprintable() or name != " ".join(name.split()) or len(name) > 60:
         return True
     scripts = {unicodedata.name(c, "?").split()[0] for c in name if c.isalpha()}
@@ -87,7 +89,7 @@ def _is_confusing(name):
 def user_message(error):
     """The message of the :class:`UserError` behind ``error``, or None.
 
-    A disk that is full or not to be written, and the loss of another process, have one as well.
+    A full or read-only disk and the loss of another process also have one.
 
     Behind means: the error itself, one whose traceback its text quotes, one it was raised from, or
     one during whose handling a bare ``Exception`` was raised, as fairseq's trainer does around
@@ -134,8 +136,8 @@ def print_user_errors_as_one_line():
 def print_user_errors_as_one_line_under_hydra():
     """Let a job of Hydra that failed with a :class:`UserError` end with its message alone (once).
 
-    Stock Hydra catches a job's exception, keeps it in a ``JobReturn``, and whoever reads
-    ``JobReturn.return_value`` gets "Error executing job with overrides", the exception, and from
+    Stock Hydra catches a job's exception, keeps it in a ``JobReturn``, and reading
+    ``JobReturn.return_value`` gives "Error executing job with overrides", the exception, and from
     ``run_and_report`` a traceback of several screens; no callback can be added once the job runs,
     and the plugin is imported only then. So the reading itself ends the process for a UserError.
     Not earlier, by an error class under ``SystemExit``: fairseq's background threads catch
@@ -165,7 +167,7 @@ def print_user_errors_as_one_line_under_hydra():
 
 
 def lost_message(error):
-    """One line for torch's error that says another process of the run was lost, else None."""
+    """A one-line message if torch reports the loss of another process of the run, else None."""
     if not isinstance(error, RuntimeError):
         return None
     reader, rank = _LOST_READER.search(str(error)), _LOST_RANK.search(str(error))
@@ -180,7 +182,7 @@ def lost_message(error):
 
 
 def disk_message(error):
-    """One line for an :class:`OSError` that says a disk is full or not to be written, else None."""
+    """A one-line message if an :class:`OSError` reports a full or read-only disk, else None."""
     if not isinstance(error, OSError):
         return None
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):

@@ -13,8 +13,10 @@ from fairseq_metro.common.errors import UserError
 
 @contextmanager
 def named_errors(path):
-    """Inside, an :class:`OSError` of a file that is open, which names none, gets the name ``path``:
-    whoever reads that a disk is full wants to know which."""
+    """Context in which an :class:`OSError` without a file name gets the name ``path``.
+
+    An error of an open file names no file, but a message about a full disk should.
+    """
     try:
         yield
     except OSError as error:
@@ -25,7 +27,7 @@ def named_errors(path):
 
 @contextmanager
 def writing(place):
-    """Inside, an :class:`OSError` becomes a :class:`UserError`: PLACE cannot be written, and why."""
+    """Context that turns an :class:`OSError` into a :class:`UserError` naming PLACE and the reason."""
     try:
         yield
     except OSError as error:
@@ -33,8 +35,10 @@ def writing(place):
 
 
 def refuse_unwritable(folder):
-    """Raise :class:`UserError` where ``folder`` could not be made or written into: before long work,
-    which leaves nothing there if it fails."""
+    """Raise :class:`UserError` if ``folder`` cannot be created or written to.
+
+    To be called before long work, so that it does not fail at its end.
+    """
     folder = Path(folder).absolute()
     place = next(path for path in (folder, *folder.parents) if path.exists())
     if not place.is_dir():
@@ -44,7 +48,7 @@ def refuse_unwritable(folder):
 
 
 def _beside(path):
-    """A name beside ``path`` that no other process has, in other containers either."""
+    """A temporary name beside ``path`` that is unique across processes and containers."""
     return path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
 
 

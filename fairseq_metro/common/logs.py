@@ -1,4 +1,4 @@
-"""What a command says: our messages on stderr, and loggers of other packages kept quiet meanwhile."""
+"""Log output of a command: our messages on stderr, while other packages stay quiet."""
 
 import contextlib
 import logging
@@ -7,7 +7,7 @@ import sys
 
 @contextlib.contextmanager
 def messages_on_stderr(level=logging.INFO):
-    """Log records from ``level`` up are bare lines on stderr inside; a command's ``main`` wears it.
+    """Context (or decorator of a command's ``main``) that logs bare lines from ``level`` to stderr.
 
     Importing fairseq leaves the root logger at DEBUG with a handler of its own format: such handlers
     are put aside, and all is as before afterwards, as a process may run several commands.
@@ -32,10 +32,10 @@ def messages_on_stderr(level=logging.INFO):
 
 @contextlib.contextmanager
 def quieted(*names):
-    """Loggers of these names say warnings and worse alone inside; their levels come back after.
+    """Context in which the named loggers emit only warnings and errors.
 
-    They come back because a process may go on: a level left at WARNING on ``fairseq`` would swallow
-    the losses of a training that it starts next.
+    Their levels are restored, as the process may go on: a level left at WARNING on
+    ``fairseq`` would swallow the losses of a training that it starts next.
     """
     before = [(logger, logger.level) for logger in map(logging.getLogger, names)]
     for logger, _ in before:

@@ -1,4 +1,4 @@
-"""Room for memory-mapped files: a mixture has hundreds of tasks, and each has several files."""
+"""Limit of open files: a mixture has hundreds of tasks with several memory-mapped files each."""
 
 import resource
 

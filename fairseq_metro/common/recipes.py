@@ -1,4 +1,4 @@
-"""Two documented groups of choices: the METRO-T0 paper's, and its released code's where they differ.
+"""The choices in which METRO-T0's paper and its released code differ, as two recipes.
 
 ``--recipe paper`` (default) or ``--recipe release``. A choice of the model is filled in by the
 architecture function, so an option on the command line still wins and the checkpoint holds what

@@ -1,6 +1,6 @@
-"""The one reader of YAML files, which may be a stranger's: templates, mixtures, suites, tasks.
+"""The reader of all YAML files, which may be untrusted: templates, mixtures, suites, tasks.
 
-YAML can ask for much with few bytes: aliases that multiply, nesting that overflows the stack, tags
+A small YAML file can demand much: aliases that multiply, nesting that overflows the stack, tags
 that build objects, numbers in base 60, dates that do not exist. So the events of a file are counted
 before anything is built, and plain values alone are made of it: mappings, lists, text, whole and
 floating-point numbers, booleans and nulls.
@@ -54,7 +54,7 @@ def _number(loader, node):
 
 
 def plain_loader(base):
-    """A subclass of a safe loader of PyYAML that makes plain values alone.
+    """A subclass of a safe PyYAML loader that constructs only plain values.
 
     promptsource's two tags are plain mappings; a number in base 60 and a date are text.
     """
@@ -94,7 +94,7 @@ _Loader = plain_loader(_C_LOADER)
 
 
 def load_yaml(path):
-    """What a YAML file says, as plain values.
+    """Load a YAML file as plain values.
 
     Raises :class:`UserError` with file and line for a file that cannot be read, is not YAML, gives a
     key twice, or is beyond :data:`MOST_BYTES`, :data:`DEEPEST` or :data:`MOST_NODES`.

@@ -1,1 +1,1 @@
-"""Tokens in, arrays out: vocabularies, indexed files, document blocks, masking. No model here."""
+"""Data sets as arrays: indexed files, document blocks, masking, batches. No model code."""

@@ -1,4 +1,4 @@
-"""What the samples of every pretraining objective share: blocks, their order, their padding."""
+"""Base class of the pretraining data sets: blocks, their order and their padding."""
 
 import numpy as np
 from fairseq.data import FairseqDataset
@@ -13,7 +13,7 @@ class BlockDataset(FairseqDataset):
 
     tokens: flat array of token ids; blocks: :class:`~fairseq_metro.data.blocks.Blocks` over it.
     ordinary: bool array (V,), True for ids that may be masked. decoder_start: id that begins the
-    decoder's input. shuffle: draw a new order every epoch (training).
+    decoder's input. shuffle: use a new order every epoch (training).
 
     Sizes, order and so batches depend on the blocks alone: every objective sees the same ones.
     A subclass adds ``__getitem__``, ``collater`` and ``some_but_not_all_masked``.
@@ -90,9 +90,9 @@ class BlockDataset(FairseqDataset):
     ):
         """Batches of ``indices`` in their order, none of them left out.
 
-        Stock fairseq throws the last batch away where its size is no multiple of
+        Stock fairseq drops the last batch if its size is not a multiple of
         ``--required-batch-size-multiple`` (8 unless given), even in validation; sorted by length,
-        those are the longest blocks of every epoch. They are batched again without that wish.
+        those are the longest blocks of every epoch. They are batched again without that option.
         """
         batches = super().batch_by_size(
             indices, max_tokens, max_sentences, required_batch_size_multiple
@@ -103,7 +103,7 @@ class BlockDataset(FairseqDataset):
         return batches
 
     def filter_indices_by_size(self, indices, max_sizes):
-        """Blocks are cut to the limit, so nothing is ever too long."""
+        """Return all indices: blocks never exceed the limit."""
         return indices, []
 
     def some_but_not_all_masked(self):
@@ -117,7 +117,7 @@ class BlockDataset(FairseqDataset):
         return some, unmasked
 
     def masked_and_ordinary(self, index):
-        """How many tokens of a block are masked, and how many could be."""
+        """Numbers of masked and of maskable tokens in a block."""
         raise TypeError(f"{type(self).__name__} must define masked_and_ordinary")
 
     def right_padded(self, rows):

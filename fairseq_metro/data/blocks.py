@@ -17,7 +17,7 @@ class Blocks:
     """Ranges of a flat token array: ``starts`` (int64, (N,)) and ``lengths`` (int32, (N,)).
 
     slack (int64, (N,)): by how many tokens a block may start later, to crop a long line at random.
-    counts: what happened on the way, for the log: lines, documents, long_lines (split at the
+    counts: statistics for the log: lines, documents, long_lines (split at the
     limit), tokens (in blocks), dropped_tokens (separators, one-token remains, long lines).
     """
 

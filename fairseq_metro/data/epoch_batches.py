@@ -1,10 +1,10 @@
-"""An epoch's batches, dealt to the processes in turn, and how a run goes on with them elsewhere.
+"""The batches of an epoch, distributed over processes, and how a resumed run continues them.
 
-The batches of an epoch are a list, by (seed, epoch) and the options alone; of W processes each takes
-every W-th. A checkpoint says how many batches of the list are done, and which samples they held. A
-run that cuts the same list goes on in it, on any number of processes. A run that cuts other batches
-(``--batch-size``, ``--max-tokens``, ``--seed``) makes a new list of the samples that are left. Either
-way every sample of the epoch comes once.
+The batches of an epoch are a list that depends only on (seed, epoch) and the options. Each of W
+processes takes every W-th batch. A checkpoint stores how many batches of the list are done, and
+which samples they held. A run that cuts the same list resumes it on any number of processes. A run
+that cuts other batches (``--batch-size``, ``--max-tokens``, ``--seed``) makes a new list of the
+remaining samples. Either way every sample of the epoch is used exactly once.
 """
 
 import logging
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 class BatchList:
-    """The batches of an epoch, or of what was left of it, in the order in which they are dealt.
+    """The batches of an epoch, or of its remainder, in the order of distribution.
 
     batches: int arrays of samples. A seed of None keeps their order. group: so many batches in a
     row stay together (``--grouped-shuffling``). As fairseq shuffles, but no batch is left out.
@@ -58,7 +58,7 @@ class BatchList:
 
 @dataclass(frozen=True)
 class Resumed:
-    """What the checkpoint that a run goes on from tells of its batches.
+    """What the checkpoint that a run resumes from says about its batches.
 
     path: of the checkpoint. changes: options of the task with another value now, in words. batching:
     arguments of ``batch_by_size`` then. seed: of the batches' order then. num_shards: processes then.
@@ -72,7 +72,7 @@ class Resumed:
 
 
 class EpochBatches(EpochBatchIterator):
-    """fairseq's iterator over the epochs of a data set, with a state that fits other batches as well.
+    """fairseq's epoch iterator, with a state that can be resumed with different batches.
 
     dataset: also has ``identity()``, a name of the samples of its present epoch. indices: these
     samples in their order, int64 (N,). batching: keyword arguments of ``dataset.batch_by_size``.
@@ -100,7 +100,7 @@ class EpochBatches(EpochBatchIterator):
             self._begin_whole_epoch()
         return super().next_epoch_itr(*args, **options)
 
-    # The deal
+    # Distribution
 
     def ordered_batches(self, epoch, fix_batches_to_gpus, shuffle):
         """This process's share of the list, from the first batch that is not done.
@@ -129,7 +129,7 @@ class EpochBatches(EpochBatchIterator):
     # The state
 
     def state_dict(self):
-        """fairseq's, and in the midst of an epoch ``samples``: what is done of it.
+        """fairseq's state and, within an epoch, ``samples``: the part that is done.
 
         done, total: numbers of samples. bits: which are done, packed, uint8. identity: of the data
         set's samples. list: the identity of the list of batches; batches: how many of it are done;
@@ -218,7 +218,7 @@ class EpochBatches(EpochBatchIterator):
             )
 
     def _other_samples(self):
-        """The error where the epoch that the checkpoint is in the midst of has other samples now."""
+        """The error if the samples of the epoch in progress have changed since the checkpoint."""
         path, changes = "the checkpoint", ""
         if self.resumed is not None:
             path, changes = self.resumed.path, self.resumed.changes

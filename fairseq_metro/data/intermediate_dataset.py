@@ -1,4 +1,4 @@
-"""Prompts of a SMASH task group, one mask each, in batches of like lengths, with what a teacher says.
+"""Prompts of a SMASH task group, one mask each, in batches of similar length, with teacher targets.
 
 Reads what ``fairseq-metro intermediate`` wrote. Sample and batch depend on (seed, epoch, index) alone.
 """
@@ -124,7 +124,7 @@ class IntermediateDataset(FairseqDataset):
         return np.random.default_rng([self.seed, self.epoch]).permutation(len(self))
 
     def filter_indices_by_size(self, indices, max_sizes):
-        """Prompts were cut when they were made, so nothing is ever too long."""
+        """Return all indices: prompts were truncated when they were built."""
         return indices, []
 
     def batch_by_size(

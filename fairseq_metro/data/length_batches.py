@@ -1,4 +1,4 @@
-"""Batches of pairs that are alike in source and in target length: little padding on both sides.
+"""Batches of pairs with similar source and target lengths, to minimize padding.
 
 A batch is padded to the longest source and the longest target in it, so it must be narrow in both.
 Pairs are cut by source length into as many slices, of equal numbers of tokens, as there are batches

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def masked_count(n, mask_prob):
-    """How many of ``n`` ordinary tokens are masked: round(mask_prob * n), at least 1 for n >= 4.
+    """Number of masked tokens among ``n`` ordinary ones: round(mask_prob * n), at least 1 for n >= 4.
 
     >>> [masked_count(n, 0.15) for n in (0, 3, 4, 100)]
     [0, 0, 1, 15]

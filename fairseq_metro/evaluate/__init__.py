@@ -1,1 +1,1 @@
-"""Evaluation: what trained models are worth."""
+"""Evaluation of trained models."""

@@ -24,7 +24,7 @@ AT_ONCE = 1024  # queries
 
 
 def parser():
-    """The command's options."""
+    """Build the command's argument parser."""
     parser = CommandParser(description=__doc__)
     add = parser.add_argument
     add("--corpus", nargs="+", required=True, metavar="FILE",

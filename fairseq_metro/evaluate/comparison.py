@@ -1,4 +1,4 @@
-"""``--compare A B``: two output folders, or a published row, side by side, with what chance explains.
+"""``--compare A B``: two output folders or published rows side by side, with confidence intervals.
 
 Differences between folders are of the same rows and templates, so their interval is that of a paired
 bootstrap: rows are drawn with replacement, the same for both and for all templates of a set, and sets

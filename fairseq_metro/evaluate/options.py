@@ -1,4 +1,4 @@
-"""What a person can say to ``eval/run.sh`` and ``fairseq-metro evaluate``."""
+"""Options of ``eval/run.sh`` and ``fairseq-metro evaluate``."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ DTYPES = ("float32", "bfloat16", "float16")
 
 
 def parser():
-    """The command's parser."""
+    """Build the command's argument parser."""
     parser = CommandParser(
         prog="fairseq-metro evaluate",
         description="Score a model on suites of prompted tasks. Every pair of set and template "

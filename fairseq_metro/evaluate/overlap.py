@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 def parser():
-    """The command's options."""
+    """Build the command's argument parser."""
     parser = CommandParser(description=__doc__)
     add = parser.add_argument
     add("--corpus", nargs="+", required=True, metavar="FILE",

@@ -1,4 +1,4 @@
-"""All runs of an output folder in one dict: ``summary.json``, from which the report is written."""
+"""Summarize all runs of an output folder in ``summary.json``, from which the report is written."""
 
 import math
 import statistics

@@ -1,4 +1,4 @@
-"""Which sets of a suite a fine-tuned model has not seen (FLAN, Wei et al. 2022, section 2.2).
+"""Determine the sets of a suite unseen by a fine-tuned model (FLAN, section 2.2).
 
 A set is unseen where no set of its cluster was trained on. What was trained on stands in the data
 folder of prompted pairs, ``DATA/train/mixture.json``.

@@ -1,4 +1,4 @@
-"""Reproduction of the papers: what to run at which scale, the papers' numbers, how ours are judged.
+"""Reproduction of the papers: experiments by scale, published numbers, verdicts on ours.
 
 ``targets.yaml`` names every table and figure; ``fairseq_metro/papers/reproduction.py`` runs them.
 """

@@ -1,4 +1,4 @@
-"""How each kind of step of a reproduction is run; all go on where they were stopped."""
+"""Run each kind of step of a reproduction; interrupted steps resume."""
 
 import csv
 import dataclasses
@@ -46,7 +46,7 @@ class Place:
     updates: int | None = None  # of fine-tuning, for tests
 
     def need(self, name):
-        """A folder that a step cannot do without. Raises :class:`UserError`."""
+        """Return a folder that a step requires. Raises :class:`UserError`."""
         folder = getattr(self, name)
         if folder is None or not folder.is_dir():
             what = {"text": "text files", "tasks": "task files"}[name]
@@ -63,7 +63,7 @@ def run_folder(fields, place):
 
 
 def is_pretrained(fields, place):
-    """Whether the model of a step is there, with all its updates."""
+    """Whether the model of a step exists and is fully trained."""
     last = run_folder(fields, place) / LAST
     return last.exists() and read_facts(last)["num_updates"] >= fields["updates"]
 
@@ -172,7 +172,7 @@ def fewshot(fields, place):
 
 
 def fewshot_file(place):
-    """Where the few-shot runs of a file of results stand."""
+    """The folder of the few-shot runs of a results file."""
     return place.out.with_name(f"{place.out.stem}_fewshot.jsonl")
 
 
@@ -269,7 +269,7 @@ KINDS = {"pretrain": pretrain, "finetune": finetune, "spans": spans, "evaluate":
 
 
 def run_step(step, place):
-    """Run a step; its result, a dict for the file of results."""
+    """Run a step and return its result, a dict for the results file."""
     if step.kind == "command":
         return command(step.fields, place, step.command)
     return KINDS[step.kind](step.fields, place)

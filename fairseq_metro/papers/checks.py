@@ -74,7 +74,7 @@ def _sizes(root):
 
 
 def _templates(root):
-    """What stands between the sentences of a template, and the label words in their order."""
+    """The text between the sentences of a template, and the label words in order."""
     lines = []
     for name, (between, words) in _numbers()["templates"].items():
         task = load_task(name)

@@ -53,7 +53,7 @@ class Command:
 
     @property
     def script(self):
-        """The file of the clone that is run, or None."""
+        """The script of the clone that the command runs, or None."""
         return self.program[1] if self.program[0] in ("bash", "python") else None
 
     def words(self, optional=None):
@@ -65,7 +65,7 @@ class Command:
         return (*(["env"] if variables else []), *variables, *self.program, *self.options, *more)
 
     def shown(self):
-        """The command for a person, its optional groups in brackets."""
+        """The command for display, with its optional groups in brackets."""
         groups = [f"[{' '.join(group)}]" for group in self.optional]
         return " ".join([*map(_quoted, self.words(optional=())), *groups])
 

@@ -1,4 +1,4 @@
-"""Training compute of the models that are reproduced, by the planner's formulas."""
+"""Training compute of the reproduced models, by the planner's formulas."""
 
 from functools import cache
 from types import SimpleNamespace

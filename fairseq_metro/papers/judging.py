@@ -1,6 +1,6 @@
-"""Claims of the papers against finished rows: shown, not shown, the opposite, or not measured.
+"""Judge claims of the papers by finished rows: shown, not shown, opposite, or not measured.
 
-Where a group that has to (`informative`: the second one, T5; else either) is not above whoever always
+If a group that must be (`informative`: the second one, T5; else either) is not above a baseline that
 gives the commonest answer, a difference says nothing: uninformative.
 
 A row is a line of the file of results: key, variant, arch, updates, seed, finetuning, shots as far as
@@ -29,7 +29,7 @@ SCALES = {"clm_loss": 1, "sensitivity": 1}  # what is multiplied by; 100 for all
 
 @dataclass(frozen=True)
 class Judged:
-    """A claim's words, its verdict in words, the difference, values of both groups."""
+    """A judged claim: its text, its verdict, the difference, and the values of both groups."""
 
     text: str
     verdict: str
@@ -77,7 +77,7 @@ def group(rows, outcome, fields):
 
 
 def label_of(row, left_out=()):
-    """A group of rows in words, by what is known of :data:`FIELDS`.
+    """A label for a group of rows, from its values of :data:`FIELDS`.
 
     >>> label_of({"variant": "t5", "shots": 4, "tuned": True})
     't5, 4 shots, tuned: yes'
@@ -140,7 +140,7 @@ def guess(outcome, row):
 
 
 def _lead(rows, outcome, fields):
-    """The Interval of a group's lead over :func:`guess`; None where nobody can guess."""
+    """The Interval of a group's lead over :func:`guess`; None if it has no baseline."""
     outcome_rows = [row for row in rows if row["kind"] == KINDS[outcome]
             and all(row.get(k) == v for k, v in fields.items())]  # fmt: skip
     guesses = [guess(outcome, row) for row in outcome_rows]

@@ -1,4 +1,4 @@
-"""Mixtures of a reproduction that are changed: fewer data sets, or no instructions in training."""
+"""Modified mixtures of a reproduction: fewer data sets, or no instructions in training."""
 
 from pathlib import Path
 

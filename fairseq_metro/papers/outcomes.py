@@ -1,8 +1,8 @@
-"""The outcomes of METRO-T5 against T5 that were fixed beforehand, and what they are called.
+"""The preregistered outcomes of METRO-T5 against T5, and their names.
 
 Primary: mean of SST-2's, Subj's and TREC's accuracy and CoLA's Matthews correlation after multitask
 prompt fine-tuning, each a mean over templates. Secondary: accuracy on the masked tokens that both
-targets hold (:mod:`fairseq_metro.papers.shared_spans`). T5 must be above whoever always gives the
+targets hold (:mod:`fairseq_metro.papers.shared_spans`). T5 must beat a baseline that always gives the
 commonest answer, or nothing is said of METRO.
 """
 
@@ -32,7 +32,7 @@ def primary(row):
 
 
 def commonest(row):
-    """The primary outcome of whoever always gives the answer that is right most often (MCC 0)."""
+    """The majority baseline of the primary outcome (its MCC is 0)."""
     best = {entry["dataset"]: max(entry["chance"], entry["commonest"]) for entry in row["sets"]}
     return statistics.fmean([*(best[name] for name in ACCURACIES), 0.0])
 

@@ -1,4 +1,4 @@
-"""METRO-T5 against T5 by the outcomes that were fixed beforehand, from runs that are there.
+"""Compare METRO-T5 with T5 by the preregistered outcomes, from existing runs.
 
     python -m fairseq_metro.papers.pair --models metro=runs/metro-{seed} t5=runs/t5-{seed} \\
         --seeds 1 2 3 --text wikitext2.test.txt

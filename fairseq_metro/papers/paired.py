@@ -1,4 +1,4 @@
-"""Paired differences over seeds, with intervals: what a claim is judged by.
+"""Paired differences over seeds with confidence intervals, by which claims are judged.
 
 Few seeds make wide intervals: of two the t interval is 12.7 standard errors wide on either side.
 """
@@ -24,7 +24,7 @@ class Interval:
     n: int
 
     def formatted(self, scale=100, digits=1):
-        """As words, times ``scale``, with so many digits behind the point.
+        """Format the interval times ``scale`` with ``digits`` decimal places.
 
         >>> Interval(0.05, -0.01, 0.11, 3).formatted(), Interval(0.05, None, None, 1).formatted()
         ('+5.0 [-1.0, +11.0]', '+5.0 (one seed)')
@@ -39,7 +39,7 @@ class Interval:
 
     @property
     def sign(self):
-        """1 or -1 where the interval leaves 0 out, else 0."""
+        """The sign of the mean if the interval excludes 0, else 0."""
         if self.low is None or self.low <= 0 <= self.high:
             return 0
         return 1 if self.low > 0 else -1

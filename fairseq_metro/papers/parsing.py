@@ -1,4 +1,4 @@
-"""Whether the commands of an original are what their programs take, before the first one is started.
+"""Check the commands of an original against their programs before the first one starts.
 
 A script of ``train_scripts/`` is followed to the words of fairseq-train that it would start, by the
 same tables, and these are read by fairseq's own parser; every other command by its own.

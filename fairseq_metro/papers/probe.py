@@ -1,4 +1,4 @@
-"""A short probe of the machine at hand, from which the time of a plan is estimated."""
+"""A short benchmark of this machine, from which the time of a plan is estimated."""
 
 import time
 

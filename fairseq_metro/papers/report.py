@@ -1,4 +1,4 @@
-"""What METRO-T5 against T5 gave, in words, tables and a picture (of reproduction_pair.py)."""
+"""The report on METRO-T5 against T5: text, tables and a plot (for reproduction_pair.py)."""
 
 import statistics
 
@@ -56,7 +56,7 @@ def _outcomes(rows):
 
 
 def _verdicts(by_model, spans):
-    """Lines: does the scale say anything, and what of each outcome."""
+    """Lines: is the scale informative, and what is the verdict on each outcome."""
     lines = []
     if by_model[T5]:
         lead, good = informative(by_model[T5].values())

@@ -124,7 +124,7 @@ def missing_variables(step, place):
 
 
 def seconds_of(step, factor, speed, place):
-    """Estimated seconds of a step here, or None where nobody can say."""
+    """Estimated seconds of a step on this machine, or None if unknown."""
     if step.seconds is not None:
         shared = place.processes if step.kind == "pretrain" else 1
         return step.seconds * factor / shared

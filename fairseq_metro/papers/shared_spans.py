@@ -165,7 +165,7 @@ def score(model, blocks, pattern, seed=1):
     """What a :class:`Model` knows of the masked tokens of ``blocks``: dict.
 
     tokens, hits: ints; accuracy, loss (nats a token) among ordinary tokens; accuracy_any among all
-    symbols; commonest: of whoever always says the commonest masked token; replaced: share that the
+    symbols; commonest: the majority baseline over masked tokens; replaced: share that the
     auxiliary model wrote wrongly; accuracy_replaced: on these; groups: [tokens, hits] of each
     :data:`GROUP` blocks in a row.
     """

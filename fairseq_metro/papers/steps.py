@@ -1,4 +1,4 @@
-"""What has to be run for a table or figure at a scale: steps, each with what it costs.
+"""The steps of a table or figure at a scale, each with its cost.
 
 Times are core-seconds of the machine on which they were measured (two cores of a 2 GHz server,
 quiet), before a probe says how much faster or slower the one at hand is.
@@ -29,7 +29,7 @@ BYTES = {"tiny": 5e6, "small": 25e6, "base": 3.2e9}  # of a checkpoint with its 
 @dataclass(frozen=True)
 class Step:
     """kind and fields say what is run; key: what it is called in the file of results. seconds: of a
-    core, None where nobody knows; tokens: trained on; bytes: left on the disk. Of an original: command,
+    core, None if unknown; tokens: trained on; bytes: left on the disk. Of an original: command,
     and requires, names of variables without which it is left out.
     """
 

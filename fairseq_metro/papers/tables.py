@@ -1,4 +1,4 @@
-"""The end of a reproduction: ours and the paper's numbers, a plot, and what became of each claim."""
+"""The report of a reproduction: our and the paper's numbers, a plot, a verdict on each claim."""
 
 import contextlib
 import csv
@@ -54,7 +54,7 @@ def finish(target, scale, rows, place):
 
 
 def _judged(target, scale, rows):
-    """What became of each claim; of an original's, for each size, mixture and cluster."""
+    """The verdict on each claim; for an original, by size, mixture and cluster."""
     if scale not in ORIGINALS:
         return [judge(claim, rows) for claim in target.claims(scale)]
     judged = []

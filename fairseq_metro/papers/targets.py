@@ -32,7 +32,7 @@ class Target:
         return [scale for scale, key in keys.items() if key in self.settings]
 
     def settings_at(self, scale):
-        """Its settings at a scale: dict. Raises :class:`UserError` where there are none."""
+        """The settings at a scale: dict. Raises :class:`UserError` if there are none."""
         if scale not in self.scales:
             why = f"; {self.settings['no_original']}" if "no_original" in self.settings else ""
             raise UserError(f"SCALE={scale}: {self.name} has {', '.join(self.scales)}{why}")
@@ -40,7 +40,7 @@ class Target:
         return self.settings["all"] if "all" in self.settings else self.settings[key]
 
     def claims(self, scale):
-        """What the paper says, as it is judged at a scale: list of dicts."""
+        """The claims of the paper that are judged at a scale: list of dicts."""
         if scale == "paper" and "paper_claims" in self.settings:
             return self.settings["paper_claims"]
         return self.settings.get("claims", [])

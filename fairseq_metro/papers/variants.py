@@ -1,4 +1,4 @@
-"""What is pretrained: METRO-T5, T5, METRO-T0's Table 4 and figure 3a, and our follow-ups of it."""
+"""Pretrained variants: METRO-T5, T5, METRO-T0's Table 4 and figure 3a, and our follow-ups."""
 
 OPTIONS = {  # of the pretraining scripts; the plain "metro" and "t5" need none
     "all-positions": ("--clm-positions", "all"),

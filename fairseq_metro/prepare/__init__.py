@@ -1,1 +1,1 @@
-"""Text in, what fairseq reads out: corpora, vocabularies, binary data."""
+"""Preparation of data for fairseq: corpora, vocabularies, binary data."""

@@ -1,4 +1,4 @@
-"""Encoded chunks to the files of one split, and what there is to know about them."""
+"""Write encoded chunks to the files of a split, and collect facts about them."""
 
 import hashlib
 import sys

@@ -54,7 +54,7 @@ UNITS = {"k": 10**3, "m": 10**6, "g": 10**9}
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do, checked: the command line without its spelling."""
+    """The validated plan of a command."""
 
     vocabulary: Vocabulary
     train: list
@@ -87,7 +87,7 @@ def main(argv=None):
 
 
 def parser():
-    """The command line."""
+    """Build the command's argument parser."""
     made = CommandParser(description=__doc__)
     add = made.add_argument
     add("--vocab", required=True, type=Path,
@@ -222,7 +222,7 @@ def binarize(plan):
 
 
 def report(plan, stamps, seconds):
-    """Log what is there now, and what to give to fairseq-train."""
+    """Log the data that now exists, and the argument for fairseq-train."""
     total = Counter()
     for stamp in stamps:
         total.update({k: stamp["splits"]["train"][k] for k in ("lines", "documents", "tokens")})

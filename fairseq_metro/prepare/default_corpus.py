@@ -48,7 +48,7 @@ NOT_READ = {"site-packages", "dist-packages", "test", "tests", "idle_test", "__p
 
 
 def parser():
-    """The command's options."""
+    """Build the command's argument parser."""
     parser = CommandParser(description=__doc__)
     parser.add_argument("--out", required=True, type=Path,
         help="Folder to write the three files to.")  # fmt: skip

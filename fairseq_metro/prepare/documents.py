@@ -138,7 +138,7 @@ def plan(sources, options, seconds=3.0):
 
 
 def parser():
-    """The command's options."""
+    """Build the command's argument parser."""
     parser = CommandParser(description=__doc__.split("\n")[0])
     parser.add_argument(
         "--source", nargs="+", required=True,

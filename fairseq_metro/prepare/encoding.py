@@ -1,4 +1,4 @@
-"""A chunk of text to token ids, in worker processes: the part of binarizing that costs time.
+"""Encode chunks of text to token ids in worker processes, the costly part of binarizing.
 
 Lines end in ``</s>``. Blank lines become document boundaries, which are lines of ``</s>`` alone;
 runs of them collapse, and those at a chunk's edges are reported instead of written, since only the

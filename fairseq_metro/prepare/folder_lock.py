@@ -1,4 +1,4 @@
-"""One run at a time in a folder, and an orderly end of it."""
+"""Allow one run at a time in a folder, and end it in an orderly way."""
 
 import contextlib
 import fcntl

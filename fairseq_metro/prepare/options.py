@@ -15,7 +15,7 @@ reading all tokens first, and every command takes the folder as one of binarize.
 
 
 def adopt():
-    """The command's options."""
+    """Build the command's argument parser."""
     parser = CommandParser(description=ADOPT)
     add = parser.add_argument
     add("data", nargs="+", metavar="DATA",
@@ -31,7 +31,7 @@ def adopt():
 
 
 CACHE_TEACHER = """\
-What a teacher says at the mask of every prompt of a data folder, written once for all runs.
+Cache a teacher's predictions at the mask of every prompt of a data folder.
 
 The vector to which its output layer is applied, in half precision, gives the full distribution back
 to rounding; or its k likeliest symbols, and the probability of all others as one. Progress is shown;
@@ -40,7 +40,7 @@ interrupted, the same command goes on where it was. The folder appears when it i
 
 
 def cache_teacher():
-    """The command line."""
+    """Build the command's argument parser."""
     made = CommandParser(description=CACHE_TEACHER)
     add = made.add_argument
     add("data", type=Path, metavar="DATA", help="Folder written by fairseq-metro intermediate.")

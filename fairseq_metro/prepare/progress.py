@@ -1,4 +1,4 @@
-"""One line on stderr while text is being read: how much, how fast, how long still."""
+"""A progress line on stderr while text is read: amount, speed, remaining time."""
 
 import sys
 import time

@@ -33,7 +33,7 @@ LEAST_VALID_BYTES = 2_000
 
 
 def parser():
-    """The command's options."""
+    """Build the command's argument parser."""
     parser = CommandParser(description=__doc__.split("\n")[0])
     parser.add_argument("files", nargs="+", metavar="FILE", help=TEXT_FILES)
     parser.add_argument("--out", required=True, type=Path,

@@ -1,4 +1,4 @@
-"""What fine-tuning begins with: a run's folder, its vocabulary, and the architecture to train.
+"""The initial model of fine-tuning: run directory, vocabulary, and architecture to train.
 
 ``python -m fairseq_metro.prepare.starting_model RUN`` prints two lines: the folder that holds
 ``checkpoint_last.pt`` and ``vocab/``, and the name for ``--arch``.

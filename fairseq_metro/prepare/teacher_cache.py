@@ -1,4 +1,4 @@
-"""What a teacher says at the mask of every prompt of a data folder, written once for all runs.
+"""Cache a teacher's predictions at the mask of every prompt of a data folder.
 
 The vector to which its output layer is applied, in half precision, gives the full distribution back
 to rounding; or its k likeliest symbols, and the probability of all others as one. Progress is shown;
@@ -47,7 +47,7 @@ PROGRESS = "progress.json"
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do, checked: the command line without its spelling."""
+    """The validated plan of a command."""
 
     data: Path
     dest: Path
@@ -61,7 +61,7 @@ class Plan:
 
     @property
     def tags(self):
-        """What decides about the bytes: dict."""
+        """The settings that determine the output: dict."""
         return tags_of(self.stored, self.k, [each.hash for each in self.teachers], self.stamp)
 
 
@@ -205,7 +205,7 @@ def open_arrays(plan, building, split, total, anew):
 
 
 def stored_values(plan, dataset, batch):
-    """What is stored of a batch, arrays by name."""
+    """The stored values of a batch: arrays by name."""
     sample = dataset.collater([dataset[index] for index in batch])["net_input"]
     sample = {
         name: value.to(plan.device) if torch.is_tensor(value) else value

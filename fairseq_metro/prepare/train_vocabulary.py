@@ -51,7 +51,7 @@ ODD_SPACE = re.compile("[\x0b\x0c\x1c-\x1f\x85\u2028\u2029]")
 
 
 def parser():
-    """The command's options."""
+    """Build the command's argument parser."""
     parser = CommandParser(description=__doc__)
     add = parser.add_argument
     add("--input", nargs="+", required=True, metavar="FILE",
@@ -254,7 +254,7 @@ def vocabulary_there(out, settings):
 
 
 def check_written(temporary, out):
-    """Raise :class:`UserError` where the files written cannot be used: nobody is to meet them."""
+    """Raise :class:`UserError` where the files written cannot be used."""
     try:
         Vocabulary.load(temporary)
     except UserError as error:

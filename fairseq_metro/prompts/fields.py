@@ -1,4 +1,4 @@
-"""Templates that cannot work: one that reads a field no row has, and one that never gives a pair."""
+"""Refuse templates that cannot work: unknown fields, or no pair for any row."""
 
 from collections.abc import Mapping
 
@@ -57,7 +57,7 @@ def has_path(row, path):
 
 
 class FieldSearch:
-    """Looks for the fields that templates read in rows, until all are found.
+    """Searches rows for the fields that templates read, until all have been seen.
 
     templates: list of Template. Call :meth:`look` with rows until ``satisfied``, then :meth:`check`.
     """
@@ -70,11 +70,11 @@ class FieldSearch:
 
     @property
     def satisfied(self):
-        """Whether nothing is left to look for."""
+        """Whether all fields have been seen."""
         return not self._wanted or self._rows >= ROWS_SEARCHED
 
     def look(self, row):
-        """Count a row's fields as there."""
+        """Record the fields of a row."""
         self._rows += 1
         row = {key.replace("-", "_"): value for key, value in row.items()}
         self._fields |= dict.fromkeys(row)

@@ -1,4 +1,4 @@
-"""Sizes beyond which one operation of a template is refused, before it fills the memory."""
+"""Limits on the size of a template's operations, which otherwise could exhaust the memory."""
 
 import re
 from functools import wraps

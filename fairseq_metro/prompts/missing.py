@@ -1,4 +1,4 @@
-"""Values that a template prints though the row does not have them, noticed while it is rendered.
+"""Detect missing values that a template prints while it is rendered.
 
 Jinja prints a null as ``None`` and a missing field as nothing, so a damaged row becomes a prompt that
 looks whole. Inside :func:`watching`, printing a field that is null or missing is noted. A missing item
@@ -15,7 +15,7 @@ _WATCH = ContextVar("what is watched in the rendering in progress", default=None
 
 
 class Watch:
-    """What a rendering printed without having it. fields: names of the row's fields that count;
+    """The missing values that a rendering printed. fields: names of the row's fields that count;
     reason: why the row is unfit, None while it is not."""
 
     def __init__(self, fields):

@@ -1,1 +1,1 @@
-"""From METRO-T0's Table 5 to commands, configurations and estimates: one table, read by all."""
+"""Commands, configurations and estimates from METRO-T0's Table 5, all from one table."""

@@ -1,4 +1,4 @@
-"""The batches of an update: how its tokens are shared out, and how full the data makes them."""
+"""The batches of an update: how its tokens are distributed, and how full they are."""
 
 from dataclasses import dataclass
 

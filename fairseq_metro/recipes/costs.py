@@ -1,4 +1,4 @@
-"""What a model costs: parameters, memory of a training step, floating-point operations. Estimates.
+"""Estimated cost of a model: parameters, memory of a training step, floating-point operations.
 
 ``cfg`` is a model's resolved config. N is the number of source tokens of one batch of one process,
 in blocks of T; C, F, H, V are width, inner width, heads and vocabulary, e the bytes of an element.

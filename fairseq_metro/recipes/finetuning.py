@@ -1,4 +1,4 @@
-"""fairseq-train's words for a prompt fine-tuning: ``python -m fairseq_metro.recipes.finetuning``.
+"""fairseq-train's arguments for prompt fine-tuning: ``python -m fairseq_metro.recipes.finetuning``.
 
     python -m fairseq_metro.recipes.finetuning --size base --init-from runs/mine --data DATA
 
@@ -74,12 +74,12 @@ def values(row, batches, save_dir=None, init=None, validated=(VALID,)):
 
 
 def words(row, batches, save_dir=None, init=None, validated=(VALID,)):
-    """fairseq-train's words for a row of the table, without the data: a list of strings."""
+    """fairseq-train's arguments for a row of the table, without the data: a list of strings."""
     return command_words(values(row, batches, save_dir, init, validated))
 
 
 def describe(row, batches):
-    """What an update is made of, and a warning where it is not the paper's: list of lines."""
+    """The composition of an update, and a warning if it differs from the paper's: list of lines."""
     kind = f"packed rows of {row.source:,} source tokens" if row.pack else "sequences"
     lines = [
         f"an update: {batches.processes} process{'es' * (batches.processes > 1)} x "
@@ -148,7 +148,7 @@ def checked_start(init, planned=False):
 
 
 def parser():
-    """The command line."""
+    """Build the command's argument parser."""
     made = CommandParser(description=__doc__.split("\n")[0])
     add = made.add_argument
     add("--recipe", default="t0", help=f"Recipe: {' | '.join(RECIPES)}.")

@@ -1,4 +1,4 @@
-"""GPUs that a plan knows: memory and peak rates."""
+"""GPUs known to the planner: memory and peak rates."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Memory of one GPU in pretraining, estimated: parameters, a batch, and what batch fits."""
+"""Estimated memory of one GPU in pretraining: parameters, a batch, the largest batch that fits."""
 
 import warnings
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ RESERVED = 0.08  # of the memory: CUDA's context, the allocator's gaps, communic
 
 
 def resolved(arguments):
-    """fairseq's own reading of a command's words: its config."""
+    """Parse a command's arguments as fairseq does: its config."""
     import fairseq_metro
 
     fairseq_metro.register()

@@ -1,4 +1,4 @@
-"""The words of fairseq-train for an objective and a size: ``python -m fairseq_metro.recipes.options``.
+"""fairseq-train's arguments for an objective and a size: ``python -m fairseq_metro.recipes.options``.
 
     python -m fairseq_metro.recipes.options --objective metro_t5 --size base --processes 8
 
@@ -25,7 +25,7 @@ from fairseq_metro.recipes.words import (
 
 
 def parser():
-    """The command line."""
+    """Build the command's argument parser."""
     made = CommandParser(description=__doc__.split("\n")[0])
     add_row_arguments(made)
     made.add_argument("--save-dir", help="Run directory.")

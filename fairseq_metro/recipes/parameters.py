@@ -47,7 +47,7 @@ def table(vocabulary_size=None):
 
 
 def parser():
-    """Options of the command."""
+    """Build the command's argument parser."""
     parser = CommandParser(description=__doc__)
     parser.add_argument(
         "--vocab-size", type=int,

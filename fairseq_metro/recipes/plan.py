@@ -1,4 +1,4 @@
-"""What a pretraining will cost, before anything starts: ``python -m fairseq_metro.recipes.plan``.
+"""Estimate the cost of a pretraining run before it starts: ``python -m fairseq_metro.recipes.plan``.
 
     python -m fairseq_metro plan --size base --processes 8 --gpu a100-40 -- --bf16
     PLAN=1 DATA=data-bin/mine bash train_scripts/pretrain_metro.sh --bf16

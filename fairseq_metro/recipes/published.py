@@ -22,7 +22,7 @@ def names():
 
 
 def start(name):
-    """How ours is started for a released configuration: arguments of ``recipes.options``."""
+    """Arguments of ``recipes.options`` that correspond to a released configuration."""
     config = _configuration(name)
     return {
         "objective": _TASKS[config["task"]],

@@ -1,4 +1,4 @@
-"""fairseq-train's words for a prompt distillation: ``python -m fairseq_metro.recipes.smash``.
+"""fairseq-train's arguments for prompt distillation: ``python -m fairseq_metro.recipes.smash``.
 
     python -m fairseq_metro.recipes.smash --group sentence_pair --init-from DIR --teacher DIR
 
@@ -61,7 +61,7 @@ def values(row, batches, save_dir=None, init=None, teacher=None, cache=None, val
 
 
 def words(row, batches, save_dir=None, init=None, teacher=None, cache=None, validated=True):
-    """fairseq-train's words for a row of the table, without the data: a list of strings."""
+    """fairseq-train's arguments for a row of the table, without the data: a list of strings."""
     return command_words(values(row, batches, save_dir, init, teacher, cache, validated))
 
 
@@ -160,7 +160,7 @@ def checked_start(init, planned=False):
 
 
 def parser():
-    """The command line."""
+    """Build the command's argument parser."""
     made = CommandParser(description=__doc__.split("\n")[0])
     add = made.add_argument
     add("--group", default=GROUPS[0], help=f"Task group: {' | '.join(GROUPS)}.")

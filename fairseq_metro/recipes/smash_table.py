@@ -73,7 +73,7 @@ class Distillation:
 
     @property
     def sequences(self):
-        """What ``recipes.batches`` shares out."""
+        """The sequences that ``recipes.batches`` distributes."""
         return self.prompts
 
 

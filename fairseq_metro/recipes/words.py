@@ -1,4 +1,4 @@
-"""A row of the table of pretraining as words of fairseq-train, and the arguments that choose a row."""
+"""fairseq-train's arguments for a row of the pretraining table, and the options that choose it."""
 
 from pathlib import Path
 
@@ -58,7 +58,7 @@ def saving(row, save_dir):
 
 
 def words(row, batches, save_dir=None):
-    """fairseq-train's words for a row of the table, without the data: a list of strings."""
+    """fairseq-train's arguments for a row of the table, without the data: a list of strings."""
     return command_words(values(row, batches, save_dir))
 
 
@@ -92,7 +92,7 @@ def recipe_options(row):
 
 
 def describe(row, batches, folder=None):
-    """What an update is made of, and a warning where it is not the paper's: list of lines."""
+    """The composition of an update, and a warning if it differs from the paper's: list of lines."""
     lines = [
         f"an update: {batches.processes} process{'es' * (batches.processes > 1)} x "
         f"{batches.tokens:,} tokens x {batches.accumulate} accumulated = {batches.update:,} tokens "
@@ -119,7 +119,7 @@ def describe(row, batches, folder=None):
 
 
 def given_at_the_end(extra, derived=DERIVED):
-    """A warning where a run's own options change what an update is made of: list of lines."""
+    """A warning if a run's own options change the size of an update: list of lines."""
     names = {word.split("=")[0] for word in extra}
     own = [name for name in derived if name in names]
     if not own:

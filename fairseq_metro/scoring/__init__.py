@@ -1,4 +1,4 @@
-"""log p(choice | input) of an encoder-decoder: rank classification's only source of numbers."""
+"""log p(choice | input) of an encoder-decoder, used for rank classification."""
 
 from fairseq_metro.scoring.batches import token_batches
 from fairseq_metro.scoring.choices import best, evaluating, score_choices

@@ -1,4 +1,4 @@
-"""Where the tokens of many choices stand in one decoder pass, and what the decoder makes of them.
+"""Layout of the tokens of many choices in one decoder pass, and their scores.
 
 The choices of an input stand behind one another in one row, as packed examples do: none sees another,
 each begins at position 0, all see the input's states. So a long choice pads no short one.

@@ -1,4 +1,4 @@
-"""Every token's log-probability, and whether it was the likeliest: what other harnesses ask for."""
+"""Log-probability of every token, and whether it is the likeliest one, for other harnesses."""
 
 import torch
 

@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 def parser():
-    """The command's arguments."""
+    """Build the command's argument parser."""
     parser = CommandParser(
         description="Write K-shot train and dev splits by LM-BFF's algorithm, with the original "
         "dev file as test, to OUT/<Task>/<K>-<seed>/. Existing splits are kept. If a "

@@ -1,4 +1,4 @@
-"""The keys of a few-shot task's file, and what the value of each must be."""
+"""The keys of a few-shot task file and the kind of value each requires."""
 
 from fairseq_metro.prompts.mixtures.keys import Kind
 from fairseq_metro.smash.metrics import METRICS

@@ -16,7 +16,7 @@ from fairseq_metro.smash.templates import PromptTemplate
 
 
 def parser():
-    """The command's options."""
+    """Build the command's argument parser."""
     parser = CommandParser(description=__doc__.split("\n")[0])
     parser.add_argument("tasks", nargs="+", metavar="TASK",
         help="Few-shot task: a name or a YAML file.")  # fmt: skip

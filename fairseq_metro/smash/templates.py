@@ -91,7 +91,7 @@ sentl_0, +sentl_0, sentl-_0, sentu_0, +sentu_0 (words begin with _ for a blank)
 
     @property
     def sentences(self):
-        """How many sentences an example has."""
+        """Number of sentences in an example."""
         return len({piece.sentence for piece in self.pieces if piece.is_sentence})
 
     @property

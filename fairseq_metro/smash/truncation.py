@@ -1,4 +1,4 @@
-"""Prompts that are too long: what is cut from them, so that mask and prompt words stay.
+"""Truncation of long prompts that keeps the mask and the words of the template.
 
 ``budget``  sentences share what the prompt leaves: the longest loses its end first
 ``tail``    LM-BFF's: ids after the first ``max_length`` go
@@ -11,7 +11,7 @@ TRUNCATIONS = BUDGET, TAIL, HEAD = "budget", "tail", "head"
 
 
 def shared_out(lengths, budget):
-    """Lengths after the longest, of equal ones the last, lost one at a time until all fit.
+    """Shorten the longest length (the last of equal ones) one at a time until all fit.
 
     lengths: list of int; budget: int, at least 0. Returns a list of int whose sum is at most the
     budget.

@@ -1,4 +1,4 @@
-"""What every training task shares: vocabulary, model, precision, resuming, first validation."""
+"""Base class of all training tasks: vocabulary, model, precision, resuming, first validation."""
 
 import logging
 from contextlib import nullcontext
@@ -157,7 +157,7 @@ class TextTask(FairseqTask):
 
     @classmethod
     def check_options(cls, cfg):
-        """Raise :class:`UserError` for what can be known to be wrong before anything is read."""
+        """Raise :class:`UserError` for errors that can be detected before anything is read."""
         if not cfg.data:
             raise UserError(f"no data folder given; make one with {cls.make_data}")
 
@@ -223,7 +223,7 @@ class TextTask(FairseqTask):
         """Raise :class:`UserError` where a model's configuration does not suit the task."""
 
     def initialize(self, model, cfg):
-        """Give a model just built from ``cfg`` the parameters that ``--init-from`` names."""
+        """Initialize a model just built from ``cfg`` from ``--init-from``."""
         initialize_from(model, cfg, self.vocabulary, self.cfg.init_from)
 
     def _resolve_decoder_starts(self, cfg):
@@ -329,7 +329,7 @@ class TextTask(FairseqTask):
         return outputs
 
     def state_dict(self):
-        """What a checkpoint says about its origin. fairseq asks for it when it saves, and the
+        """The origin of a checkpoint. fairseq asks for it when it saves, and the
         vocabulary is copied beside the checkpoint then, so that a run's folder needs no other."""
         self.finite.refuse_to_save()
         if data_parallel.rank() == 0:

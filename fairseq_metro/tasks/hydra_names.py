@@ -1,4 +1,4 @@
-"""What fairseq-hydra-train makes of an architecture's name, and why it is refused."""
+"""Architecture names under fairseq-hydra-train, and why they are refused."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Validation before the first update of a run, which fairseq has none of its own."""
+"""Validation before the first update of a run, which fairseq does not provide."""
 
 import json
 import logging

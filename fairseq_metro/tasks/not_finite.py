@@ -1,4 +1,4 @@
-"""A loss or a gradient that is NaN or infinite: which update, which samples, which part of the loss.
+"""Report a NaN or infinite loss or gradient: which update, which samples, which part of the loss.
 
 Stock fairseq goes on where the loss alone is infinite; at a gradient that is not finite it computes
 the update again under hooks which, by torch's newer rules, fail on models whose parts return dicts,
@@ -25,7 +25,7 @@ NAMED = 32  # so many samples of a batch are named in the one line; the log has 
 
 
 class FiniteCheck:
-    """Looks at the losses and the gradient of each update of a task's training."""
+    """Checks the losses and the gradient of every update of a task's training."""
 
     def __init__(self, cfg):
         self.cfg, self.epoch = cfg, 0

@@ -1,4 +1,4 @@
-"""What pretraining tasks share: shards of blocks of text, what may be masked, the recipes."""
+"""Base class of the pretraining tasks: shards of text blocks, maskable tokens, recipes."""
 
 import logging
 from dataclasses import dataclass, field

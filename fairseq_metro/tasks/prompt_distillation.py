@@ -177,7 +177,7 @@ class PromptDistillationTask(Taught, TextTask):
                     "tokens")  # fmt: skip
 
     def too_long(self, longest, name, limit):
-        """What to say of prompts that a model has too few positions for."""
+        """The message about prompts that exceed a model's positions."""
         return (
             f"{self.cfg.data}: its longest prompt has {longest} tokens, but {name} has {limit} "
             "positions; make the data with a shorter --max-length"

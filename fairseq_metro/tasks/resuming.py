@@ -1,4 +1,4 @@
-"""Going on with a run: the options that have another value now, and how its batches were cut."""
+"""Resuming a run: options whose values have changed, and how its batches were cut."""
 
 import logging
 

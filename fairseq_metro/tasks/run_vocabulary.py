@@ -1,4 +1,4 @@
-"""The vocabulary of a run: from its options, its data folders, or what it goes on from."""
+"""The vocabulary of a run: from its options, its data folders, or the checkpoint it resumes from."""
 
 from pathlib import Path
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""Models and checkpoints that fine-tuning cannot begin with, refused in one line."""
+"""Refuse models and checkpoints that fine-tuning cannot start from."""
 
 import inspect
 import logging

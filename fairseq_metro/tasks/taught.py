@@ -1,4 +1,4 @@
-"""Shared by distillation tasks: teachers, in the loop or cached, and what a run keeps of them."""
+"""Teachers of the distillation tasks: run on every batch or cached, and recorded in the run."""
 
 import logging
 

@@ -32,7 +32,7 @@ class TextDistillationTask(Taught, MaskedLMBlocksTask):
         self.check_lengths(self.cfg.tokens_per_sample)
 
     def too_long(self, longest, name, limit):
-        """What to say of blocks that a model has too few positions for."""
+        """The message about blocks that exceed a model's positions."""
         return (
             f"--tokens-per-sample {longest} is longer than the {limit} positions of {name}; give at "
             "most that"

@@ -1,4 +1,4 @@
-"""Modes of fairseq's trainer that cannot work, refused in one line before anything is built."""
+"""Refuse modes of fairseq's trainer that cannot work, before anything is built."""
 
 import torch
 import torch.distributed as dist

@@ -1,1 +1,1 @@
-"""What stock fairseq's training does otherwise than this package needs."""
+"""Changes to stock fairseq's training that this package needs."""

@@ -1,6 +1,6 @@
-"""Which checkpoint file a run's folder means, or ``RUN@UPDATES``, that of an update.
+"""Resolve a run directory or ``RUN@UPDATES`` to a checkpoint file.
 
-fairseq names a checkpoint ``checkpoint_EPOCH_UPDATES.pt``, and nobody knows the epoch beforehand.
+fairseq names a checkpoint ``checkpoint_EPOCH_UPDATES.pt``, and the epoch is not known beforehand.
 """
 
 import re
@@ -40,8 +40,8 @@ def find_checkpoint(source):
 def named_checkpoint(path):
     """The checkpoint file that ``RUN@UPDATES`` means; any other path as it is: Path.
 
-    RUN is a run's folder, or one with ``checkpoints/`` in it. A file or folder of that very name
-    goes before. Raises :class:`UserError` where the run kept no checkpoint of that update.
+    RUN is a run's folder, or one with ``checkpoints/`` in it. A file or folder of exactly that name
+    takes precedence. Raises :class:`UserError` where the run kept no checkpoint of that update.
     """
     path = Path(path)
     parts = _WORD.fullmatch(str(path))

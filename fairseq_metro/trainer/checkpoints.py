@@ -1,4 +1,4 @@
-"""fairseq's checkpoint files: is one whole, what is in it, and a way back from a killed save.
+"""fairseq's checkpoint files: check, read, and repair them after an interrupted save.
 
 fairseq writes the first of the due checkpoints under a temporary name and renames it. Stock fairseq
 copies it over the others in place, ``checkpoint_last.pt`` nearly always among them: a kill inside such
@@ -61,7 +61,7 @@ def is_whole(path):
 
 
 def first_line(error):
-    """What an exception says, or its kind where it says nothing; one line."""
+    """The first line of an exception's message, or its class name if it has none."""
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
@@ -91,7 +91,7 @@ def load_weights_only(path, **options):
 
 
 def read_facts(path):
-    """What a checkpoint says of itself, without reading its weights into memory.
+    """Read the facts stored in a checkpoint, without loading its weights into memory.
 
     Returns a dict: ``path``, ``num_updates``, ``epoch``, ``arch`` (``cfg.model._name``), ``cfg``
     (plain dict of dicts), ``task_state``, ``extra_state``; ``parameters`` maps each name in the
@@ -129,7 +129,7 @@ def read_facts(path):
 
 
 def repair_last(save_dir, restore_file=LAST):
-    """Make sure that a restart finds a whole ``checkpoint_last.pt`` wherever there is one to find.
+    """Make sure that a restart finds an intact ``checkpoint_last.pt`` if any checkpoint is intact.
 
     A truncated one is moved to ``checkpoint_last.pt.truncated``, and the newest whole checkpoint of
     ``save_dir`` is copied into its place; also where it is missing beside other checkpoints. On a
@@ -139,7 +139,7 @@ def repair_last(save_dir, restore_file=LAST):
     checked, never replaced. Returns the path that fairseq will restore from, or None.
 
     Raises :class:`UserError` where the file is truncated and no whole one can take its place, or
-    where a file named by the user is missing (stock fairseq would start anew without a word).
+    where a file named by the user is missing (stock fairseq would silently start from scratch).
     """
     last = Path(save_dir) / LAST
     chosen = last if str(restore_file) == LAST else Path(restore_file)
@@ -156,11 +156,11 @@ def repair_last(save_dir, restore_file=LAST):
     try:
         if not together or dist.get_rank() == 0:
             _repair(last)
-    finally:  # an error of process 0 must not leave the others waiting
+    finally:  # an error in process 0 must not leave the others waiting
         if together:
             dist.barrier()
     if last.is_file() and not is_whole(last):
-        raise _no_whole_checkpoint(last)  # process 0 said so, in words of its own
+        raise _no_whole_checkpoint(last)  # process 0 has reported the error
     return last if last.is_file() else None
 
 

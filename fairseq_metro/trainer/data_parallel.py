@@ -1,4 +1,4 @@
-"""This process's place among those that share the data; fairseq's own functions need a group."""
+"""Rank and size of the data-parallel group; fairseq's own functions require a group."""
 
 import torch.distributed as dist
 from fairseq.distributed import utils

@@ -13,13 +13,13 @@ from fairseq_metro.trainer import data_parallel
 
 
 class MasterWeights:
-    """A task's bond between its model and the optimizer's masters, through saving and loading."""
+    """Connects a task's model with the optimizer's master weights when saving and loading."""
 
     def __init__(self):
         self.optimizer = self.hook = None
 
     def follow(self, model, optimizer):
-        """To be called before each update; acts when fairseq has built a new optimizer.
+        """Attach to a new optimizer, if there is one. To be called before each update.
 
         model: fairseq's, wrapped for data parallelism or not; what ``load_state_dict`` was given
         waits in its ``loaded_weights``. optimizer: fairseq's.

@@ -1,4 +1,4 @@
-"""What stock fairseq does and we cannot live with: one function each, called by the task.
+"""Workarounds for stock fairseq, one function each, called by the task.
 
 Three more live beside what they belong to: :mod:`fairseq_metro.trainer.master_weights` lets
 ``--fp16`` and ``--bf16`` resume exactly; :mod:`fairseq_metro.trainer.checkpoints` mends a truncated
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 def undo_tpu_of_bf16(args):
-    """Let ``--bf16`` mean bfloat16 on the GPU or CPU at hand; to be called by an architecture.
+    """Let ``--bf16`` mean bfloat16 on a GPU or CPU; to be called by an architecture.
 
     Stock ``fairseq-train`` turns ``--bf16`` (and ``--memory-efficient-bf16``) into ``--tpu``, with
     which the trainer asks torch_xla for its device and dies where there is none, GPU or not;
@@ -48,7 +48,7 @@ def load_on_every_rank(args):
 
 
 def adjust(args):
-    """All that an architecture changes of the trainer's options."""
+    """Apply every change that an architecture makes to the trainer's options."""
     undo_tpu_of_bf16(args)
     load_on_every_rank(args)
 

@@ -111,7 +111,7 @@ def write_vocabulary(folder, out, sentinels=SENTINELS, lowercase=None):
 
 
 def import_vocabulary(folder, out, sentinels=SENTINELS, lowercase=None):
-    """Write a vocabulary folder of ours from one of theirs; return the :class:`Vocabulary`."""
+    """Convert a vocabulary of the authors to a vocabulary folder; return the :class:`Vocabulary`."""
     if not 1 <= sentinels <= 1000:
         raise UserError(f"--sentinels is {sentinels}, must be 1 to 1000 (the authors have 512)")
     with whole_folder(out) as partial:
@@ -126,7 +126,7 @@ def import_vocabulary(folder, out, sentinels=SENTINELS, lowercase=None):
 
 
 def parser():
-    """The command's options."""
+    """Build the command's argument parser."""
     parser = CommandParser(description=__doc__)
     add = parser.add_argument
     add("folder", type=Path, help="Folder of the authors with sp.model and dict.txt.")

@@ -1,8 +1,8 @@
-"""How much of a text a vocabulary cannot write: characters that become ``<unk>``.
+"""Characters of a text that a vocabulary cannot encode and that become ``<unk>``.
 
-A piece ``<unk>`` stands for any number of characters, so counting pieces says little. What the other
-pieces of a text hold is known, and the rest of its characters is what they lack. White space counts
-neither as written nor as missing. With byte fallback every character can be written.
+A piece ``<unk>`` stands for any number of characters, so counting pieces says little. The other
+pieces hold a known number of characters, and the remaining characters are unknown. White space is
+not counted. With byte fallback every character can be written.
 """
 
 import logging
@@ -32,7 +32,7 @@ def letters(text):
 
 @dataclass(frozen=True)
 class Characters:
-    """How many characters there were, and how many of them the vocabulary could not write."""
+    """Number of characters, and of those that the vocabulary could not encode."""
 
     all: int = 0
     unknown: int = 0
@@ -47,11 +47,11 @@ class Characters:
 
     @property
     def too_many(self):
-        """Whether the text is in another script, for all that can be told."""
+        """Whether so much is unknown that the text is probably in another script."""
         return self.share > REFUSE
 
     def sentence(self, place):
-        """What the user is told.
+        """The message for the user.
 
         >>> Characters(2000, 1).sentence("train")
         'train: 0.05% of the characters are not in the vocabulary (1 of 2,000, without white space)'

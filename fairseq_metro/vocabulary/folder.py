@@ -1,4 +1,4 @@
-"""A vocabulary folder: how text becomes ids, for every command and in every run's folder.
+"""Vocabulary folders, which define how text becomes ids in all commands and run directories.
 
 ``spm.model``      the SentencePiece model
 ``dict.txt``       fairseq's dictionary: the pieces and the symbols that have roles

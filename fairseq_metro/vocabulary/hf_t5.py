@@ -1,4 +1,4 @@
-"""T5's tokenizer (``spiece.model``) as a vocabulary folder of ours, and which id is which.
+"""T5's tokenizer (``spiece.model``) as a vocabulary folder, and the mapping of its ids.
 
 T5 has ``<pad>`` 0, ``</s>`` 1, ``<unk>`` 2, then pieces, then ``<extra_id_99>`` down to
 ``<extra_id_0>``, then rows of its table that no symbol has. fairseq's dictionary begins with
@@ -32,7 +32,7 @@ SENTINELS = 100  # what their tokenizer has where nothing is said
 
 @dataclass(frozen=True)
 class Rows:
-    """Where fairseq's four specials stand among the ``rows`` rows of a table of theirs.
+    """Positions of fairseq's four special symbols among the ``rows`` rows of a T5 table.
 
     bos: None where there is no row for it; our table then has one more, of zeros.
     """
@@ -79,7 +79,7 @@ def rows_of(vocabulary):
 
 
 def read_symbols(folder, config):
-    """(our symbols in the order of our ids, :class:`Rows`) of a folder of theirs.
+    """(our symbols in the order of our ids, :class:`Rows`) of a Hugging Face T5 folder.
 
     config: its ``config.json``. Raises :class:`UserError`.
     """

@@ -1,4 +1,4 @@
-"""The symbols that our vocabularies have after their pieces, in this order, and their roles."""
+"""The symbols after the pieces of our vocabularies, in order, and their roles."""
 
 MASK = "<mask>"
 SENTINELS = [f"<sen{i:03d}>" for i in range(1, 129)]

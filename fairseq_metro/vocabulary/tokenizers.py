@@ -1,4 +1,4 @@
-"""One small interface over the tokenizers prompts are built with.
+"""A small common interface of the tokenizers that prompts are built with.
 
 ``encode(text)``   ids without special tokens; ``literal(char)``: the id of one character without
                    a blank before it; ``pieces(ids)``: what the ids are called, for messages

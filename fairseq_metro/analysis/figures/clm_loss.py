@@ -1,4 +1,4 @@
-"""Figure 3a: the CLM loss during pretraining, by where RTD is and how training is held together.
+"""Figure 3a: the CLM loss during pretraining, by the place of RTD and the means of stabilization.
 
 METRO-T0 compares RTD on the encoder, on the decoder (which diverged), on the decoder with strong
 gradient clipping, and with a projection before the CLM head. Everything comes from the runs' logs.

@@ -1,4 +1,4 @@
-"""What a model is looked at with: batches of a data folder, and the decoder's loss on them.
+"""Batches of a data folder on which models are compared, and the decoder's loss on them.
 
 On a folder of prompted pairs, METRO-T0's way, every run gets the same pairs. On a folder of text
 every run gets its own pretraining input (X^noise, or spans behind sentinels), and the loss is that
@@ -57,7 +57,7 @@ def add_data_options(parser, required, split, help):
 
 
 def whole_number(text):
-    """An option that counts something, as int."""
+    """Parse a whole number."""
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number")
     return int(text)

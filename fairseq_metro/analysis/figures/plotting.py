@@ -1,4 +1,4 @@
-"""What all figures share: colours, axes, the csv file and the picture made of it."""
+"""Shared code of the figures: colours, axes, the CSV file and the plot made from it."""
 
 import csv
 import io

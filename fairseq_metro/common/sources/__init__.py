@@ -1,4 +1,4 @@
-"""Files as people have them, said by their content: how they are packed, encoded, and laid out.
+"""Reading users' files: compression, encoding and layout are detected from their content.
 
 Every command that reads a user's text or rows opens it here:
 
@@ -6,7 +6,7 @@ Every command that reads a user's text or rows opens it here:
 - :func:`members`: a file with all packing taken off, or the files of an archive (gzip, bzip2, xz,
   lzma, zstd, zip, tar, one inside the other); :func:`open_bytes` where it must be one file;
 - :func:`as_utf8`, :func:`decode`, :func:`mended`: UTF-8, or UTF-16 and UTF-32 with a byte order
-  mark; what else there is, is an error with its place and a remedy; lone surrogates become U+FFFD;
+  mark; anything else is an error with its place and a remedy; lone surrogates become U+FFFD;
 - :func:`parts`, :func:`documents_of`: plain text, JSON lines, JSON lists, CSV, TSV, parquet,
   WikiExtractor's ``<doc>``, as a :class:`Reading` says;
 - :class:`BadRows`: rows left out, counted by reason, an error above ``--max-bad-rows``.

@@ -1,4 +1,4 @@
-"""Rows that cannot be used: left out, counted by reason, and an error where they are too many."""
+"""Unusable rows: skipped, counted by reason, and an error if there are too many."""
 
 import re
 from collections import Counter
@@ -7,7 +7,7 @@ from fairseq_metro.common.errors import UserError
 
 FEW_ROWS, FEW_SHARE = 10, 0.001
 DEFAULT = f"{FEW_SHARE:.1%} of the rows, but no fewer than {FEW_ROWS}"
-SURELY_WRONG = 1000  # rows, all of them bad, after which nobody waits for the end of the file
+SURELY_WRONG = 1000  # if this many rows in a row are all bad, fail before the end of the file
 
 
 class BadRows:
@@ -25,11 +25,11 @@ class BadRows:
 
     @property
     def bad(self):
-        """How many rows were bad so far."""
+        """Number of bad rows so far."""
         return self.reasons.total()
 
     def good(self, count=1):
-        """Count a row that is used, or several."""
+        """Count one or more good rows."""
         self.rows += count
         self._good_here += count
 
@@ -68,12 +68,12 @@ class BadRows:
         }  # fmt: skip
 
     def restore(self, facts):
-        """Go on from the counts of :meth:`facts`, if there are any."""
+        """Resume from the counts of :meth:`facts`, if there are any."""
         self.rows, self.replaced = facts.get("rows", 0), facts.get("replaced", 0)
         self.reasons, self._first = Counter(facts.get("reasons", {})), facts.get("first")
 
     def most(self):
-        """How many of the rows so far may be bad."""
+        """Maximum number of bad rows among those read so far."""
         if self.limit is None:
             return max(FEW_ROWS, int(FEW_SHARE * self.rows))
         return self.limit if isinstance(self.limit, int) else int(self.limit * self.rows)
@@ -90,11 +90,11 @@ class BadRows:
         )
 
     def by_reason(self):
-        """Words: each reason with its count."""
+        """The reasons with their counts, as text."""
         return ", ".join(f"{count:,} {reason}" for reason, count in self.reasons.most_common())
 
     def summary(self):
-        """What the user has to know at the end: a list of sentences, empty where all was well."""
+        """Sentences to print at the end: a list, empty if all rows were good."""
         sentences = []
         if self.reasons:
             sentences.append(

@@ -1,7 +1,7 @@
 """Bytes to text: UTF-8, or UTF-16 and UTF-32 that say so by their byte order mark.
 
-Anything else is an error with its place. Its remedy names an encoding only where that is certain
-enough: obeyed with a wrong one, it would turn an error into garbage that nobody notices.
+Anything else is an error with its place. The remedy names an encoding only if it is certain
+enough: with a wrong one, the user would turn an error into unnoticed garbage.
 """
 
 import codecs
@@ -15,8 +15,8 @@ from fairseq_metro.common.sources.kinds import ARCHIVES, PACKED_ENDINGS, UNPACK
 from fairseq_metro.common.sources.streams import Stream
 
 REPLACEMENT = "\ufffd"
-HEAD = 1 << 16  # bytes of a file's begin that are looked at
-SAMPLE = 1 << 17  # bytes around a bad one that are looked at
+HEAD = 1 << 16  # bytes checked at the start of a file
+SAMPLE = 1 << 17  # bytes checked around a bad one
 _MARKS = (  # UTF-32's little-endian mark begins with UTF-16's
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
@@ -29,13 +29,13 @@ _CONTROLS = bytes(range(0x20))
 
 
 def mended(text):
-    """The text with U+FFFD for each lone surrogate, and how many there were.
+    """The text with U+FFFD for each lone surrogate, and their number.
 
     >>> mended("a\\ud83d b"), mended("as it is")
     (('a\ufffd b', 1), ('as it is', 0))
     """
     try:
-        text.encode("utf-8")  # ten times as fast as to look for them
+        text.encode("utf-8")  # ten times faster than searching for them
     except UnicodeEncodeError:
         return _SURROGATE.subn(REPLACEMENT, text)
     return text, 0
@@ -130,7 +130,7 @@ def decode(data, member, line=1, offset=0):
 
 
 def remedy_for(data, position, offset, member):
-    """What to do about a file whose byte ``position`` of ``data`` is not UTF-8: words and a command.
+    """The remedy for a file whose byte ``position`` of ``data`` is not UTF-8, with a command.
 
     offset: bytes of text before ``data``.
     """
@@ -165,7 +165,7 @@ def damage(sample):
 
 
 def remedy(member, encoding=None):
-    """Words and a command that make UTF-8 of a file in ``encoding``."""
+    """Advice and a command that convert a file in ``encoding`` to UTF-8."""
     if encoding is None:
         words = "find out its encoding, and convert the file"
         return f"{words}: {command(member, 'iconv -f ENCODING -t utf-8')}"
@@ -173,7 +173,7 @@ def remedy(member, encoding=None):
 
 
 def command(member, convert):
-    """A shell command line that unpacks a file as far as it must, and converts it."""
+    """A shell command that decompresses a file if necessary and converts it."""
     if any(packing in ARCHIVES for packing in member.packing):
         return f"unpack the archive, then {convert} FILE > FILE.utf8"
     if member.path == "-":

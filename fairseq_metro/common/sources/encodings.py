@@ -1,6 +1,6 @@
-"""Which encoding bytes are in that are not UTF-8: a name where that is certain, else none.
+"""Detect the encoding of bytes that are not UTF-8; no answer unless it is certain.
 
-A wrong name would be obeyed, and make garbage of a text without another word. So charset-normalizer
+With a wrong name, the user would silently turn the text into garbage. So charset-normalizer
 has to be sure, and nothing else that could be meant may read as well: most texts of Latin letters
 read well in several encodings and get no name.
 """

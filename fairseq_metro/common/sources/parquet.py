@@ -67,7 +67,7 @@ def _rows(table, field, member, pyarrow):
         column = batch.column(0)
         if pyarrow.types.is_dictionary(column.type):
             column = column.dictionary_decode()
-        # As bytes: of a column of texts nobody has checked that they are UTF-8.
+        # Read as bytes: parquet does not check that a text column is valid UTF-8.
         for raw in column.cast(pyarrow.large_binary()).to_pylist():
             number += 1
             yield f"row {number}", _text(raw, field, member)

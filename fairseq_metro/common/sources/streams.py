@@ -119,7 +119,7 @@ class _Frames:
 class _Zstd:
     """Decompress zstandard frames one after the other; a file that ends inside one is an error.
 
-    ``zstandard``'s own stream reader ends a cut-off file without a word. A few bytes may stand for
+    ``zstandard``'s own stream reader silently accepts a truncated file. A few bytes may stand for
     gigabytes, so as little is fed at a time as keeps what comes out small.
     """
 

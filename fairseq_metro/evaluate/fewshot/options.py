@@ -12,7 +12,7 @@ REGRESSION_LOSSES = ("gold", "lmbff", "pred")  # the keys of smash.regression.LO
 
 
 def parser():
-    """The grid's arguments."""
+    """Build the command's argument parser."""
     parser = CommandParser(
         description="Few-shot fine-tuning over models, tasks, splits and a grid of "
         "hyperparameters. Each finished run adds a line to OUT/cells.jsonl, and an "

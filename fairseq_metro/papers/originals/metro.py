@@ -1,4 +1,4 @@
-"""METRO-T0's original: models pretrained, tuned on T0's mixtures, scored, looked at.
+"""METRO-T0's original experiments: pretraining, tuning on T0's mixtures, evaluation, figures.
 
 ``models``: sizes with the variants that the paper has of them; ``mixtures``: what they are tuned on;
 ``updates``: pretraining checkpoints that are tuned (a list for each variant; default: the last);
@@ -54,7 +54,7 @@ def _updates(settings, size, variant):
 
 
 def _name(size, variant, update, mixture):
-    """What a tuned model is called; its last checkpoint goes without saying."""
+    """The name of a tuned model; its last checkpoint is not named."""
     last = pretraining(objective_of(variant), size).updates
     return f"{size}-{variant}{'' if update == last else f'-{update}'}-{mixture}"
 

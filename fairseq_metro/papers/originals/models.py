@@ -40,7 +40,7 @@ def pretrained(size, variant, scale):
 
 
 def checkpoint(size, variant, update, scale):
-    """What begins with a run's checkpoint after the paper's ``update`` (None: its last)."""
+    """The checkpoint of a run after the paper's ``update`` (None: its last one)."""
     total = pretraining(objective_of(variant), size).updates
     if update in (None, total):
         return run_of(size, variant)

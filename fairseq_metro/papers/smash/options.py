@@ -19,7 +19,7 @@ teacher), or by ``--role``. Writes OUT/tableN.md, .csv and .png.
 
 
 def table():
-    """The command line."""
+    """Build the command's argument parser."""
     made = CommandParser(description=TABLE)
     add = made.add_argument
     add("number", choices=names("tables"), help="Number of the table in the paper.")
@@ -57,7 +57,7 @@ printed beside.
 
 
 def figure():
-    """The command line."""
+    """Build the command's argument parser."""
     made = CommandParser(description=FIGURE)
     add = made.add_argument
     add("number", choices=names("figures"), help="Number of the figure in the paper.")

@@ -1,4 +1,4 @@
-"""The paper's tables and what is known of its figures, from ``published/*.yaml``."""
+"""The paper's tables and the published numbers of its figures, from ``published/*.yaml``."""
 
 from functools import cache
 from importlib.resources import files

@@ -1,4 +1,4 @@
-"""What SMASH did for the quickstart's student: few-shot metric before and after, and the teacher's.
+"""The effect of SMASH on the quickstart's student: few-shot metric before, after, and the teacher's.
 
 ``python -m fairseq_metro.papers.smash.quickstart_summary RUN`` reads ``RUN/fewshot/*/cells.jsonl``
 and the logs of the models; writes ``RUN/summary.json`` and ``RUN/bars.png``.
@@ -69,7 +69,7 @@ class TaskScore:
 
 
 def parser():
-    """The command's options."""
+    """Build the command's argument parser."""
     parser = CommandParser(description=__doc__.split("\n")[0])
     parser.add_argument("run", type=Path,
         help="Run directory with fewshot/, student/ and teacher/.")  # fmt: skip
@@ -184,7 +184,7 @@ def describe(scores, summary):
 
 
 def verdict(scores, summary):
-    """Sentences a person can take away; none about what was not measured."""
+    """The conclusions as sentences; nothing is said about what was not measured."""
     sizes = summary["parameters"]
     sentences = []
     if all(sizes.values()):

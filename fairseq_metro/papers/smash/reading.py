@@ -99,7 +99,7 @@ def of_role(scores, patterns, row=None):
 
 
 def single_score(scores, what):
-    """The one score of a list, None of an empty one. Raises :class:`UserError` for several models."""
+    """The single score of a list, or None. Raises :class:`UserError` for several models."""
     models = sorted({score.model for score in scores})
     if len(models) > 1:
         raise UserError(

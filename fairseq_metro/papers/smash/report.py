@@ -41,7 +41,7 @@ def write_report(results, curves, about, facts):
 
 
 def splits(lines):
-    """A sentence: over how many splits each row's means are."""
+    """A sentence with the number of splits behind each row's means."""
     counts = {}
     for line in lines:
         counts.setdefault(f"{line['model']} {line['row']}".strip(), set()).add(line["splits"])

@@ -95,7 +95,7 @@ def report_stage(args):
 
 
 def facts(work):
-    """Words on each trained model, and on those that others began with: dict."""
+    """Facts about each trained model and about initial models: dict."""
     hashes = {}
     for name, piece in PIECES.items():
         begins = any(other.begins == name for other in PIECES.values())

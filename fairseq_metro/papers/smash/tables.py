@@ -53,7 +53,7 @@ def table_lines(number, scores, roles, k=16):
     """A line for each number there is: dicts of row, test, source, mean, std, splits, rows, sampled.
 
     scores: of :func:`reading.read_scores`; roles: {name: patterns}. Tests that the paper has not
-    come after its own. std, splits and the rest are empty where nobody says them.
+    come after its own. std, splits and the rest are empty where they are not reported.
     """
     entry, paper = published("tables", number), paper_values(number)
     scores = [score for score in scores if score.k == k and not VARIANT.fullmatch(score.task)]

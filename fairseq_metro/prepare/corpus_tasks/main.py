@@ -62,7 +62,7 @@ MAKERS = {
 
 
 def parser():
-    """The command's options."""
+    """Build the command's argument parser."""
     parser = CommandParser(description=__doc__)
     add = parser.add_argument
     add("--corpus", required=True, type=Path, help="Folder with train.txt and valid.txt.")
@@ -118,7 +118,7 @@ def write_tasks(corpus, out, max_length=64, seed=1):
 
 
 def topics_or_none(documents):
-    """The topics of documents; () where there are too few, which is said."""
+    """The topics of documents; () with a log message if there are too few."""
     try:
         return choose_topics([document.text for document in documents])
     except UserError as error:
@@ -136,7 +136,7 @@ def draw(name, sides, topics, seed):
 
 
 def enough(name, rows):
-    """Whether a task has rows for 32 examples a label and a test; where not, it is said."""
+    """Whether a task has rows for 32 examples per label and a test; logs a message if not."""
     labels = len({row["label"] for row in rows[TRAIN]})
     good = len(rows[TEST]) >= LEAST_TEST and len(rows[TRAIN]) >= LEAST_OF_LABEL * max(labels, 1)
     if not good:

@@ -37,7 +37,7 @@ ROWS = 32  # a purpose of draws (data/randomness.py)
 
 
 def parser():
-    """The command's options."""
+    """Build the command's argument parser."""
     parser = CommandParser(description=__doc__)
     parser.add_argument("--out", required=True, type=Path, metavar="TASKS",
         help="Folder to write the tasks to.")  # fmt: skip

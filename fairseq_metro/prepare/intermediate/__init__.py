@@ -1,1 +1,1 @@
-"""Raw documents to the prompts of a SMASH task group, as fairseq reads them."""
+"""Build the prompts of a SMASH task group from raw documents, in fairseq's format."""

@@ -1,4 +1,4 @@
-"""Files that grow together and are cut back to their last agreed ends when work is taken up again.
+"""Files that grow together and are truncated to their last consistent state on resumption.
 
 ``progress.json`` says how many steps are in the files, how long each was then, and what the caller
 counted. What a killed run wrote after that is cut off, so the bytes are those of a run without stop.

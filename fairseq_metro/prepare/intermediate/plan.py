@@ -36,7 +36,7 @@ from fairseq_metro.vocabulary.tokenizers import KINDS, load_tokenizer
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do, checked: the command line without its spelling."""
+    """The validated plan of a command."""
 
     group: TaskGroup
     sources: list
@@ -85,7 +85,7 @@ class Plan:
 
 
 def parser():
-    """The command line."""
+    """Build the command's argument parser."""
     made = CommandParser(description=__doc__)
     add = made.add_argument
     add("--group", required=True, metavar="NAME|FILE",

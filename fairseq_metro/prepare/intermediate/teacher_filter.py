@@ -1,4 +1,4 @@
-"""Keep the examples about which a teacher, as it is, says one of the group's words.
+"""Keep the examples for which a pretrained teacher predicts one of the group's words.
 
 The teacher's probability at the mask among the words alone; an example stays if that of its
 likeliest word is above this word's threshold. Source: SMASH, appendix A; the threshold is ours.

@@ -1,1 +1,1 @@
-"""Rows and templates to prompted pairs on disk, as fairseq reads them."""
+"""Render rows and templates to prompted pairs on disk, in fairseq's format."""

@@ -39,16 +39,16 @@ class Building:
         self.folder, self.settings = dest / BUILDING, settings
 
     def facts(self, work):
-        """What is known of a finished unit: dict, or None where it is still to be made."""
+        """The facts of a finished unit: dict, or None if it is not finished."""
         path = self.folder / f"{work.key}.json"
         return read_json(path) if path.exists() else None
 
     def row_hashes(self, work):
-        """What a finished unit's rows say: (rows,) uint64."""
+        """Hashes of the text of a finished unit's rows: (rows,) uint64."""
         return np.load(self.folder / f"{work.key}.npy")
 
     def check(self, works, prints):
-        """Raise :class:`UserError` where a unit was made from something else than it is now."""
+        """Raise :class:`UserError` if the source of a finished unit has changed."""
         for work in works:
             facts = self.facts(work)
             if facts is not None:

@@ -1,4 +1,4 @@
-"""Evaluation rows that say the same as a training row: found by their hashes, counted per data set."""
+"""Evaluation rows with the same text as a training row, detected by hash, counted per data set."""
 
 from pathlib import Path
 

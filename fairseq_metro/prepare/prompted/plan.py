@@ -41,7 +41,7 @@ OVERLAPS = REPORT, DROP = "report", "drop"
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do, checked: the command line without its spelling."""
+    """The validated plan of a command."""
 
     mixture: Mixture
     templates: Templates
@@ -81,7 +81,7 @@ class Plan:
 
 
 def parser():
-    """The command line."""
+    """Build the command's argument parser."""
     made = CommandParser(description=__doc__)
     add = made.add_argument
     add_mixture_options(add)

@@ -1,4 +1,4 @@
-"""What a row says, whatever its fields are called: to find evaluation rows among training rows.
+"""The text of a row, whatever its fields are called, to detect evaluation rows in training data.
 
 Two rows are the same when their texts of at least three words are the same after normalisation:
 Unicode NFKC, no case, words alone. So numbers, labels, ids and short answers do not count, nor do
@@ -16,7 +16,7 @@ _WORD = re.compile(r"[^\W_]+")
 
 
 def row_hashes(rows):
-    """(n,) uint64: one number for each of n rows (dicts); equal where the rows say the same."""
+    """Hash of each of n rows (dicts), equal if the rows have the same text: (n,) uint64."""
     return np.array([row_hash(row) for row in rows], dtype=np.uint64)
 
 

@@ -1,4 +1,4 @@
-"""Rendered examples of every task, for eyes: no file is written."""
+"""Show rendered examples of every task without writing files."""
 
 from itertools import islice
 

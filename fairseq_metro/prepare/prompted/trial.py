@@ -1,4 +1,4 @@
-"""Every task is tried on its first rows before anything is written.
+"""Test every task on its first rows before anything is written.
 
 A template that reads a field no row has, and one that gives no pair, are errors here and not an empty
 data set later. A task needs one pair with words in it, mostly the first row's; only a task that stays

@@ -1,4 +1,4 @@
-"""What there is to build: the mixture's data sets in each split, their rows, and how one knows them.
+"""The units to build: the mixture's data sets in each split, their rows and fingerprints.
 
 A unit is a data set in a split. Its fingerprint holds everything its files depend on, so that a
 finished one is recognised and one made otherwise is not taken for it.
@@ -62,7 +62,7 @@ class Work:
         return rows[(rows >= first) & (rows < last)] - first
 
     def fingerprint(self, hashes):
-        """What its files depend on: a dict for JSON. hashes: SHA-256 by path."""
+        """The inputs that its files depend on: a dict for JSON. hashes: SHA-256 by path."""
         mixture_set, mixture = self.unit.tasks[0].set, self.unit.mixture
         made_from = {
             "set": mixture_set.name,

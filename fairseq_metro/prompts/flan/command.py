@@ -1,4 +1,4 @@
-"""FLAN's own templates from a copy of its file to a folder that --templates reads.
+"""Convert FLAN's own templates from a copy of its file to a folder for --templates.
 
 FLAN's repository (google-research/FLAN, Apache-2.0) has flan/templates.py: ten templates for each of 61
 sets. They are not in this package. The file is read as data, and nothing of it is executed. OUT has a
@@ -24,7 +24,7 @@ HEAD = "# From FLAN's templates.py (Apache-2.0), set {}, by fairseq-metro import
 
 
 def parser():
-    """The command line."""
+    """Build the command's argument parser."""
     made = CommandParser(prog="fairseq-metro import-flan", description=__doc__)
     made.add_argument("file", type=Path, metavar="FILE", help="FLAN's flan/templates.py.")
     made.add_argument("--out", type=Path, default=Path("flan_templates"), metavar="DIR",
@@ -73,7 +73,7 @@ def _refuse_odd_name(path, name):
 
 
 def _notes(name, pairs, flan_set, content, lacking):
-    """What a person should know about the templates of a set: list of str."""
+    """Notes on the templates of a set for the user: list of str."""
     fields = ", ".join(f"{field!r} ({count})" for field, count in sorted(lacking.items()))
     left_out = len(pairs) - len(content["templates"])
     if left_out:
@@ -87,7 +87,7 @@ def _notes(name, pairs, flan_set, content, lacking):
 
 
 def report(path, sets, files, notes, out):
-    """What the command prints: sets by their number of templates, notes, and how to go on."""
+    """The command's output: sets by their number of templates, notes, and next steps."""
     counts = Counter(map(len, sets.values()))
     by_count = ", ".join(f"{number} of {count}" for count, number in counts.most_common())
     width = max(map(len, sets))

@@ -1,4 +1,4 @@
-"""The keys of a mixture's file, and what the value of each must be."""
+"""The keys of a mixture file and the kind of value each requires."""
 
 import math
 from collections.abc import Callable

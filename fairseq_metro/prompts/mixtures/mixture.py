@@ -1,4 +1,4 @@
-"""What a mixture is: data sets, which of their templates and rows, and the rule that weighs them."""
+"""Mixtures: data sets, their templates and rows, and the rule that weighs them."""
 
 import logging
 from dataclasses import dataclass, replace
