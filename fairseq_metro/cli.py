@@ -39,7 +39,7 @@ class Command:
 
 
 # Group -> name -> a Command's fields, in the order of a whole project.
-_COMMANDS = {
+_COMMANDS: dict[str, dict[str, tuple]] = {
     "Data": {
         "corpus": ("prepare.default_corpus", "Build the default corpus."),
         "documents": ("prepare.documents", "Convert corpora to plain-text documents."),

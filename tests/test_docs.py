@@ -228,7 +228,6 @@ def test_every_page_is_in_the_contents():
         assert page.relative_to(ROOT / "docs").as_posix() in contents, page
 
 
-@pytest.mark.slow
 def test_the_pages_are_built_without_a_warning(tmp_path):
     """With results and reports in them, and no link, mark or formula left as it was typed."""
     pytest.importorskip("material", reason="pip install mkdocs-material")

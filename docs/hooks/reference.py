@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "fairseq_metro"
 RESULTS = ROOT / "benchmarks" / "results"
 # Parts whose modules a user's own Python would import.
-PUBLIC = "loading predictor scoring prompts mixtures task_data smash analysis interchange".split()
+PUBLIC = "inference scoring prompts smash analysis interchange".split()
 
 
 def on_files(files, config):
@@ -137,9 +137,7 @@ def python():
     """Docstrings of the public modules, read without importing them: Markdown."""
     parts = ["# Python", ""]
     for part in PUBLIC:
-        place = PACKAGE / part
-        paths = sorted(place.rglob("*.py")) if place.is_dir() else [PACKAGE / f"{part}.py"]
-        for path in paths:
+        for path in sorted((PACKAGE / part).rglob("*.py")):
             parts += module_page(path)
     return "\n".join(parts)
 

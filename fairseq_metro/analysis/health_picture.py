@@ -6,7 +6,7 @@ from fairseq_metro.analysis.curves import UNIGRAM_COLOUR, series
 from fairseq_metro.common.files import atomic_write
 
 # (title, label of the axis, {name in the log: label}, {height of a guide: label, where})
-PANELS = (
+PANELS: tuple = (
     (
         "Replaced share",
         "share",

@@ -9,7 +9,7 @@ from fairseq_metro.common.errors import UserError
 
 DISTILLATIONS = CE, RULE, MLM = "ce", "rule", "mlm"
 POSITIONS = ALL, MASKED = "all", "masked"
-OF_MLM = {
+OF_MLM: dict = {
     "ce_weight": 5.0, "mlm_weight": 2.0, "cosine_weight": 1.0, "mlm_temperature": 2.0,
     "ce_positions": ALL,
 }  # fmt: skip

@@ -4,7 +4,7 @@ import operator
 from contextlib import contextmanager
 from functools import reduce
 
-_kept = []  # the dicts of the open kept_apart() blocks
+_kept: list = []  # the dicts of the open kept_apart() blocks
 
 
 @contextmanager

@@ -33,7 +33,7 @@ OLDEST = (8, 0)  # compute capability of the A100, the oldest that the kernels a
 OLDEST_TRITON = (3, 6)  # the one of torch 2.11, the oldest that the kernels are tested with
 
 logger = logging.getLogger(__name__)
-_decided = {}
+_decided: dict[str, str] = {}
 
 
 def parse(text):

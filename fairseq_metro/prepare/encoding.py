@@ -78,7 +78,7 @@ class Encoders(Workers):
         super().__init__(workers, _set_up, arguments, _encode)
 
 
-_state = {}
+_state: dict = {}
 
 
 def _set_up(folder, blank_ends_document, as_text):

@@ -17,7 +17,7 @@ from fairseq_metro.scoring.layout import lay_out, logits_of, scoring_batches
 logger = logging.getLogger(__name__)
 
 MAX_TOKENS = 16384  # of one batch, on either side
-_warned = set()
+_warned: set[str] = set()
 
 
 def score_choices(model, inputs, choices, *, pad, decoder_start, max_tokens=MAX_TOKENS):

@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 NAME = ".running"
 _UNSUPPORTED = (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS)
-_held = {}  # file -> its handle, open for as long as the process runs
+_held: dict = {}  # file -> its handle, open for as long as the process runs
 
 
 def claim_run(save_dir):

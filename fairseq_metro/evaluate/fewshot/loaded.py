@@ -47,7 +47,7 @@ def split_of_files(folder):
     return split_hash(folder)
 
 
-_first_with = {}  # (task, split, hash of its file) -> the first folder with it
+_first_with: dict = {}  # (task, split, hash of its file) -> the first folder with it
 
 
 @cache

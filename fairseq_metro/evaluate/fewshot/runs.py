@@ -31,7 +31,7 @@ from fairseq_metro.evaluate.fewshot.training import Schedule, fine_tune, metric_
 from fairseq_metro.smash.tasks import load_task
 
 DROPOUT = 0.1
-_zero_shot = {}  # what _same_tests says -> test {name in the table: metric}, in this process
+_zero_shot: dict = {}  # what _same_tests says -> test {name in the table: metric}, in this process
 
 
 def run_cell(cell, device="cpu", runs=None, teacher=None):

@@ -58,7 +58,7 @@ class T5TransformerModel(CheckedLoading, FairseqEncoderDecoderModel):
     Loading a METRO-T5 checkpoint leaves the auxiliary model and the RTD head behind.
     """
 
-    discards = ("auxiliary.", "rtd_head.", "mlm_head.", "clm_head.")
+    discards: tuple[str, ...] = ("auxiliary.", "rtd_head.", "mlm_head.", "clm_head.")
     # Fields of the config that the task fills in.
     decoder_starts = ("decoder_start", "pretraining_decoder_start")
 

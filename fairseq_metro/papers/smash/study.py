@@ -13,6 +13,7 @@ teacher has more than three times the student's parameters.
 """
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 
 from fairseq_metro.analysis.log import read_log
@@ -147,7 +148,7 @@ STAGES = {
     "fewshot": fewshot_stage,
     "ablation": ablation_stage,
     "report": report_stage,
-    **{name: lambda args, name=name: pretrain(name, args) for name in PIECES},
+    **{name: partial(pretrain, name) for name in PIECES},
 }
 
 

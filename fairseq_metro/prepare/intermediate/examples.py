@@ -87,7 +87,7 @@ class Builder:
         )
 
 
-_state = {}
+_state: dict = {}
 
 
 def _set_up(*arguments):

@@ -115,7 +115,7 @@ def sentences_in(job, rules, tokenizer):
     )  # fmt: skip
 
 
-_state = {}
+_state: dict = {}
 
 
 def _set_up(rules):

@@ -116,7 +116,7 @@ def build_units(plan, building, works, prints, avoid=None):
     progress.close()
 
 
-_state = {}
+_state: dict = {}
 
 
 def _set_up(units, vocabulary_folder, avoid):
