@@ -59,6 +59,13 @@ def test_a_row_says_the_same_in_other_fields_another_order_and_other_case(texts,
     assert row_hash(one) == row_hash(two)
 
 
+def test_texts_of_fewer_than_three_words_count_only_where_there_are_no_longer_ones():
+    long = {"text": "a b c"}
+    for short in ({"label": "x y"}, {"answer": "yes"}, {"id": "7"}):
+        assert row_hash(long | short) == row_hash(long)
+    assert row_hash(long | {"more": "x y z"}) != row_hash(long)
+
+
 def test_a_row_that_says_something_else_has_another_hash():
     rows = [{"text": " ".join(words)} for words in
             (["a", "b", "c"], ["a", "c", "b"], ["ab", "c", "d"], ["a", "b", "c", "d"])]  # fmt: skip
