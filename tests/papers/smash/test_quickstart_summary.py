@@ -72,7 +72,10 @@ def test_numbers_are_those_chosen_on_dev(run, capsys):
         ({"after": (0.5, 0.4, 0.6)}, "topic: 0.0 ± 5.8 more after distillation, NOT clearly"),
         ({"after": (0.4, 0.41, 0.4)}, "topic: 9.7 ± 0.3 LESS after distillation, clearly"),
         # 1.7 and 2.3 standard errors: two of them are the bound.
-        ({"after": (0.517, 0.4997, 0.5343)}, "topic: 1.7 ± 1.0 more after distillation, NOT clearly"),
+        (
+            {"after": (0.517, 0.4997, 0.5343)},
+            "topic: 1.7 ± 1.0 more after distillation, NOT clearly",
+        ),
         ({"after": (0.523, 0.5057, 0.5403)}, "topic: 2.3 ± 1.0 more after distillation, clearly"),
         ({"teacher": (0.5, 0.45, 0.55)}, "NOT clearly ahead of guessing"),
         ({"before": (0.9, 0.9, 0.9)}, "not ahead of the student on topic"),
