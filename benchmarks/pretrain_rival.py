@@ -4,9 +4,9 @@ import transformers
 from torch import nn
 from transformers.models.t5.modeling_t5 import T5Stack
 
+from fairseq_metro.kernels.head_loss import Draw
 from fairseq_metro.models.metro_t5.model import MetroOutput
-from fairseq_metro.modules.heads import RTDHead, select_rows
-from fairseq_metro.modules.sampling import sample_tokens
+from fairseq_metro.modules.heads import Logits, RTDHead, select_rows
 
 PAD = 1
 
@@ -41,15 +41,16 @@ class HuggingFaceMetro(nn.Module):
     def logits(self, rows):
         return rows @ self.table.weight.t()
 
-    def forward(self, src_tokens, prev_output_tokens, masked_index, uniform, **unused):
+    def forward(
+        self, src_tokens, prev_output_tokens, masked_index, uniform, masked_target=None, **unused
+    ):
         states = self.auxiliary(src_tokens).last_hidden_state
-        mlm_logits = self.logits(select_rows(states, masked_index))
-        drawn = sample_tokens(mlm_logits, uniform)
-        noised = src_tokens.flatten().index_copy(0, masked_index, drawn).view_as(src_tokens)
-        h_enc = self.encoder(noised).last_hidden_state
+        auxiliary = Logits(self.logits(select_rows(states, masked_index)))
+        mlm = auxiliary.loss(masked_target, draw=Draw(uniform, src_tokens, masked_index))
+        h_enc = self.encoder(mlm.noised).last_hidden_state
         h_dec = self.decoder(prev_output_tokens, encoder_hidden_states=h_enc).last_hidden_state
         if self.all_positions:
             clm_logits = select_rows(self.logits(h_dec), masked_index)
         else:
             clm_logits = self.logits(select_rows(h_dec, masked_index))
-        return MetroOutput(mlm_logits, noised, self.rtd_head(h_enc), clm_logits)
+        return MetroOutput(mlm, self.rtd_head(h_enc), Logits(clm_logits), auxiliary)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from fairseq_metro.criterions.metro_t5 import MetroT5Criterion
-from fairseq_metro.modules.heads import Unprojected
+from fairseq_metro.modules.heads import Logits
 from tests import tiny
 
 SENTENCE = list(range(4, 14))  # Thank you for inviting me to your party last week
@@ -23,13 +23,10 @@ def test_every_line_of_the_page_is_true(root):
 class Sure(torch.nn.Module):
     """A head of the auxiliary model that says ``for giving apple`` whatever it is shown."""
 
-    def forward(self, rows, table):
+    def unprojected(self, rows, table):
         logits = torch.zeros(len(rows), len(table), dtype=rows.dtype)
         logits[torch.arange(3), torch.tensor([SENTENCE[2], GIVING, APPLE])] = 30.0
-        return logits
-
-    def unprojected(self, rows, table):
-        return Unprojected(torch.eye(3, dtype=rows.dtype), self(rows, table).t(), None)
+        return Logits(logits)
 
 
 def batch():

@@ -10,7 +10,14 @@ from fairseq_metro.common.recipes import choices
 from fairseq_metro.data.blocks import cut_blocks
 from fairseq_metro.data.metro_dataset import MaskedBlocks
 from fairseq_metro.data.t5_dataset import CorruptedBlocks
-from fairseq_metro.models.metro_t5 import MetroT5Config, MetroT5Model, T5TransformerModel
+from fairseq_metro.kernels.head_loss import loss_of_logits
+from fairseq_metro.models.metro_t5 import (
+    MetroOutput,
+    MetroT5Config,
+    MetroT5Model,
+    T5TransformerModel,
+)
+from fairseq_metro.modules.heads import Logits, copy_mixture
 
 ORDINARY = 30  # ids 4 .. 33; then the mask and two sentinels
 
@@ -57,6 +64,18 @@ def model(kind=MetroT5Model, **changes):
         for parameter in built.parameters():
             parameter.add_(0.2 * torch.randn(parameter.shape, generator=generator))
     return built.eval()
+
+
+def output(sample, mlm_logits, noise, rtd_logits, clm_logits, copies=False):
+    """What a METRO-T5 model with these logits gives that wrote ``noise`` (B, T) for a batch."""
+    net_input, target = sample["net_input"], sample["target"]
+    index = net_input["masked_index"]
+    mlm = loss_of_logits(mlm_logits, target.flatten()[index], entropy=True)
+    mlm = mlm._replace(noised=noise, replaced=noise.ne(target))
+    if copies:
+        rows = net_input.get("clm_index", index)
+        clm_logits = copy_mixture(clm_logits, noise.flatten()[rows], rtd_logits.flatten()[rows])
+    return MetroOutput(mlm, rtd_logits, Logits(clm_logits), Logits(mlm_logits))
 
 
 def t5(**changes):

@@ -11,7 +11,6 @@ from fairseq.logging import metrics
 from fairseq_metro.criterions.parts import sum_of_parts
 from fairseq_metro.criterions.rtd_histogram import area_under_curve, rtd_histogram
 from fairseq_metro.criterions.totals import log_mean, totals
-from fairseq_metro.kernels.head_loss import loss_of_logits
 
 
 @dataclass
@@ -36,19 +35,6 @@ class MetroT5CriterionConfig(FairseqDataclass):
 def summed_cross_entropy(logits, target):
     """-sum log softmax(logits)[target] in float32: logits (M, V), target (M,) int64 -> ()."""
     return F.cross_entropy(logits.float(), target, reduction="sum")
-
-
-def copy_mixture(logits, copied, rtd_logits):
-    """log(p_orig 1[v = copied] + (1 - p_orig) softmax(logits)_v), p_orig = sigmoid(-rtd_logits).
-
-    logits (N, V); copied (N,) int64, the encoder's input tokens; rtd_logits (N,), the logits of
-    "replaced", detached here. Returns (N, V) float32. Our reading of Table 4's copy mechanism.
-    """
-    rtd_logits = rtd_logits.detach().float().unsqueeze(-1)
-    log_p = F.log_softmax(logits.float(), dim=-1) + F.logsigmoid(rtd_logits)
-    copied = copied.unsqueeze(-1)
-    mixed = torch.logaddexp(log_p.gather(1, copied), F.logsigmoid(-rtd_logits))
-    return log_p.scatter(1, copied, mixed)
 
 
 def summed_rtd_loss(logits, replaced, real):
@@ -89,77 +75,77 @@ class MetroT5Criterion(FairseqCriterion):
         real = x_orig.ne(self.pad)
 
         mlm = out.mlm  # eq. 10
-        if mlm is None:
-            mlm = loss_of_logits(out.mlm_logits, x_masked, entropy=True)
-        replaced = mlm.replaced  # a correct guess is an original token
-        if replaced is None:
-            replaced = out.src_noise.ne(x_orig)
-        loss_rtd = summed_rtd_loss(out.rtd_logits, replaced, real)  # eq. 11
+        loss_rtd = summed_rtd_loss(out.rtd_logits, mlm.replaced, real)  # eq. 11
         clm = self.clm(out, sample)  # eq. 12
-        per_token = sample["masked_share"]
-        if self.rtd_denominator == "batch":
-            per_token = sample["n_masked"] / sample["ntokens"]
-        on_all_positions = "clm_index" in sample["net_input"]
+        rtd_share, clm_share = self.shares(sample)
         loss = sum_of_parts(
             mlm_loss=mlm.loss,
-            rtd_loss=self.lambda_rtd * per_token * loss_rtd,
-            clm_loss=self.lambda_clm * (per_token if on_all_positions else 1.0) * clm.loss,
+            rtd_loss=self.lambda_rtd * rtd_share * loss_rtd,
+            clm_loss=self.lambda_clm * clm_share * clm.loss,
         )  # eq. 13
-        if sample["n_masked"] == 0:
-            loss = loss * 0.0
-
-        clm_tokens, clm_correct = len(clm.correct), clm.correct
-        if on_all_positions:
-            clm_correct = clm_correct.index_select(0, sample["masked_in_clm"])
         logging_output = {
             "loss": loss.detach(),
-            "sample_size": sample["n_masked"],
-            "ntokens": sample["ntokens"],
-            "nsentences": sample["nsentences"],
-            "mlm_loss": mlm.loss.detach(),
             "rtd_loss": loss_rtd.detach(),
-            "clm_loss": clm.loss.detach(),
-            "clm_tokens": clm_tokens,
-            "batches_without_masks": int(sample["n_masked"] == 0),
-            **self.statistics(out, mlm, clm_correct, x_masked, masked_index, replaced, real),
+            **self.sizes(sample),
+            **self.statistics(out, clm, sample, x_masked, real),
         }
         return loss, sample["n_masked"], logging_output
 
+    def shares(self, sample):
+        """What makes the RTD and the CLM loss, each a sum over its tokens, a mean over them when
+        fairseq divides by the number of masked tokens."""
+        share = sample["masked_share"]
+        if self.rtd_denominator == "batch":
+            share = sample["n_masked"] / sample["ntokens"]
+        if sample["n_masked"] == 0:
+            share = 0.0
+        return share, share if "clm_index" in sample["net_input"] else 1.0
+
     def clm(self, out, sample):
         """The CLM's :class:`HeadLoss` at the N rows that carry its loss."""
-        net_input = sample["net_input"]
+        net_input, weight = sample["net_input"], None
         index = net_input.get("clm_index", net_input["masked_index"])
-        target = sample["target"].flatten().index_select(0, index)
-        if out.copies or self.weighted_lm_loss:
-            rtd_logits = out.rtd_logits.flatten().index_select(0, index).detach()
-        weight = rtd_logits.float().sigmoid() if self.weighted_lm_loss else None
-        if out.clm is not None:
-            return out.clm.loss(target, row_weight=weight)
-        logits = out.clm_logits
-        if out.copies:
-            copied = out.src_noise.flatten().index_select(0, index)
-            logits = copy_mixture(logits, copied, rtd_logits)  # normalised, so its own log-softmax
-        return loss_of_logits(logits, target, weight)
+        if self.weighted_lm_loss:
+            weight = out.rtd_logits.flatten().index_select(0, index).detach().float().sigmoid()
+        return out.clm.loss(sample["target"].flatten().index_select(0, index), row_weight=weight)
+
+    @staticmethod
+    def sizes(sample):
+        """The numbers of a batch that the log counts."""
+        return {
+            "sample_size": sample["n_masked"],
+            "ntokens": sample["ntokens"],
+            "nsentences": sample["nsentences"],
+            "batches_without_masks": int(sample["n_masked"] == 0),
+        }
 
     @torch.no_grad()
-    def statistics(self, out, mlm, clm_correct, x_masked, masked_index, replaced, real):
-        """Counts for the log, as float64 tensors on the device; sums over batches and workers."""
-        replaced_masked = replaced.flatten().index_select(0, masked_index)
-        said_replaced = out.rtd_logits.float().ge(0) & real
+    def statistics(self, out, clm, sample, x_masked, real):
+        """Losses and counts for the log, on the device; sums over batches and workers."""
+        mlm, replaced = out.mlm, out.mlm.replaced
+        replaced_masked = replaced.flatten().index_select(0, sample["net_input"]["masked_index"])
+        rated_replaced = out.rtd_logits.float().ge(0) & real
+        clm_correct = clm.correct
+        if "masked_in_clm" in sample:
+            clm_correct = clm_correct.index_select(0, sample["masked_in_clm"])
         counts = {
             "n_replaced": replaced,
             "mlm_correct": mlm.correct,
             "clm_correct_replaced": clm_correct & replaced_masked,
             "clm_correct_unreplaced": clm_correct & ~replaced_masked,
             "n_replaced_masked": replaced_masked,
-            "rtd_said_replaced": said_replaced,
-            "rtd_true_positive": said_replaced & replaced,
+            "rtd_said_replaced": rated_replaced,
+            "rtd_true_positive": rated_replaced & replaced,
             "unigram_correct": x_masked.eq(self.commonest_token),
         }
         counts = {name: flags.sum().double() for name, flags in counts.items()}
-        counts["mlm_entropy"] = mlm.entropy.double()
-        counts["rtd_histogram"] = rtd_histogram(out.rtd_logits, replaced, real)
-        return counts
+        return counts | {
+            "mlm_loss": mlm.loss.detach(),
+            "clm_loss": clm.loss.detach(),
+            "clm_tokens": len(clm.correct),
+            "mlm_entropy": mlm.entropy.double(),
+            "rtd_histogram": rtd_histogram(out.rtd_logits, replaced, real),
+        }
 
     @staticmethod
     def reduce_metrics(logging_outputs):

@@ -20,20 +20,22 @@ DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 class Draw(NamedTuple):
     """What draws replacements: uniform (N,) float64 in [0, 1); tokens (B, T) int64 into which they
-    are written; index (N,) int64, their places in the flattened tokens."""
+    are written; masked_index (N,) int64, their places in the flattened tokens."""
 
     uniform: torch.Tensor
     tokens: torch.Tensor
-    index: torch.Tensor
+    masked_index: torch.Tensor
 
 
 class HeadLoss(NamedTuple):
     """loss (): summed over rows, in nats, float32, with a gradient; correct (N,) bool: the likeliest
     token is the target; entropy (): of the softmax, summed over rows; noised (B, T) int64: the
-    tokens with the replacements in them; replaced (B, T) bool: where one is not the target."""
+    tokens with the replacements in them; replaced (B, T) bool: where one is not the target.
 
-    loss: torch.Tensor
-    correct: torch.Tensor
+    Without targets there is only ``noised``."""
+
+    loss: Optional[torch.Tensor] = None
+    correct: Optional[torch.Tensor] = None
     entropy: Optional[torch.Tensor] = None
     noised: Optional[torch.Tensor] = None
     replaced: Optional[torch.Tensor] = None
@@ -63,10 +65,13 @@ def drawn_from(mass, uniform):
 
 def written(draw, drawn, target):
     """The fields ``noised`` and ``replaced`` of :class:`HeadLoss` for the tokens drawn (N,)."""
-    noised = draw.tokens.flatten().index_copy(0, draw.index, drawn)
-    replaced = torch.zeros_like(noised, dtype=torch.bool).index_copy(0, draw.index, drawn != target)
-    shape = draw.tokens.shape
-    return dict(noised=noised.view(shape), replaced=replaced.view(shape))
+    tokens, masked_index = draw.tokens, draw.masked_index
+    noised = tokens.flatten().index_copy(0, masked_index, drawn).view_as(tokens)
+    if target is None:
+        return dict(noised=noised)
+    replaced = torch.zeros_like(tokens, dtype=torch.bool).flatten()
+    replaced = replaced.index_copy(0, masked_index, drawn != target)
+    return dict(noised=noised, replaced=replaced.view_as(tokens))
 
 
 def loss_of_logits(logits, target, row_weight=None, entropy=False):

@@ -1,12 +1,20 @@
 """Projection heads (METRO-T0, appendix A.2). Vocabulary heads see only rows that carry loss."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from fairseq_metro.kernels.head_loss import head_loss_fused, runs_fused
+from fairseq_metro.kernels.head_loss import (
+    HeadLoss,
+    head_loss_fused,
+    loss_of_logits,
+    runs_fused,
+    sample_tokens,
+    written,
+)
 from fairseq_metro.modules.cpu_head_loss import cpu_head_loss, takes_head_loss
 
 
@@ -23,19 +31,44 @@ def project_to_vocabulary(hidden, embedding, bias=None):
     return F.linear(hidden, embedding, bias)
 
 
-class Unprojected(NamedTuple):
+@dataclass(eq=False)
+class Logits:
+    """Logits (N, V) that are there already, from which their loss is computed."""
+
+    logits: torch.Tensor
+
+    def loss(self, target, *, row_weight=None, draw=None, temperature=1.0):
+        """As :meth:`Unprojected.loss`; the entropy only where replacements are drawn."""
+        result = HeadLoss()
+        if target is not None:
+            result = loss_of_logits(self.logits, target, row_weight, entropy=draw is not None)
+        if draw is not None:
+            drawn = sample_tokens(self.logits, draw.uniform, temperature)
+            result = result._replace(**written(draw, drawn, target))
+        return result
+
+
+@dataclass(eq=False)
+class Unprojected:
     """A vocabulary head but for its last product: states (N, C), table (V, C), bias (V,) or None.
 
-    A head that :func:`takes_targets` goes on from here, so that no logits need be kept.
+    Where :func:`takes_targets` holds, the loss is computed from here and no logits are kept.
     """
 
     states: torch.Tensor
     table: torch.Tensor
     bias: torch.Tensor | None
 
+    @cached_property
+    def logits(self):
+        """(N, V), computed when they are first read."""
+        return project_to_vocabulary(self.states, self.table, self.bias)
+
     def loss(self, target, **options):
-        """:class:`~fairseq_metro.kernels.head_loss.HeadLoss` at the targets (N,); options: as
-        :func:`~fairseq_metro.kernels.head_loss.head_loss_reference` has them."""
+        """:class:`~fairseq_metro.kernels.head_loss.HeadLoss` at the targets (N,), which may be None;
+        options: as :func:`~fairseq_metro.kernels.head_loss.head_loss_reference` has them."""
+        if target is None or not takes_targets(self.table):
+            return Logits(self.logits).loss(target, **options)
         run = head_loss_fused if runs_fused(self.table) else cpu_head_loss
         return run(self.states, self.table, target, bias=self.bias, **options)
 
@@ -43,6 +76,19 @@ class Unprojected(NamedTuple):
 def takes_targets(table):
     """Whether head and loss are one function for this table (V, C), on a GPU or on a CPU."""
     return runs_fused(table) or takes_head_loss(table)
+
+
+def copy_mixture(logits, copied, rtd_logits):
+    """log(p_orig 1[v = copied] + (1 - p_orig) softmax(logits)_v), p_orig = sigmoid(-rtd_logits).
+
+    logits (N, V); copied (N,) int64, the encoder's input tokens; rtd_logits (N,), the logits of
+    "replaced", detached here. Returns (N, V) float32. Our reading of Table 4's copy mechanism.
+    """
+    rtd_logits = rtd_logits.detach().float().unsqueeze(-1)
+    log_p = F.log_softmax(logits.float(), dim=-1) + F.logsigmoid(rtd_logits)
+    copied = copied.unsqueeze(-1)
+    mixed = torch.logaddexp(log_p.gather(1, copied), F.logsigmoid(-rtd_logits))
+    return log_p.scatter(1, copied, mixed)
 
 
 class VocabularyHead(nn.Module):
@@ -73,7 +119,7 @@ class VocabularyHead(nn.Module):
 
     def forward(self, hidden, embedding):
         """hidden (N, in_dim), embedding (V, dim) -> logits (N, V)."""
-        return project_to_vocabulary(*self.unprojected(hidden, embedding))
+        return self.unprojected(hidden, embedding).logits
 
 
 class RTDHead(nn.Module):

@@ -14,7 +14,6 @@ from omegaconf import II, OmegaConf, open_dict
 from fairseq_metro import criterions, optim  # noqa: F401  they register options
 from fairseq_metro.common.errors import UserError
 from fairseq_metro.common.stamp import make_stamp
-from fairseq_metro.criterions.parts import kept_apart
 from fairseq_metro.data.inference_dataset import SourceDataset
 from fairseq_metro.data.stock import dictionaries
 from fairseq_metro.interchange.checkpoint_settings import guard_stock_loading
@@ -320,13 +319,13 @@ class TextTask(FairseqTask):
         explain_fp16_overflow_on_cpu(optimizer)
         self.master_weights.follow(model, optimizer)
         self.finite.watch(model, criterion, optimizer, update_num)
-        with kept_apart() as parts:
-            outputs = super().train_step(sample, model, criterion, optimizer, update_num, **kwargs)
+        loss, sample_size, output = super().train_step(
+            sample, model, criterion, optimizer, update_num, **kwargs
+        )
         if kwargs.get("ignore_grad"):  # a batch in the place of an empty one: it counts for nothing
-            loss, _, output = outputs
             return loss, 0, {name: value * 0 for name, value in output.items()}
-        self.finite.note(sample, outputs[0], parts)
-        return outputs
+        self.finite.note(sample, loss)
+        return loss, sample_size, output
 
     def state_dict(self):
         """The origin of a checkpoint. fairseq asks for it when it saves, and the

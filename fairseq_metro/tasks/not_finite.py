@@ -15,7 +15,7 @@ import torch
 from fairseq.utils import set_torch_seed
 
 from fairseq_metro.common.errors import UserError
-from fairseq_metro.criterions.parts import kept_apart
+from fairseq_metro.criterions.parts import parts_of
 from fairseq_metro.trainer import data_parallel
 from fairseq_metro.trainer.workarounds import own_dropout_stream
 
@@ -62,9 +62,9 @@ class FiniteCheck:
         clip_grad_norm.watched = True
         optimizer.clip_grad_norm = clip_grad_norm
 
-    def note(self, sample, loss, parts):
-        """Remember a batch. loss (); parts: name -> (), of which it is the sum, or nothing."""
-        parts = {name: value.detach() for name, value in (parts or {"loss": loss}).items()}
+    def note(self, sample, loss):
+        """Remember a batch, its loss () and the parts of which that is the sum."""
+        parts = {name: value.detach() for name, value in parts_of(loss).items()}
         self.batches.append((sample, loss.detach(), parts))
 
     def refuse_to_save(self):
@@ -142,9 +142,9 @@ class FiniteCheck:
         with alone():
             for sample, _, _ in batches:
                 amp = self.cfg.amp is True and sample["id"].is_cuda  # fairseq's is of GPUs alone
-                with kept_apart() as parts, torch.autocast("cuda", enabled=amp):
+                with torch.autocast("cuda", enabled=amp):
                     loss, _, _ = self.criterion(self.model, sample)
-                for part, value in (parts or {"loss": loss}).items():
+                for part, value in parts_of(loss).items():
                     for _, parameter in named:
                         parameter.grad = None
                     value.backward(retain_graph=True)

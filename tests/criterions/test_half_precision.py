@@ -6,11 +6,10 @@ import torch.nn.functional as F
 
 from fairseq_metro.criterions.metro_t5 import (
     MetroT5Criterion,
-    copy_mixture,
     summed_cross_entropy,
     summed_rtd_loss,
 )
-from fairseq_metro.models.metro_t5 import MetroOutput
+from fairseq_metro.modules.heads import copy_mixture
 from fairseq_metro.modules.sampling import sample_tokens
 from tests import tiny
 
@@ -60,15 +59,17 @@ def test_weighted_clm_loss(dtype, copies):
     index = sample["net_input"]["masked_index"]
     shape = sample["target"].shape
     words = len(task.source_dictionary)
-    out = MetroOutput(
+    clm_logits = logits_of(dtype, len(index), words)
+    out = tiny.output(
+        sample,
         mlm_logits=logits_of(dtype, len(index), words),
-        src_noise=torch.randint(4, words, shape),
+        noise=torch.randint(4, words, shape),
         rtd_logits=logits_of(dtype, *shape),
-        clm_logits=logits_of(dtype, len(index), words),
+        clm_logits=clm_logits,
         copies=copies,
     )
     loss = MetroT5Criterion(task, 50.0, 1.0, "yes").clm(out, sample).loss
-    p = out.clm_logits.double().softmax(-1)
+    p = clm_logits.double().softmax(-1)
     p_replaced = out.rtd_logits.double().sigmoid().flatten()[index]
     if copies:
         copied = F.one_hot(out.src_noise.flatten()[index], words)

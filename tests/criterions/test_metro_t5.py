@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from fairseq_metro.criterions.metro_t5 import MetroT5Criterion
 from fairseq_metro.criterions.rtd_histogram import area_under_curve, rtd_histogram
-from fairseq_metro.models.metro_t5 import MetroOutput
 from tests import tiny
 
 V = len(tiny.dictionary())
@@ -39,7 +38,7 @@ def case(seed=0, size=3):
     noise.view(-1)[index] = torch.where(hit, noise.view(-1)[index], drawn)
     logits = [torch.randn(masked, V, generator=generator, dtype=torch.float64) for _ in range(2)]
     rtd = torch.randn(noise.shape, generator=generator, dtype=torch.float64)
-    return sample, MetroOutput(logits[0], noise, rtd, logits[1])
+    return sample, tiny.output(sample, logits[0], noise, rtd, logits[1])
 
 
 def slow_statistics(sample, out, pad=1):

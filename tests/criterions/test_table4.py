@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
-from fairseq_metro.criterions.metro_t5 import MetroT5Criterion, copy_mixture
+from fairseq_metro.criterions.metro_t5 import MetroT5Criterion
 from fairseq_metro.models.metro_t5 import MetroOutput
+from fairseq_metro.modules.heads import Logits, copy_mixture
 from tests import tiny
 from tests.criterions.test_metro_t5 import FakeModel, V, case, logged
 
@@ -57,13 +58,15 @@ def test_weights_of_the_lm_loss_teach_the_rtd_head_nothing():
 
 def test_copy_mechanism_mixes_the_encoders_token_with_the_softmax():
     sample, out = case()
-    out = out._replace(copies=True)
-    expected, correct = 0.0, 0
+    clm_logits, expected, correct = out.clm_logits, 0.0, 0
+    out = tiny.output(
+        sample, out.mlm_logits, out.src_noise, out.rtd_logits, clm_logits, copies=True
+    )
     rows = rows_of(sample, sample["net_input"]["masked_index"])
     for row, (token, b, t) in enumerate(rows):
         original = sigmoid(-float(out.rtd_logits[b, t]))
         noise = int(out.src_noise[b, t])
-        p = [(1 - original) * math.exp(-nll(out.clm_logits[row], v)) for v in range(V)]
+        p = [(1 - original) * math.exp(-nll(clm_logits[row], v)) for v in range(V)]
         p[noise] += original
         assert sum(p) == pytest.approx(1)
         expected -= math.log(p[token])
@@ -87,7 +90,7 @@ def test_clm_on_all_positions_is_a_mean_over_real_tokens():
     index = sample["net_input"]["clm_index"]
     generator = torch.Generator().manual_seed(3)
     logits = torch.randn(len(index), V, generator=generator, dtype=torch.float64)
-    out = out._replace(clm_logits=logits)
+    out = out._replace(clm=Logits(logits))
     expected = sum(
         nll(logits[row], token) for row, (token, _, _) in enumerate(rows_of(sample, index))
     )

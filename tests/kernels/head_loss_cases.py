@@ -77,13 +77,13 @@ def check(tensors, target, options, temperature=1.0, allowed=1e-5):
     draw = options["draw"]
     if draw is None:
         return 0
-    drawn, expected = (x.noised.flatten()[draw.index] for x in (ours, plain))
+    drawn, expected = (x.noised.flatten()[draw.masked_index] for x in (ours, plain))
     differ = drawn != expected
     assert (boundary_distance(tensors, options, temperature)[differ] < allowed).all()
     untouched = torch.ones_like(draw.tokens, dtype=torch.bool).view(-1)
-    untouched[draw.index] = False
+    untouched[draw.masked_index] = False
     assert torch.equal(ours.noised.view(-1)[untouched], draw.tokens.view(-1)[untouched])
-    assert torch.equal(ours.replaced.view(-1)[draw.index], drawn != target)
+    assert torch.equal(ours.replaced.view(-1)[draw.masked_index], drawn != target)
     assert not ours.replaced.view(-1)[untouched].any()
     return int(differ.sum())
 

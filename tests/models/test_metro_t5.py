@@ -7,6 +7,7 @@ from fairseq.sequence_generator import SequenceGenerator
 from fairseq_metro.common.errors import UserError
 from fairseq_metro.data.randomness import uniforms
 from fairseq_metro.models.metro_t5 import MetroT5Model
+from fairseq_metro.modules.heads import Logits
 from tests import tiny
 
 
@@ -112,10 +113,10 @@ class DrawsPadding(torch.nn.Module):
         super().__init__()
         self.head = head
 
-    def forward(self, rows, table):
+    def unprojected(self, rows, table):
         logits = self.head(rows, table).clone()
         logits[::2, tiny.dictionary().pad()] = 1e4
-        return logits
+        return Logits(logits)
 
 
 def test_padding_drawn_as_a_replacement_is_a_token_whatever_the_batch():

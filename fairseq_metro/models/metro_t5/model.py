@@ -21,34 +21,43 @@ from fairseq_metro.models.metro_t5.config import (
 from fairseq_metro.models.metro_t5.initialization import INITIALIZATIONS
 from fairseq_metro.models.metro_t5.stacks import TOGETHER, T5Decoder, T5Encoder
 from fairseq_metro.modules.heads import (
+    Logits,
     RTDHead,
     Unprojected,
     VocabularyHead,
+    copy_mixture,
     select_rows,
-    takes_targets,
 )
-from fairseq_metro.modules.sampling import sample_tokens
 
 
 class MetroOutput(NamedTuple):
-    """What one pretraining pass computes.
+    """What one pretraining pass computes, at M masked tokens of B x T.
 
-    mlm_logits (M, V): the auxiliary model at the masked tokens. src_noise (B, T) int64: its samples
-    written over the masked tokens, X^noise. rtd_logits (B, T): logit of "replaced" at every token.
-    clm_logits (M, V): the decoder at the masked tokens, or (N, V) at all rows of clm_index. copies:
-    the CLM's probability is a mixture with a copy of X^noise (Table 4).
-
-    Where head and loss are one function there are no logits: mlm is what it found in place of
-    mlm_logits, clm what it needs in place of clm_logits; they are None elsewhere.
+    mlm: the auxiliary model's loss, and its samples written over the masked tokens. rtd_logits
+    (B, T): logit of "replaced" at every token. clm: the decoder at the masked tokens, or at all rows
+    of clm_index, with ``logits`` (N, V) and ``loss(target)``; with a copy mechanism these are the
+    mixture's log-probabilities (Table 4). auxiliary: the auxiliary model at the masked tokens.
     """
 
-    mlm_logits: torch.Tensor | None
-    src_noise: torch.Tensor
+    mlm: HeadLoss
     rtd_logits: torch.Tensor
-    clm_logits: torch.Tensor | None
-    copies: bool = False
-    mlm: HeadLoss | None = None
-    clm: Unprojected | None = None
+    clm: Unprojected | Logits
+    auxiliary: Unprojected | Logits
+
+    @property
+    def src_noise(self):
+        """X^noise (B, T) int64, which the encoder reads."""
+        return self.mlm.noised
+
+    @property
+    def mlm_logits(self):
+        """(M, V), computed when they are read: a loss in one function with its head keeps none."""
+        return self.auxiliary.logits
+
+    @property
+    def clm_logits(self):
+        """(M, V) or (N, V), computed when they are read."""
+        return self.clm.logits
 
 
 @register_model("t5_transformer", dataclass=T5TransformerConfig)
@@ -163,48 +172,35 @@ class MetroT5Model(T5TransformerModel):
         src_tokens (B, T) with masks; prev_output_tokens (B, T); masked_index (M,) int64 into the
         flattened (B, T); uniform (M,) float64; clm_index (N,) int64: rows that carry CLM loss, not
         given: the masked ones; padded: is there padding (None: unknown); masked_target (M,) int64,
-        the original tokens: with them heads and losses may be one function. Returns
-        :class:`MetroOutput`. Without masked_index: the main model's logits and a dict, and
-        ``others`` are the main model's.
+        the original tokens, without which there is no MLM loss. Returns :class:`MetroOutput`.
+        Without masked_index: the main model's logits and a dict, and ``others`` are the main model's.
         """
         if masked_index is None:
             return super().forward(src_tokens, src_lengths, prev_output_tokens, padded, **others)
         embedding = self.encoder.embed_tokens.weight
-        with_loss = masked_target is not None and takes_targets(embedding)
 
         if self.skips_positions:
-            rows = self.auxiliary(src_tokens, padded=padded, rows=masked_index)["encoder_out"][0]
+            h_aux = self.auxiliary(src_tokens, padded=padded, rows=masked_index)["encoder_out"][0]
         else:
             h_aux = self.auxiliary(src_tokens, padded=padded)["encoder_out"][0]
-            rows = select_rows(h_aux, masked_index)
-        mlm = mlm_logits = clm = clm_logits = None
-        if with_loss:
-            draw = Draw(uniform, src_tokens, masked_index)
-            mlm = self.mlm_head.unprojected(rows, embedding).loss(
-                masked_target, draw=draw, temperature=self.temperature
-            )
-            src_noise = mlm.noised
-        else:
-            mlm_logits = self.mlm_head(rows, embedding)
-            sampled = sample_tokens(mlm_logits, uniform, self.temperature)
-            src_noise = src_tokens.flatten().index_copy(0, masked_index, sampled)
-            src_noise = src_noise.view_as(src_tokens)
+            h_aux = select_rows(h_aux, masked_index)
+        auxiliary = self.mlm_head.unprojected(h_aux, embedding)
+        draw = Draw(uniform, src_tokens, masked_index)
+        mlm = auxiliary.loss(masked_target, draw=draw, temperature=self.temperature)
 
         # A replacement may be any symbol, padding's too: it is a token like the others.
-        encoder_out = self.encoder(src_noise, padded=padded, original_tokens=src_tokens)
+        encoder_out = self.encoder(mlm.noised, padded=padded, original_tokens=src_tokens)
         h_enc = encoder_out["encoder_out"][0]
-        wanted = masked_index if clm_index is None else clm_index
+        clm_index = masked_index if clm_index is None else clm_index
         if self.rtd_on == "encoder" and self.skips_positions:
             rtd_logits = self.rtd_head(h_enc)
-            rows = self.decoder.extract_features(prev_output_tokens, encoder_out, rows=wanted)
+            h_dec = self.decoder.extract_features(prev_output_tokens, encoder_out, rows=clm_index)
         else:
             h_dec = self.decoder.extract_features(prev_output_tokens, encoder_out)
             rtd_logits = self.rtd_head(h_enc if self.rtd_on == "encoder" else h_dec)
-            rows = select_rows(h_dec, wanted)
-        if with_loss and not self.copies:  # the mixture with a copy needs every logit
-            clm = self.clm_head.unprojected(rows, embedding)
-        else:
-            clm_logits = self.clm_head(rows, embedding)
-        return MetroOutput(
-            mlm_logits, src_noise, rtd_logits, clm_logits, self.copies, mlm=mlm, clm=clm
-        )
+            h_dec = select_rows(h_dec, clm_index)
+        clm = self.clm_head.unprojected(h_dec, embedding)
+        if self.copies:
+            rows = (x.flatten().index_select(0, clm_index) for x in (mlm.noised, rtd_logits))
+            clm = Logits(copy_mixture(clm.logits, *rows))
+        return MetroOutput(mlm, rtd_logits, clm, auxiliary)
