@@ -28,7 +28,7 @@ def test_the_reference_equals_a_loop_over_rows():
         loss -= row_weight[row].double() * p[target[row]].log()
         entropy -= (p * p.log()).sum()
         assert found.correct[row] == (p.argmax() == target[row])
-        place = divmod(int(draw.index[row]), 3)
+        place = divmod(int(draw.masked_index[row]), 3)
         assert found.noised[place] == drawn[row]
         assert found.replaced[place] == (drawn[row] != target[row])
     torch.testing.assert_close(found.loss.double(), loss, rtol=1e-5, atol=0)

@@ -124,7 +124,7 @@ def test_metro_reads_what_its_auxiliary_model_wrote_over_the_same_tokens():
         with torch.inference_mode():
             out = model.model(torch.tensor(source)[None], None, previous,
                               masked_index=torch.from_numpy(positions), uniform=uniform)  # fmt: skip
-        said = out.clm_logits[:, 4 : 4 + tiny.ORDINARY].argmax(-1).numpy() + 4
+            said = out.clm_logits[:, 4 : 4 + tiny.ORDINARY].argmax(-1).numpy() + 4
         hits, tokens = hits + int((said == block[positions]).sum()), tokens + len(positions)
         replaced += int((out.src_noise[0].numpy()[positions] != block[positions]).sum())
     assert (found["hits"], found["tokens"]) == (hits, tokens) and tokens > 5

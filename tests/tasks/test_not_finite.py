@@ -185,7 +185,7 @@ def checked(optimizer, loss):
     check.watch(model, criterion, optimizer, update_num=6)
     check.watch(model, criterion, optimizer, update_num=6)  # wrapped once
     sample = {"id": torch.tensor([5, 9]), "x": torch.ones(2, 2)}
-    check.note(sample, torch.tensor(loss), {})
+    check.note(sample, torch.tensor(loss))
     return check
 
 
