@@ -9,7 +9,7 @@ source train_scripts/sizes.sh
 vocabulary_of_start() {
   local folder
   [[ -z ${VOCAB:-} ]] || { echo "$VOCAB"; return; }
-  for folder in "$INIT/vocab" "$INIT/checkpoints/vocab" "$(dirname "$INIT")/vocab" "${INIT%@*}/vocab"; do
+  for folder in "$INIT/vocab" "$INIT/checkpoints/vocab" "$(dirname "$INIT")/vocab" "${INIT%@*}"{,/checkpoints}/vocab; do
     [[ ! -d $folder ]] || { echo "$folder"; return; }
   done
   [[ $PLAN == 0 || -e $INIT ]] || { echo "${INIT%@*}/vocab"; return; }

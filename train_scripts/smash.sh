@@ -10,7 +10,7 @@ source train_scripts/sizes.sh
 tokenizer_of_start() {
   local folder
   [[ -z ${VOCAB:-} ]] || { printf '%s\n' --vocab "$VOCAB"; return; }
-  for folder in "$INIT/vocab" "$INIT/checkpoints/vocab" "$(dirname "$INIT")/vocab" "${INIT%@*}/vocab"; do
+  for folder in "$INIT/vocab" "$INIT/checkpoints/vocab" "$(dirname "$INIT")/vocab" "${INIT%@*}"{,/checkpoints}/vocab; do
     [[ ! -d $folder ]] || { printf '%s\n' --vocab "$folder"; return; }
   done
   [[ ! -e $INIT/tokenizer.json && ! -e $INIT/vocab.json ]] || { printf '%s\n' --tokenizer "$INIT"; return; }

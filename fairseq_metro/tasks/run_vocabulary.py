@@ -1,5 +1,6 @@
 """The vocabulary of a run: from its options, its data folders, or the checkpoint it resumes from."""
 
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ from fairseq_metro.data.stock import (
     stock_vocabulary,
     with_tokenizer,
 )
+from fairseq_metro.trainer.checkpoint_names import find_checkpoint
 from fairseq_metro.vocabulary.folder import VOCAB_FOLDER, Vocabulary, read_symbols
 from fairseq_metro.vocabulary.roberta import has_tokenizer, open_vocabulary
 
@@ -62,9 +64,13 @@ def refuse_two_dictionaries(folder):
 
 
 def beside(model):
-    """The vocabulary folder that belongs to a model: in its folder, or beside its file; or None."""
+    """The vocabulary folder that belongs to a model: in its folder, beside its checkpoint or one
+    folder above that; or None. A quickstart's folder and ``RUN@UPDATES`` mean their checkpoint."""
     model = Path(model)
-    places = (model, model / VOCAB_FOLDER, model.parent / VOCAB_FOLDER)
+    places = [model, model / VOCAB_FOLDER, model.parent / VOCAB_FOLDER]
+    with suppress(UserError):  # a Hugging Face folder, or nothing; who reads its parameters tells
+        folder = find_checkpoint(model).parent
+        places += [folder / VOCAB_FOLDER, folder.parent / VOCAB_FOLDER]
     return next((place for place in places if has_tokenizer(place)), None)
 
 
