@@ -59,7 +59,6 @@ ELSEWHERE = {
     'TEXT="a.txt b.txt.gz"': f"{SCRIPTS}/test_quickstart_smash.py::test_the_whole",
     "TASKS=tasks RUN=runs/real bash train_scripts/quickstart_smash":
         f"{SCRIPTS}/test_quickstart_smash.py::test_real_tasks",
-    "TASKS=/path/to/tasks RUN=runs/real": f"{SCRIPTS}/test_quickstart_prompts.py::test_real_tasks",
     "INIT=models/": f"{SCRIPTS}/test_smash_scripts.py::test_the_numbers_are_the_papers",
     "python benchmarks/pretrain_throughput.py": "tests/test_pretrain_throughput.py",
     "python benchmarks/kernels.py": "tests/test_kernels_benchmark.py",

@@ -18,6 +18,7 @@ from fairseq_metro.common.arguments import CommandParser
 from fairseq_metro.common.errors import UserError, run_command
 from fairseq_metro.common.files import atomic_write, read_json
 from fairseq_metro.common.stamp import ROOT
+from fairseq_metro.prepare.workers import available_cores
 
 RESULTS = ROOT / "benchmarks" / "results"
 MEASURES = (
@@ -81,7 +82,7 @@ def main(argv=None):
         if seed in rows_of(args.json):
             print(f"seed {seed}: measured already, in {args.json}")
             continue
-        row = {**run(seed), "cores": os.cpu_count(), "machine": platform.processor()}
+        row = {**run(seed), "cores": available_cores(), "machine": platform.processor()}
         with open(args.json, "a", encoding="utf-8") as stream:
             stream.write(json.dumps(row) + "\n")
     rows = rows_of(args.json)

@@ -117,7 +117,7 @@ def test_any_changed_file_changes_the_hash(folder, name):
 @pytest.mark.parametrize("name", FILES)
 def test_a_missing_file_is_named(folder, name):
     (folder / name).unlink()
-    with pytest.raises(UserError, match=rf"{name}: no such file.*train_vocabulary"):
+    with pytest.raises(UserError, match=rf"{name}: no such file.*fairseq-metro vocabulary"):
         Vocabulary.load(folder)
 
 

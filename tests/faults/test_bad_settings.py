@@ -134,6 +134,9 @@ NOTHING = {
     "import-roberta": ["GONE", "--out", "OUT"],
     "export-hf": ["GONE", "--out", "OUT"],
     "export-roberta": ["GONE", "--out", "OUT"],
+    "passages": ["--corpus", "GONE", "--tasks", "GONE", "--out", "OUT"],
+    "overlap": ["--corpus", "GONE", "--tasks", "GONE", "--out", "OUT"],
+    "reproduce": ["GONE"],
     "corpus-tasks": ["--corpus", "GONE", "--out", "OUT"],
     "intermediate": ["--group", "GONE", "--input", "GONE", "--vocab", "GONE", "--dest", "OUT"],
     "cache-teacher": ["GONE", "--teacher", "GONE", "--dest", "OUT"],
@@ -143,7 +146,7 @@ NOTHING = {
     "smash-figure": ["3", "--results", "GONE", "--role", "small=x", "--out", "OUT"],
 }
 # They read no file of the user's, or belong to another program.
-WITHOUT_FILES = {"corpus", "parameters", "plan", "lm-eval", "figure"}
+WITHOUT_FILES = {"corpus", "docstring-tasks", "parameters", "plan", "lm-eval", "figure"}
 
 
 def test_every_command_is_here():

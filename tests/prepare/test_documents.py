@@ -187,7 +187,7 @@ def mix(root, tmp_path):
             env=env | sources | changes, capture_output=True, timeout=60,
         )  # fmt: skip
         calls = record.read_text().splitlines() if record.exists() else []
-        return done, [call.replace(f"{root}/preprocess/", "") for call in calls]
+        return done, [call.removeprefix("-m fairseq_metro ") for call in calls]
 
     return run
 
@@ -199,13 +199,13 @@ def test_the_mix_of_160_gb_is_five_sources_and_64_000_cased_pieces(mix, tmp_path
     done, (documents, vocabulary, binarize) = mix()
     assert done.returncode == 0, done.stderr
     sources = " ".join(f"{name.lower()}/*.jsonl" for name in MIX)  # patterns as they are typed
-    assert documents == f"documents.py --source {sources} --out out/documents"
+    assert documents == f"documents --source {sources} --out out/documents"
     assert vocabulary == (
-        "train_vocabulary.py --input out/documents/train/0.zst --out out/vocab --vocab-size 64000 "
+        "vocabulary --input out/documents/train/0.zst --out out/vocab --vocab-size 64000 "
         "--normalization metro"
     )
     assert binarize == (
-        "binarize.py --vocab out/vocab --train out/documents/train/0.zst --valid "
+        "binarize --vocab out/vocab --train out/documents/train/0.zst --valid "
         "out/documents/valid/0.zst --dest out/data --shards 32 --workers 3"
     )
     _, (_, vocabulary, binarize) = mix(VOCAB_SIZE="500", SHARDS="2")
@@ -215,7 +215,7 @@ def test_the_mix_of_160_gb_is_five_sources_and_64_000_cased_pieces(mix, tmp_path
 def test_a_plan_of_the_mix_makes_nothing(mix):
     done, calls = mix(PLAN="1")
     assert done.returncode == 0, done.stderr
-    assert len(calls) == 1 and calls[0].startswith("documents.py") and calls[0].endswith(" --plan")
+    assert len(calls) == 1 and calls[0].startswith("documents ") and calls[0].endswith(" --plan")
 
 
 @pytest.mark.parametrize("name", [*MIX, "OUT"])

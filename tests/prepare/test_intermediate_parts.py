@@ -32,6 +32,7 @@ from fairseq_metro.prepare.intermediate.splitting import sentences_of
 from fairseq_metro.prepare.intermediate.store import Rules, draw_of, sentences_in
 from fairseq_metro.prepare.intermediate.teacher_filter import batches, passing, teacher_hash
 from fairseq_metro.smash.groups import load_group
+from fairseq_metro.vocabulary.characters import Characters
 from tests.prepare import intermediate_samples as made
 
 PAIR, SINGLE = load_group("sentence_pair"), load_group("single_sentence")
@@ -81,6 +82,7 @@ def test_short_sentences_leave_their_numbers_to_their_neighbours():
     assert texts[1:] == ["Another quite long one.", "The last long one here."]
     assert found.counts == {
         "documents": 1, "documents_left_out": 1, "sentences": 3, "sentences_left_out": 2,
+        "characters": 0, "unknown_characters": 0,
     }  # fmt: skip
 
 
@@ -88,7 +90,8 @@ def test_short_sentences_leave_their_numbers_to_their_neighbours():
 def test_length_is_counted_in_tokens(least, kept):
     rules = Rules(None, "sentence", least_tokens=least, least_sentences=1, seed=1)
     halves = SimpleNamespace(
-        encode=lambda text: [w[i : i + 2] for w in text.split() for i in (0, 2)]
+        encode=lambda text: [w[i : i + 2] for w in text.split() for i in (0, 2)],
+        characters=lambda texts: Characters(0, 0),
     )
     assert len(sentences_in((0, ["abcd efgh ijkl"]), rules, halves).places) == kept
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from fairseq_metro.evaluate.fewshot import training
+from fairseq_metro.evaluate.fewshot.cells import HEADS
 from fairseq_metro.evaluate.fewshot.scorers import (
-    HEADS,
     LMBFF,
     HeadScorer,
     WordScorer,
