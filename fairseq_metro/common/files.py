@@ -11,6 +11,22 @@ from pathlib import Path
 from fairseq_metro.common.errors import UserError
 
 
+def split_paths(text):
+    """The paths in a list joined by ``:``, as ``--data`` and ``--teacher`` take them: list of str.
+
+    A path that exists wins over the list that its own colons would make of it, so that a folder
+    ``2024-01-01T10:00:00`` can be named, alone or in a list. Empty entries are left out.
+    """
+    parts, paths = (text or "").split(":"), []
+    while parts:
+        count = next(
+            (n for n in range(len(parts), 1, -1) if os.path.exists(":".join(parts[:n]))), 1
+        )
+        paths.append(":".join(parts[:count]))
+        parts = parts[count:]
+    return [path for path in paths if path]
+
+
 @contextmanager
 def named_errors(path):
     """Context in which an :class:`OSError` without a file name gets the name ``path``.

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from fairseq_metro.common.errors import UserError
-from fairseq_metro.common.files import sha256_file, write_json, writing
+from fairseq_metro.common.files import sha256_file, split_paths, write_json, writing
 from fairseq_metro.common.logs import messages_on_stderr
 from fairseq_metro.common.stamp import make_stamp
 from fairseq_metro.data.indexed import STAMP
@@ -40,7 +40,7 @@ WORK = ".adopting"  # in DATA: what is being written
 @messages_on_stderr()
 def main(argv=None):
     args = options.adopt().parse_args(argv)
-    folders = [Path(folder) for data in args.data for folder in data.split(":")]
+    folders = [Path(folder) for data in args.data for folder in split_paths(data)]
     with terminated_as_interrupted():
         adopt(folders, args.vocab, args.sentencepiece_model)
     return 0

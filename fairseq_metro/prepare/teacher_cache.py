@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from fairseq_metro.common.errors import UserError
-from fairseq_metro.common.files import read_json, write_json, writing
+from fairseq_metro.common.files import read_json, split_paths, write_json, writing
 from fairseq_metro.common.logs import messages_on_stderr
 from fairseq_metro.common.stamp import make_stamp
 from fairseq_metro.criterions.distillation_losses import averaged_log_probs
@@ -78,7 +78,7 @@ def plan(args):
     vocabulary = open_vocabulary(args.data / "vocab")
     if vocabulary.hash != stamp["vocabulary"]:
         raise UserError(f"{args.data}/vocab: not the vocabulary of the data; make the data anew")
-    paths = list(filter(None, args.teacher.split(":")))
+    paths = split_paths(args.teacher)
     if args.stored == VECTORS and len(paths) != 1:
         raise UserError("several teachers: give --cache top-k, or cache each by itself")
     if args.stored == VECTORS and args.k is not None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fairseq_metro.common.arguments import CommandParser
 from fairseq_metro.common.errors import UserError, run_command
-from fairseq_metro.common.files import read_json
+from fairseq_metro.common.files import read_json, split_paths
 from fairseq_metro.recipes.batches import share_sequences
 from fairseq_metro.recipes.smash_table import GROUPS, MODELS, SETTINGS, distillation
 from fairseq_metro.recipes.words import adam, command_words, given_at_the_end, positive, saving
@@ -103,7 +103,7 @@ def check_teacher(row, teacher, cache, planned=False):
             "TEACHER is not set; name the larger model, a Hugging Face folder or a run's, or CACHE, "
             "what fairseq-metro cache-teacher wrote"
         )
-    for path in filter(None, (teacher or "").split(":")):
+    for path in split_paths(teacher):
         if not planned and not Path(path).exists():
             raise UserError(f"TEACHER is {path!r}: no such file or folder")
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import split_paths
 from fairseq_metro.common.recipes import RECIPES, choices
 from fairseq_metro.recipes.batches import real_tokens, share_out
 from fairseq_metro.recipes.table import MODELS, SIZES, pretraining
@@ -170,5 +171,5 @@ def first_folder(data):
 
     The task says what is wrong with such a folder.
     """
-    folder = data.split(":")[0]
-    return folder if Path(folder, "train.idx").is_file() else None
+    folders = split_paths(data)
+    return folders[0] if folders and Path(folders[0], "train.idx").is_file() else None

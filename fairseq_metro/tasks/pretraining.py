@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from fairseq import utils
 from fairseq.dataclass import ChoiceEnum
 from omegaconf import II
 
 from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import split_paths
 from fairseq_metro.common.recipes import RECIPES, choices
 from fairseq_metro.data.blocks import BREAK_MODES, cut_blocks
 from fairseq_metro.data.indexed import IndexedTokens, read_stamp
@@ -94,7 +94,7 @@ class PretrainingTask(TextTask):
 
     @staticmethod
     def split_data(data):
-        return utils.split_paths(data)
+        return split_paths(data)
 
     @classmethod
     def read_stamp(cls, folder, vocabulary):

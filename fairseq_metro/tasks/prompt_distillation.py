@@ -11,6 +11,7 @@ from fairseq.tasks import register_task
 from omegaconf import II
 
 from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import split_paths
 from fairseq_metro.data.blocks import BREAK_MODES
 from fairseq_metro.data.indexed import STAMP as TEXT_STAMP
 from fairseq_metro.data.intermediate_dataset import (
@@ -110,7 +111,7 @@ class PromptDistillationTask(Taught, TextTask):
     @classmethod
     def _reads_text(cls, cfg, restored):
         """Whether the data are text and not prompts: by the stamp, or because no line has a mask."""
-        folder = Path(cfg.data.split(":")[0])
+        folder = Path(split_paths(cfg.data)[0])
         if is_stock_text(folder):
             models = cls.models_with_vocabularies(cfg)
             return kind_of_masks(folder, find_vocabulary(cfg, [folder], models, restored)) is None

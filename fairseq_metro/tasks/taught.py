@@ -3,6 +3,7 @@
 import logging
 
 from fairseq_metro.common.errors import UserError
+from fairseq_metro.common.files import split_paths
 from fairseq_metro.criterions.distillation_losses import layer_pairs
 from fairseq_metro.criterions.teacher_signals import (
     CachedTopK,
@@ -31,14 +32,14 @@ class Taught:
 
     @classmethod
     def models_with_vocabularies(cls, cfg):
-        return [cfg.init_from, *cfg.teacher.split(":")]
+        return [cfg.init_from, *split_paths(cfg.teacher)]
 
     def open_teachers(self):
         """Load the teachers, or map what they said; once. Raises :class:`UserError`."""
         if self.teachers is not None:
             return
-        folders = list(filter(None, self.cfg.teacher_cache.split(":")))
-        paths = list(filter(None, self.cfg.teacher.split(":")))
+        folders = split_paths(self.cfg.teacher_cache)
+        paths = split_paths(self.cfg.teacher)
         if folders and self.reads_text:
             raise UserError(
                 "--teacher-cache holds what a teacher says at the masks of prompts; over text it is "

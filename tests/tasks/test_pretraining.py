@@ -173,7 +173,7 @@ def test_two_gpus_equal_one_that_accumulates_two_batches(backend, data, tmp_path
 
 
 def test_shards_are_trained_on_in_turn(data, tmp_path):
-    other = tmp_path / "shard1"
+    other = tmp_path / "2024-01-01T10:00:00"  # a folder that exists wins over a list
     shutil.copytree(data, other)
     options = ["--max-epoch=2", "--no-save", "--disable-validation"]
     log = train(f"{data}:{other}", tmp_path / "run", *options)
