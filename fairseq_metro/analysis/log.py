@@ -90,7 +90,7 @@ def parse_record(line):
         return None
     try:
         stats = json.loads(line.message)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return None
     prefix = "" if line.logger == TRAIN else f"{line.logger}_"
     values = {key.removeprefix(prefix): _number(value) for key, value in stats.items()}

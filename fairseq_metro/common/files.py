@@ -125,7 +125,9 @@ def read_json(path):
         raise UserError(f"{path}: no such file") from None
     except IsADirectoryError:
         raise UserError(f"{path}: is a folder, must be a JSON file") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise UserError(f"{path}: not valid JSON (nested too deeply); make it anew") from None
+    except ValueError as error:  # a number of thousands of digits, too
         raise UserError(f"{path}: not valid JSON ({error}); make it anew") from None
 
 

@@ -282,7 +282,7 @@ def has_roles(folder):
 def _settings(contents):
     try:
         settings = json.loads(contents.get(TOKENIZER, "{}"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return settings if isinstance(settings, dict) else {}
 
@@ -305,7 +305,7 @@ def parse_settings(content, path):
     """The settings in the bytes of a ``tokenizer.json``, checked. Raises :class:`UserError`."""
     try:
         settings = json.loads(content.decode("utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not valid JSON ({error}); {MAKE}") from None
     if not isinstance(settings, dict) or settings.get("version") != VERSION:
         raise UserError(f"{path}: not a tokenizer.json of version {VERSION}; {MAKE}")

@@ -157,7 +157,7 @@ def read_cells(path):
         try:
             cell = json.loads(line)
             cells[cell["key"]] = {**cell, "row": current_row(cell)}
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             raise UserError(f"{path}: line {number} is no finished cell; remove the line") from None
     return cells
 

@@ -126,7 +126,7 @@ def _from_cell(value):
     """A table's cell that holds JSON, read; any other value as it is."""
     try:
         return json.loads(value) if isinstance(value, str) else value
-    except ValueError:
+    except (ValueError, RecursionError):
         return value
 
 
